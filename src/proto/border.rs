@@ -1,0 +1,205 @@
+//! The types at the border of the core: what goes in and what comes out.
+
+use crate::types::{Capabilities, ConnId, NodeId};
+use crate::wire::{Entry, Image, Promise, Record};
+use bytes::Bytes;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// By which way a datagram came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The multicast group that all members join and on which only a leader speaks.
+    Floor,
+    /// The multicast group (or port) of candidates and seekers; limited broadcast too.
+    Bench,
+    /// This node's own address.
+    Unicast,
+}
+
+/// Where a datagram goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dest {
+    /// The floor, on every chosen interface.
+    Floor,
+    /// The bench, on every chosen interface.
+    Bench,
+    /// Limited broadcast to the bench's port, on every chosen interface.
+    Broadcast,
+    /// Each of the configured seeds, their names resolved anew.
+    Seeds,
+    /// One address.
+    Addr(SocketAddr),
+}
+
+/// What happened to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamInput<'a> {
+    /// Somebody connected to this node. The driver chose an odd [`ConnId`] that was never used before.
+    Accepted(SocketAddr),
+    /// The connection that the core asked for stands.
+    Connected,
+    /// The connection that the core asked for was refused by the peer's host: nobody listens there.
+    Refused,
+    /// The connection that the core asked for could not be made for another reason, or took too long.
+    Failed,
+    /// Bytes came in.
+    Bytes(&'a [u8]),
+    /// The connection ended (end of file, reset, or an error); nothing follows for it.
+    Closed,
+}
+
+/// What to do with streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamOutput {
+    /// Connect to this address; the core chose an even [`ConnId`] that was never used before.
+    Connect(ConnId, SocketAddr),
+    /// Send these bytes, in order. The core bounds what it gives for each connection.
+    Send(ConnId, Bytes),
+    /// Send what was given before, then close. No input is expected for it any more.
+    Close(ConnId),
+}
+
+/// Records to make durable.
+///
+/// The driver writes them in order, makes them durable, and calls [`super::Node::handle_stored`] with `seq`; until then
+/// the core withholds everything that rests on them. Where that fails it calls [`super::Node::handle_store_failed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreWrite {
+    /// Counts the writes, from 1.
+    pub seq: u64,
+    /// True: the records replace all that was written before (in one atomic step).
+    pub replace: bool,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// What a store held when it was opened: the outcome of replaying its records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The last promise.
+    pub promise: Promise,
+    /// The last image of the roll, where there was one.
+    pub image: Option<Image>,
+    /// The entries after it, with consecutive indexes.
+    pub entries: Vec<Entry>,
+}
+
+impl Restored {
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// The record, where it can't follow (an entry that leaves a gap): the store is damaged.
+    pub fn replay(&mut self, record: Record) -> Result<(), Box<Record>> {
+        match record {
+            Record::Promise(p) => self.promise = p,
+            Record::Image(image) => {
+                self.entries.clear();
+                self.image = Some(image);
+            }
+            Record::Entry(entry) => {
+                let base = self.image.as_ref().map_or(0, |i| i.position.index.0);
+                let at = entry.index.0.checked_sub(base + 1).and_then(|n| usize::try_from(n).ok());
+                match at {
+                    Some(at) if at <= self.entries.len() => {
+                        self.entries.truncate(at);
+                        self.entries.push(entry);
+                    }
+                    _ => return Err(Box::new(Record::Entry(entry))),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the core is told at its start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The seed of all its random choices, and of its voter identity where it has no store. Must differ between nodes and starts.
+    pub seed: u64,
+    /// The wall clock, microseconds since 1970: the incarnation, where the store holds no larger one.
+    pub wall_clock_us: u64,
+    /// Where it listens, as others shall know it: 1 to [`crate::types::MAX_ADDRS`] addresses.
+    pub addrs: Vec<SocketAddr>,
+    /// True where a store makes its promises and its roll durable.
+    pub durable: bool,
+    /// What the store held; nothing where there is no store or it is new.
+    pub restored: Option<Restored>,
+}
+
+/// What an embedder can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Leave in order: a leader resigns, a diskless candidate is taken off the line first. Ends with [`super::Event::Stopped`].
+    Leave,
+    /// Sets this node's capabilities.
+    SetCapabilities(Capabilities),
+    /// The addresses where this node listens changed. A leader that loses one resigns first.
+    Addresses(Vec<SocketAddr>),
+}
+
+/// Why a command was not carried out. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The node has stopped.
+    Stopped,
+    /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
+    BadAddresses,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the node has stopped"),
+            Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// A look at a node, for embedders that ask instead of following events, and for checkers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderView {
+    /// Who leads.
+    pub id: NodeId,
+    /// Where it is spoken to.
+    pub addr: Option<SocketAddr>,
+}
+
+/// Counters. They only grow; what is dropped is counted by its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+#[allow(missing_docs)] // The names say it, and a sentence each would only repeat them.
+pub struct Stats {
+    pub datagrams_in: u64,
+    pub datagrams_out: u64,
+    pub stream_bytes_in: u64,
+    pub stream_bytes_out: u64,
+    pub beats_in: u64,
+    pub heartbeats_in: u64,
+    pub dropped_truncated: u64,
+    pub dropped_oversized: u64,
+    pub dropped_not_ours: u64,
+    pub dropped_other_version: u64,
+    pub dropped_other_convention: u64,
+    pub dropped_other_lineage: u64,
+    pub dropped_checksum: u64,
+    pub dropped_unknown_kind: u64,
+    pub dropped_malformed: u64,
+    pub dropped_keyed: u64,
+    pub dropped_stale: u64,
+    pub dropped_unexpected: u64,
+    pub dropped_term_leap: u64,
+    pub streams_cut: u64,
+    pub canvasses: u64,
+    pub bids: u64,
+    pub grants: u64,
+    pub leaderships: u64,
+    pub leases_lost: u64,
+    pub probes_sent: u64,
+    pub late: u64,
+}

@@ -1,0 +1,170 @@
+//! What the core tells its embedder.
+
+use crate::types::{Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Term};
+
+/// What a node is at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It looks for a convention, or for its way back into one.
+    Seeking,
+    /// A plain member, registered.
+    Member,
+    /// A candidate that doesn't lead.
+    Supporter,
+    /// A witness.
+    Witness,
+    /// It leads.
+    Leader,
+    /// A candidate or witness that hears no leader and finds no majority.
+    Isolated,
+    /// It takes no part any more.
+    Stopped,
+}
+
+impl Role {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seeking => "seeking",
+            Self::Member => "member",
+            Self::Supporter => "supporter",
+            Self::Witness => "witness",
+            Self::Leader => "leader",
+            Self::Isolated => "isolated",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A place in the line, as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinePlace {
+    /// Whose place.
+    pub id: NodeId,
+    /// The incarnation that last took it.
+    pub incarnation: Incarnation,
+    /// Its priority.
+    pub priority: i32,
+    /// True where a voter sits in it that counts.
+    pub active: bool,
+}
+
+/// Why a node stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// It was asked to leave.
+    Left,
+    /// A larger incarnation of its id took its place.
+    Superseded(Incarnation),
+    /// Its store can't be written.
+    Store,
+}
+
+/// What became known of a silent member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accusation {
+    /// The leader heard nothing of it and probes it.
+    Silent,
+    /// It didn't answer the leader: another candidate is asked.
+    Unreachable,
+}
+
+/// What a node finds out about its network or its neighbours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The leader's heartbeats come, but not by multicast.
+    MulticastDeaf,
+    /// They come by multicast again.
+    MulticastHeard,
+    /// As leader: this member is sent heartbeats by unicast.
+    UnicastFallback(NodeId),
+    /// Frames of another wire version arrive: ours, theirs.
+    VersionMismatch(u8, u8),
+    /// Another lineage of the same convention's name is about: ours, theirs.
+    ForeignLineage(Lineage, Lineage),
+    /// Two nodes fight for this id.
+    Contended(NodeId),
+    /// No founding, or no leader, without these.
+    WaitingFor(Vec<NodeId>),
+    /// A founding waits until so many candidates are there: expected, known.
+    WaitingForCandidates(usize, usize),
+    /// This node's loop was late by so many microseconds.
+    Late(u64),
+    /// A member is accused: who, of what.
+    Accused(NodeId, Accusation),
+}
+
+/// What the core tells its embedder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// What this node is changed.
+    Role {
+        /// What it is now.
+        role: Role,
+        /// The highest term it knows.
+        term: Term,
+    },
+    /// Whom this node believes to lead changed; told once for each change. The term is the fencing token.
+    Leader {
+        /// The leader, where there is one.
+        leader: Option<NodeId>,
+        /// Its term.
+        term: Term,
+        /// Its lineage.
+        lineage: Lineage,
+    },
+    /// This node's registration is committed.
+    Registered {
+        /// Its slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// The incarnation that was registered.
+        incarnation: Incarnation,
+        /// Who leads.
+        leader: NodeId,
+        /// In which term.
+        term: Term,
+    },
+    /// The committed line changed.
+    Line {
+        /// Its version.
+        version: u32,
+        /// The places in order of succession.
+        line: Vec<LinePlace>,
+    },
+    /// A member is on the roll. (Told by those who hold the roll: candidates and witnesses.)
+    Joined {
+        /// What it told of itself.
+        info: MemberInfo,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// A member's capabilities changed.
+    Updated {
+        /// Who.
+        id: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Its slot.
+        slot: Slot,
+        /// The new ones.
+        capabilities: Capabilities,
+    },
+    /// A member is off the roll. Nothing about this incarnation follows.
+    Left {
+        /// Who.
+        id: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// Why.
+        reason: LeftReason,
+    },
+    /// Something about the network.
+    Network(Notice),
+    /// The last event.
+    Stopped(StopReason),
+}

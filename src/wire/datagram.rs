@@ -1,0 +1,267 @@
+//! What the datagrams mean. The layout stands in [`crate::wire`].
+
+use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term};
+use std::net::SocketAddr;
+
+/// A datagram's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Datagram {
+    /// Leader to all: I lead.
+    Heartbeat(Heartbeat),
+    /// Member to leader: I am here.
+    Beat(Beat),
+    /// Voter to leader: I heard this very heartbeat. The only thing that renews a lease.
+    Ack(Ack),
+    /// Who leads?
+    Seek(Seek),
+    /// The answer to a [`Seek`].
+    Announce(Announce),
+    /// Put me on the roll. Idempotent.
+    Join(Join),
+    /// You are on the roll, it is committed.
+    Registered(Registered),
+    /// You are not, for this reason.
+    Refused(Refused),
+    /// Are you there?
+    Probe(Probe),
+    /// I am.
+    ProbeReply(Probe),
+    /// Leader to a node whose beat finds no entry: register again.
+    Stranger(Stranger),
+    /// Member to leader: take me off the roll.
+    Leave(Leave),
+    /// Leader to member: that is committed.
+    Gone(Leave),
+    /// A leader to all: I no longer lead. Immediate evidence.
+    Resigned(Resigned),
+}
+
+/// The leader's heartbeat, at most 48 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The lineage that it leads.
+    pub lineage: Lineage,
+    /// The term that it leads in.
+    pub term: Term,
+    /// Counts the heartbeats of this term, from 1.
+    pub number: u32,
+    /// How far the roll is committed.
+    pub commit: Index,
+    /// The slot of the leader: the line tells whose it is.
+    pub slot: Slot,
+    /// The low 16 bits of the version of the committed line.
+    pub line_version: u16,
+}
+
+/// A member's heartbeat, at most 24 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// Its slot.
+    pub slot: Slot,
+    /// The generation of its slot.
+    pub generation: Generation,
+    /// The low 32 bits of its lineage.
+    pub lineage: u32,
+    /// The low 16 bits of the number of the last leader heartbeat that came by multicast.
+    pub heard: u16,
+}
+
+/// A voter's acknowledgement of one heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// Echo of the heartbeat's lineage.
+    pub lineage: Lineage,
+    /// Echo of the heartbeat's term.
+    pub term: Term,
+    /// Echo of the heartbeat's number.
+    pub number: u32,
+    /// The voter that says so.
+    pub identity: Identity,
+}
+
+/// Who sends, in the frames of discovery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// Its name.
+    pub id: NodeId,
+    /// Which start of it this is.
+    pub incarnation: Incarnation,
+    /// What votes for it.
+    pub identity: Identity,
+    /// Whether it may lead or vote.
+    pub standing: Standing,
+    /// Its priority.
+    pub priority: i32,
+    /// True where it has a store.
+    pub durable: bool,
+    /// Where it listens, 1 to [`crate::types::MAX_ADDRS`].
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// "Who leads?" Padded to [`crate::wire::MAX_DATAGRAM`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seek {
+    /// Who asks.
+    pub from: Sender,
+    /// Comes back in the answer.
+    pub nonce: u64,
+    /// How often it asked before: the supporter of rank r answers from attempt r + 1 on.
+    pub attempt: u16,
+    /// The lineage that it belongs to; zero where it knows none.
+    pub lineage: Lineage,
+    /// The highest term that it has seen.
+    pub term: Term,
+}
+
+/// What a node believes of the convention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term of the leader, or the highest known where none leads.
+    pub term: Term,
+    /// The slot of the leader, where one is known.
+    pub leader: Option<Slot>,
+    /// The version of the committed line.
+    pub line_version: u32,
+    /// The line, as much of it as fits the frame: the leader's seat always, then in order of succession.
+    pub line: Vec<SeatRef>,
+}
+
+/// A seat of the line, as members need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatRef {
+    /// Whose seat.
+    pub id: NodeId,
+    /// The slot of its registration.
+    pub slot: Slot,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Its priority.
+    pub priority: i32,
+    /// True where it counts as a voter.
+    pub voting: bool,
+    /// The first of its addresses.
+    pub addr: SocketAddr,
+}
+
+/// The answer to a seek. Never larger than the seek.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announce {
+    /// Who answers.
+    pub from: Sender,
+    /// The nonce of the question.
+    pub nonce: u64,
+    /// What it believes.
+    pub view: View,
+}
+
+/// "Put me on the roll." Padded to [`crate::wire::MAX_DATAGRAM`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Comes back in the answer.
+    pub nonce: u64,
+    /// The lineage that it wants to be in; zero where any will do.
+    pub lineage: Lineage,
+    /// The low 16 bits of the number of the last leader heartbeat that came by multicast; zero where none did.
+    pub heard: u16,
+    /// What the roll shall keep.
+    pub info: MemberInfo,
+}
+
+/// "You are on the roll."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The nonce of the question.
+    pub nonce: u64,
+    /// The incarnation that is on the roll.
+    pub incarnation: Incarnation,
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+    /// The revision of the capabilities that is committed.
+    pub revision: u32,
+    /// The convention.
+    pub view: View,
+}
+
+/// Why a registration was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefuseReason {
+    /// A larger incarnation of the id is on the roll, or was.
+    Superseded,
+    /// This incarnation was taken off the roll: come with a larger one.
+    Departed,
+    /// The roll is full.
+    Full,
+    /// Not now: come again after the time given.
+    Busy,
+    /// Another reason that this version doesn't know.
+    Other(u8),
+}
+
+/// "You are not on the roll."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The nonce of the question.
+    pub nonce: u64,
+    /// The lineage that refuses.
+    pub lineage: Lineage,
+    /// The incarnation that stands in the way; zero where none does.
+    pub incarnation: Incarnation,
+    /// Why.
+    pub reason: RefuseReason,
+    /// When to come again, in milliseconds.
+    pub retry_ms: u32,
+}
+
+/// A probe of a silent member, and its answer. 24 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// The slot that is meant.
+    pub slot: Slot,
+    /// The generation of the slot.
+    pub generation: Generation,
+    /// The low 32 bits of the lineage.
+    pub lineage: u32,
+    /// Which probe this is.
+    pub token: u16,
+}
+
+/// A leader's answer to a beat that finds no entry. At most 24 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stranger {
+    /// Echo of the beat's slot.
+    pub slot: Slot,
+    /// Echo of the beat's generation.
+    pub generation: Generation,
+    /// The low 32 bits of the leader's lineage.
+    pub lineage: u32,
+}
+
+/// A member says goodbye, and the leader's confirmation of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leave {
+    /// The member's lineage.
+    pub lineage: Lineage,
+    /// The member's slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+    /// The member's incarnation.
+    pub incarnation: Incarnation,
+}
+
+/// A leader no longer leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resigned {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that is over.
+    pub term: Term,
+    /// The voter that led in it.
+    pub identity: Identity,
+}

@@ -1,0 +1,240 @@
+//! What the frames on a stream between two candidates mean. The layout stands in [`crate::wire`].
+
+use super::Resigned;
+use super::roll::Entry;
+use crate::types::{Generation, Identity, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+/// A frame's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// The first frame of both sides.
+    Hello(Hello),
+    /// Founding: will you found with these?
+    Propose(Propose),
+    /// Founding: the answer.
+    ProposeReply(ProposeReply),
+    /// Founding: I withdraw, you are free.
+    Release(Release),
+    /// Would you grant me this term? Changes nothing at the voter.
+    Canvass(Canvass),
+    /// What the voter would do.
+    CanvassReply(CanvassReply),
+    /// Grant me this term.
+    Bid(Bid),
+    /// The voter's answer.
+    BidReply(BidReply),
+    /// Give me what follows this position of my roll.
+    Fetch(Fetch),
+    /// Entries of the roll, from the leader or as the answer to a fetch.
+    Append(Append),
+    /// A piece of a snapshot of the roll, from the leader or as the answer to a fetch.
+    Snapshot(Snapshot),
+    /// How far the follower's roll matches the leader's.
+    AppendReply(AppendReply),
+    /// A voter that promised a higher term says so to a leader of a lower one.
+    Overruled(Overruled),
+    /// A leader no longer leads.
+    Resigned(Resigned),
+    /// Leader to another candidate: probe this member for me.
+    ProbeFor(ProbeFor),
+    /// The answer, where the member spoke.
+    ProbeResult(ProbeFor),
+    /// Are you there?
+    Ping(u64),
+    /// I am.
+    Pong(u64),
+}
+
+/// The first frame of both sides of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The convention's full name, 1 to 63 bytes.
+    pub convention: String,
+    /// The lineage that the sender belongs to; zero where it knows none.
+    pub lineage: Lineage,
+    /// The highest term that it has seen.
+    pub term: Term,
+    /// Who it is.
+    pub info: MemberInfo,
+}
+
+/// A founding is proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Propose {
+    /// The lineage that it shall have.
+    pub lineage: Lineage,
+    /// Which try of this founding it is: only answers to the newest count.
+    pub round: u32,
+    /// The first term.
+    pub term: Term,
+    /// The line that it shall begin with; each of them is asked.
+    pub seats: Vec<Seat>,
+}
+
+/// The answer to a [`Propose`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProposeReply {
+    /// Echo.
+    pub lineage: Lineage,
+    /// Echo.
+    pub round: u32,
+    /// Accepted, or refused.
+    pub accepted: bool,
+    /// True where the acceptance is durable.
+    pub durable: bool,
+    /// The highest term that the acceptor has seen.
+    pub term: Term,
+}
+
+/// A proposer withdraws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// The founding that is off.
+    pub lineage: Lineage,
+}
+
+/// Would you grant me this term?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canvass {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that it would bid for.
+    pub term: Term,
+    /// How far its roll reaches.
+    pub position: Position,
+    /// The version of its line.
+    pub line_version: u32,
+    /// Comes back in the reply.
+    pub round: u32,
+}
+
+/// What a voter would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CanvassReply {
+    /// Echo.
+    pub lineage: Lineage,
+    /// Echo.
+    pub round: u32,
+    /// The highest term that the voter has promised.
+    pub term: Term,
+    /// Yes or no.
+    pub granted: bool,
+    /// Where no: how long the voter still waits, in microseconds.
+    pub wait_us: u64,
+    /// How far its roll reaches.
+    pub position: Position,
+}
+
+/// Grant me this term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bid {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term.
+    pub term: Term,
+    /// How far the bidder's roll reaches.
+    pub position: Position,
+    /// The term in which the bidder was itself the leader and which it gives up: a voter that follows that leadership
+    /// may grant although it hears it.
+    pub blessing: Option<Term>,
+}
+
+/// The answer to a [`Bid`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BidReply {
+    /// Echo.
+    pub lineage: Lineage,
+    /// Echo.
+    pub term: Term,
+    /// Granted or refused.
+    pub granted: bool,
+    /// The highest term that the voter has promised.
+    pub promised: Term,
+    /// How far the voter's roll reaches: the bidder's has to cover it before it leads.
+    pub position: Position,
+}
+
+/// Give me what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetch {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that was granted to the one who fetches.
+    pub term: Term,
+    /// A position of its own roll that it believes to be shared.
+    pub after: Position,
+}
+
+/// Entries of the roll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The leader's term, or the term of the fetch that this answers.
+    pub term: Term,
+    /// The position right before the first entry.
+    pub prev: Position,
+    /// How far the roll is committed.
+    pub commit: Index,
+    /// True where this answers a fetch.
+    pub fetched: bool,
+    /// The entries, with consecutive indexes.
+    pub entries: Vec<Entry>,
+}
+
+/// A piece of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The leader's term, or the term of the fetch that this answers.
+    pub term: Term,
+    /// The last entry that the snapshot contains.
+    pub position: Position,
+    /// True where this answers a fetch.
+    pub fetched: bool,
+    /// Where in the image this piece begins.
+    pub offset: u32,
+    /// How long the image is.
+    pub total: u32,
+    /// The piece.
+    pub data: Bytes,
+}
+
+/// How far a follower's roll matches the leader's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendReply {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// Echo of the append's term.
+    pub term: Term,
+    /// The voter that says so.
+    pub identity: Identity,
+    /// True: matches, durably where there is a store, up to `index`. False: doesn't match; try from `index`.
+    pub matched: bool,
+    /// The index.
+    pub index: Index,
+}
+
+/// A higher term was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overruled {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that was promised.
+    pub term: Term,
+}
+
+/// Probe this member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeFor {
+    /// The member's slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}

@@ -1,0 +1,136 @@
+//! The roll's entries, its image in a snapshot, and what a store keeps. The layout stands in [`crate::wire`].
+
+use crate::types::{
+    Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, NodeId, Position,
+    Seat, Slot, Term,
+};
+use bytes::Bytes;
+
+/// One entry of the roll's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place.
+    pub index: Index,
+    /// The term of the leader that made it.
+    pub term: Term,
+    /// What it changes.
+    pub change: Change,
+}
+
+impl Entry {
+    /// Its index and term.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { term: self.term, index: self.index }
+    }
+}
+
+/// What an entry changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A leadership begins; nothing else changes.
+    Led {
+        /// The voter that leads.
+        identity: Identity,
+    },
+    /// A member registered.
+    Joined {
+        /// Its slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// What it told of itself.
+        info: MemberInfo,
+    },
+    /// A member's capabilities changed.
+    Updated {
+        /// Its slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// The revision of the capabilities.
+        revision: u32,
+        /// The new ones.
+        capabilities: Capabilities,
+    },
+    /// A member is off the roll.
+    Left {
+        /// Its slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// Why.
+        reason: LeftReason,
+    },
+    /// A seat of the line is taken, or its addresses change.
+    Seated(Seat),
+    /// A voter is taken off the line.
+    Unseated {
+        /// Whose seat.
+        id: NodeId,
+        /// The voter that no longer counts.
+        identity: Identity,
+        /// True where the place in the line is kept for the id.
+        keep: bool,
+    },
+    /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
+    Other {
+        /// The kind's number.
+        kind: u8,
+        /// Its content.
+        body: Bytes,
+    },
+}
+
+/// One slot of the roll's image: `info` is missing where the slot is free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotImage {
+    /// The generation of the present or last owner.
+    pub generation: Generation,
+    /// The present owner.
+    pub info: Option<MemberInfo>,
+}
+
+/// The whole roll as of one position: what a snapshot carries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Image {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The last entry that it contains.
+    pub position: Position,
+    /// The line.
+    pub line: Line,
+    /// The slots, from 0 on.
+    pub slots: Vec<SlotImage>,
+    /// The last incarnation of ids that left, in the order in which they are to be forgotten.
+    pub departed: Vec<(NodeId, Incarnation)>,
+}
+
+/// What a voter must not forget. Small; written as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Promise {
+    /// The voter's random number, drawn when the store was created.
+    pub identity: Identity,
+    /// The incarnation of the node's latest start.
+    pub incarnation: Incarnation,
+    /// The lineage that it belongs to, or has accepted the founding of.
+    pub lineage: Lineage,
+    /// The highest term that it has promised.
+    pub term: Term,
+    /// To whom it promised that term, where it did.
+    pub granted: Option<Identity>,
+    /// The highest term that it has ever reported or seen, in any lineage.
+    pub seen: Term,
+}
+
+/// One record of a store's journal. Replayed in order, the records give the voter's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// Replaces the promise.
+    Promise(Promise),
+    /// Appends an entry, in place of all from its index on.
+    Entry(Entry),
+    /// Replaces the roll by this image and forgets all entries: after it, or in its place, everything is begun anew.
+    Image(Image),
+}
