@@ -135,3 +135,6 @@ pub use roll_codec::{
     entry_len, image_digest,
 };
 pub use stream::FrameReader;
+
+#[cfg(test)]
+mod tests;
