@@ -2,8 +2,6 @@
 //!
 //! Written out here, because the same seed has to give the same run in every version of every dependency.
 
-use std::time::Duration;
-
 /// One SplitMix64 step: also the way to derive independent seeds from one.
 pub(super) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -56,16 +54,6 @@ impl Rng {
     /// True once in `n` times.
     pub(super) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
-    }
-
-    /// A duration from `low` to `high`, in whole microseconds.
-    pub(super) fn between(&mut self, low: Duration, high: Duration) -> Duration {
-        Duration::from_micros(self.range(low.as_micros() as u64, high.as_micros() as u64))
-    }
-
-    /// One of the items; nothing where there are none.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        items.get(self.below(items.len() as u64) as usize)
     }
 
     /// Puts the items in a random order.

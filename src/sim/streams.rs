@@ -79,7 +79,12 @@ impl World {
     pub(super) fn stream_output(&mut self, h: u32, p: &mut Process, out: StreamOutput) {
         self.trace.debug(&out);
         if self.trace.tells(super::Detail::Everything) {
-            self.trace.line(super::Detail::Everything, self.now, p.node.config().id().as_str(), format_args!("{out:?}"));
+            self.trace.line(
+                super::Detail::Everything,
+                self.now,
+                p.node.config().id().as_str(),
+                format_args!("{out:?}"),
+            );
         }
         match out {
             StreamOutput::Connect(conn, to) => self.dial(h, p, conn, to),

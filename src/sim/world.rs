@@ -30,6 +30,7 @@ pub struct WorldBuilder {
     pub(super) connect_patience: Duration,
     pub(super) stream_patience: Duration,
     pub(super) receive_buffer: usize,
+    pub(super) halt: bool,
 }
 
 impl WorldBuilder {
@@ -96,6 +97,12 @@ impl WorldBuilder {
     /// How many datagrams wait at most for a paused process (256).
     pub fn receive_buffer(mut self, datagrams: usize) -> Self {
         self.receive_buffer = datagrams;
+        self
+    }
+
+    /// Whether time stands still once something forbidden happened (no).
+    pub fn halt(mut self, on: bool) -> Self {
+        self.halt = on;
         self
     }
 
@@ -191,6 +198,7 @@ impl World {
             connect_patience: Duration::from_secs(3),
             stream_patience: Duration::from_secs(3),
             receive_buffer: 256,
+            halt: false,
         }
     }
 
@@ -220,6 +228,9 @@ impl World {
         while let Some((at, plan)) = self.queue.pop(until) {
             self.now = at;
             self.carry_out(plan);
+            if self.options.halt && !self.violations.is_empty() {
+                return;
+            }
         }
         self.now = until;
     }

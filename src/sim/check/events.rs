@@ -28,10 +28,9 @@ impl Events {
                 "{who}: joined {id} incarnation {incarnation}, but incarnation {} has joined and not left",
                 t.incarnation
             )),
-            Some(t) if t.incarnation >= incarnation => Err(format!(
-                "{who}: joined {id} incarnation {incarnation}, but incarnation {} has left",
-                t.incarnation
-            )),
+            Some(t) if t.incarnation >= incarnation => {
+                Err(format!("{who}: joined {id} incarnation {incarnation}, but incarnation {} has left", t.incarnation))
+            }
             _ => {
                 told.insert(id.clone(), Told { incarnation, here: true });
                 Ok(())
