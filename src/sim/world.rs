@@ -8,7 +8,7 @@ use super::process::{Arrived, Input, Process};
 use super::queue::{Plan, Queue};
 use super::rng::{Rng, mix};
 use super::streams::Pipes;
-use super::trace::{Detail, Trace};
+use super::trace::{Detail, Frames, Meaning, Trace};
 use crate::proto::{Config, Dest, Event, Lane, Node, StoreWrite};
 use crate::types::{ConnId, Time};
 use std::time::Duration;
@@ -343,8 +343,9 @@ impl World {
         self.counts.datagrams_delivered += 1;
         self.trace.number(u64::from(h) << 32 | len as u64);
         if self.trace.tells(Detail::Everything) {
-            let what = format_args!("hears {from} {lane:?} {}", Hex(&p.bytes));
-            self.trace.line(Detail::Everything, self.now, self.hosts[h as usize].config.id().as_str(), what);
+            let tag = self.tag(h);
+            let what = format_args!("hears {from} {lane:?} {}", Meaning(&p.bytes, tag));
+            self.trace.line(Detail::Everything, self.now, self.hosts[h as usize].name(), what);
         }
         let bytes = self.packets.borrow(packet);
         self.feed(h, Input::Datagram(from, lane, &bytes));
@@ -363,7 +364,8 @@ impl World {
         }
         self.trace.number(conn.0 ^ self.now);
         if self.trace.tells(Detail::Everything) {
-            self.trace.line(Detail::Everything, self.now, host.config.id().as_str(), format_args!("{conn} {what:?}"));
+            let (name, tag) = (host.name(), host.config.convention().tag());
+            self.trace.line(Detail::Everything, self.now, name, format_args!("stream {conn}: {}", Frames(&what, tag)));
         }
         self.feed(h, Input::Stream(conn, &what));
     }
@@ -487,8 +489,9 @@ impl World {
         self.counts.datagrams_sent += 1;
         self.trace.bytes(&bytes);
         if self.trace.tells(Detail::Everything) {
-            let what = format_args!("sends {dest:?} {}", Hex(&bytes));
-            self.trace.line(Detail::Everything, self.now, self.hosts[h as usize].config.id().as_str(), what);
+            let tag = self.tag(h);
+            let what = format_args!("sends {dest:?} {}", Meaning(&bytes, tag));
+            self.trace.line(Detail::Everything, self.now, self.hosts[h as usize].name(), what);
         }
         let addr = addr_of(h, self.hosts[h as usize].port);
         match dest {
@@ -584,6 +587,10 @@ impl World {
         self.packets.put(from, addr, lane, port, copy)
     }
 
+    pub(super) fn tag(&self, h: u32) -> u32 {
+        self.hosts[h as usize].config.convention().tag()
+    }
+
     /// A look at a node, where it runs.
     #[must_use]
     pub fn node(&self, host: HostId) -> Option<&Node> {
@@ -594,15 +601,5 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Time {
         Time::from_micros(self.now)
-    }
-}
-
-/// Bytes for a line of the trace.
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes ", self.0.len())?;
-        self.0.iter().take(48).try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
