@@ -16,7 +16,7 @@
 //!
 //! Build a [`World`], let it run, kill the leader, and give the events to the code under test:
 //!
-//! ```
+//! ```no_run
 //! use convoke::proto::{Config, Event, Founding, Role};
 //! use convoke::sim::{NodeOptions, World};
 //! use convoke::types::{ConventionId, NodeId, Term};
@@ -89,9 +89,11 @@
 //! 9. the same inputs give the same outputs: nodes are run with a twin that gets the same inputs, a failing run is made
 //!    twice, and no node asks to be woken at a time that has passed over and over.
 
+mod builder;
 pub mod check;
 mod clock;
 mod control;
+mod datagrams;
 mod disk;
 mod faults;
 mod host;
@@ -108,6 +110,7 @@ mod streams;
 mod trace;
 mod world;
 
+pub use builder::WorldBuilder;
 pub use faults::{Fault, Faults, UnknownFault};
 pub use host::{HostId, NodeOptions};
 pub use net::{Conditions, Cut};
@@ -115,4 +118,4 @@ pub use observe::{Checked, Violation};
 pub use run::{Report, Run};
 pub use scenario::{Options, Scenario, liveness_bound};
 pub use trace::Detail;
-pub use world::{Counts, World, WorldBuilder};
+pub use world::{Counts, World};
