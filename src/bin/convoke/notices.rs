@@ -52,7 +52,7 @@ pub(crate) fn core(notice: &Notice) -> Line {
 
 /// The sockets' notices.
 pub(crate) fn net(notice: &NetNotice) -> Line {
-    match *notice {}
+    line(notice.kind(), notice.to_string())
 }
 
 macro_rules! counters {
