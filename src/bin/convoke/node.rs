@@ -5,25 +5,29 @@ use crate::inputs::{self, Input};
 use crate::options::NodeOptions;
 use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
-use convoke::driver::{DriverEvent, Handle, Setup};
+use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store};
 use convoke::proto::{self, Event, LinePlace, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, Slot};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::os::fd::AsRawFd;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-/// How long the node's events are waited for until stdin and the signals are looked at again.
-const LOOK: Duration = Duration::from_millis(20);
+const NODE: Token = Token(0);
+const INPUTS: Token = Token(1);
 
 /// A node that runs.
 struct Running {
     handle: Handle,
     inputs: Receiver<Input>,
+    poll: Poll,
     reporter: Reporter,
     capabilities: Capabilities,
     until_eof: bool,
     /// D, of which the patience with a leave is made.
     detection: Duration,
-    /// Until when a leader has to be known.
+    /// Until when a leader has to be known, and the time that this was.
     give_up: Option<(Instant, Duration)>,
     /// Until when an orderly leave may take.
     leaving: Option<Instant>,
@@ -37,6 +41,8 @@ enum End {
     Quit,
     /// No leader within this time.
     GaveUp(Duration),
+    /// Its thread failed, which is a bug.
+    Failed(Closed),
 }
 
 pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
@@ -46,15 +52,24 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
     let warnings = config.warnings().to_vec();
     let detection = config.detection();
     let store = match &options.set.store {
-        Some(dir) => Some(open_store(dir, &options)?),
+        Some(dir) => {
+            let store = FileStore::open(dir, &options.convention, &options.id);
+            Some(Box::new(store.map_err(Failure::failed)?) as Box<dyn Store + Send>)
+        }
         None => None,
     };
+    let poll = Poll::new().map_err(Failure::failed)?;
     // Before there is a node: a signal must never find it without a listener.
-    let inputs = inputs::start()?;
-    let handle = Handle::spawn(Setup { config, net, store }).map_err(Failure::failed)?;
+    let inputs = inputs::start(Waker::new(poll.registry(), INPUTS).map_err(Failure::failed)?)?;
+    let handle = Handle::spawn(Setup { config, net, store }).map_err(|e| match e {
+        BindError::Mismatch(sentence) => Failure::Usage(sentence),
+        other => Failure::failed(other),
+    })?;
+    poll.registry().register(&mut SourceFd(&handle.as_raw_fd()), NODE, Interest::READABLE).map_err(Failure::failed)?;
     let mut running = Running {
         handle,
         inputs,
+        poll,
         reporter: Reporter::new(options.id, options.set.json),
         capabilities: options.set.capabilities,
         until_eof: options.set.until_eof,
@@ -63,22 +78,18 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
         leaving: None,
     };
     running.started(&warnings);
-    let end = running.follow();
+    let end = running.follow()?;
     running.stopped(end)
-}
-
-fn open_store(dir: &std::path::Path, options: &NodeOptions) -> Result<Box<dyn convoke::driver::Store + Send>, Failure> {
-    let _ = options;
-    Err(Failure::failed(format!("{}: there are no stores so far", dir.display())))
 }
 
 impl Running {
     fn started(&mut self, warnings: &[String]) {
+        // Where its thread is over already, what follows tells why.
         let (incarnation, term) = self.handle.inspect(|n| (n.incarnation(), n.term())).unwrap_or_default();
         if term.0 > 0 {
             self.reporter.set_term(term);
         }
-        let admin = self.handle.addrs().first().map(ToString::to_string).unwrap_or_default();
+        let admin = self.handle.local_addr().to_string();
         let line = Line::new("started", format!("listens at {admin}, incarnation {incarnation}"))
             .with("admin", admin)
             .with("incarnation", incarnation.0)
@@ -90,36 +101,59 @@ impl Running {
         }
     }
 
-    fn follow(&mut self) -> End {
+    fn follow(&mut self) -> Result<End, Failure> {
+        let mut ready = Events::with_capacity(4);
         loop {
-            let event = self.handle.recv_timeout(self.patience());
-            if let Some(end) = event.and_then(|event| self.on_event(event)) {
-                return end;
+            match self.poll.poll(&mut ready, self.patience()) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                result => result.map_err(Failure::failed)?,
             }
-            while let Ok(input) = self.inputs.try_recv() {
-                if let Some(end) = self.on_input(input) {
-                    return end;
-                }
+            if let Some(end) = self.take_events().or_else(|| self.take_inputs()).or_else(|| self.look_at_clock()) {
+                return Ok(end);
             }
             if self.reporter.is_broken() && self.leaving.is_none() {
                 // Nobody reads any more.
                 self.leave();
             }
-            let now = Instant::now();
-            if let Some((_, limit)) = self.give_up.filter(|(at, _)| now >= *at && self.leaving.is_none()) {
-                return End::GaveUp(limit);
-            }
-            if self.leaving.is_some_and(|at| now >= at) {
-                eprintln!("convoke: nobody confirmed the leave in time");
-                return End::Stopped(StopReason::Left);
+        }
+    }
+
+    /// How long may be waited for events and inputs.
+    fn patience(&self) -> Option<Duration> {
+        let next = [self.give_up.map(|(at, _)| at), self.leaving].into_iter().flatten().min();
+        next.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn look_at_clock(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if let Some(at) = self.leaving {
+            // Without a majority nobody can confirm a leave.
+            return (now >= at).then_some(End::Stopped(StopReason::Left));
+        }
+        self.give_up.filter(|(at, _)| now >= *at).map(|(_, limit)| End::GaveUp(limit))
+    }
+
+    fn take_events(&mut self) -> Option<End> {
+        loop {
+            match self.handle.try_recv() {
+                Ok(Some(event)) => {
+                    if let Some(end) = self.on_event(event) {
+                        return Some(end);
+                    }
+                }
+                Ok(None) => return None,
+                Err(closed) => return Some(End::Failed(closed)),
             }
         }
     }
 
-    fn patience(&self) -> Duration {
-        let now = Instant::now();
-        let next = [self.give_up.map(|(at, _)| at), self.leaving].into_iter().flatten().min();
-        next.map_or(LOOK, |at| at.saturating_duration_since(now).min(LOOK))
+    fn take_inputs(&mut self) -> Option<End> {
+        while let Ok(input) = self.inputs.try_recv() {
+            if let Some(end) = self.on_input(input) {
+                return Some(end);
+            }
+        }
+        None
     }
 
     fn on_event(&mut self, event: DriverEvent) -> Option<End> {
@@ -133,6 +167,13 @@ impl Running {
                 }
             }
             DriverEvent::Net(notice) => self.reporter.print(&notices::net(&notice)),
+            DriverEvent::StoreFailed(why) => self.reporter.print(&notices::line("store_failed", why)),
+            DriverEvent::CommandFailed(_, why) => self.reporter.print(&Line::error(why.to_string())),
+            DriverEvent::Lost(count) => {
+                self.reporter
+                    .print(&notices::line("events_lost", format!("{count} events were lost here: stdout is slow")));
+            }
+            other => self.reporter.print(&notices::line("other", format!("{other:?}"))),
         }
         None
     }
@@ -161,8 +202,9 @@ impl Running {
     fn leave(&mut self) {
         // The core retires a candidate, then waits for a confirmation; where there is nobody to give it, this ends it.
         self.leaving = Some(Instant::now() + 2 * self.detection + Duration::from_secs(2));
-        // It can only say that it has stopped already, which its last event tells.
-        let _ = self.handle.command(proto::Command::Leave);
+        if let Err(e) = self.handle.command(proto::Command::Leave) {
+            self.reporter.print(&Line::error(e.to_string()));
+        }
     }
 
     fn carry_out(&mut self, command: Command) -> Result<(), String> {
@@ -210,7 +252,7 @@ impl Running {
 
     /// Looks at the node.
     fn ask<T: Send + 'static>(&self, look: impl FnOnce(&Node) -> T + Send + 'static) -> Result<T, String> {
-        self.handle.inspect(look).ok_or_else(|| "the node has stopped".into())
+        self.handle.inspect(look).map_err(|e| e.to_string())
     }
 
     /// The members of the roll for which `keep` holds.
@@ -225,21 +267,18 @@ impl Running {
 
     fn stats(&mut self) -> Result<(), String> {
         let (stats, members, commit) = self.ask(|n| (*n.stats(), n.members().count(), n.commit_index()))?;
-        let mut line = Line::new("stats", String::new());
-        let mut text = Vec::new();
-        for (name, count) in notices::counters(&stats) {
-            line = line.with(name, count);
-            if count > 0 {
-                text.push(format!("{name} {count}"));
-            }
-        }
-        line.text = text.join(", ");
+        let sockets = self.handle.net_stats().map_err(|e| e.to_string())?;
+        let counters = [notices::counters(&stats), notices::socket_counters(&sockets)].concat();
+        let told: Vec<String> =
+            counters.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+        let line = counters.iter().fold(Line::new("stats", told.join(", ")), |line, (name, n)| line.with(name, *n));
         self.reporter.print(&line.with("members", members).with("commit", commit.0));
         Ok(())
     }
 
     fn stopped(mut self, end: End) -> Result<(), Failure> {
-        self.handle.shutdown();
+        // The node's end before the last line: whoever reads that may count on the ports and the store to be free.
+        drop(self.handle);
         let (line, result) = match end {
             End::Quit => (events::stopped(None), Ok(())),
             End::Stopped(reason) => {
@@ -250,6 +289,10 @@ impl Running {
             End::GaveUp(limit) => {
                 let text = format!("gave up: no leader within {} ms", limit.as_millis());
                 (Line::new("stopped", &*text).with("reason", "gave_up"), Err(Failure::failed(text)))
+            }
+            End::Failed(closed) => {
+                let text = closed.to_string();
+                (Line::new("stopped", &*text).with("reason", "failed"), Err(Failure::failed(text)))
             }
         };
         self.reporter.print(&line);

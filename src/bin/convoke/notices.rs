@@ -1,7 +1,7 @@
 //! What a node finds out about its network, and its counters.
 
 use crate::report::Line;
-use convoke::driver::NetNotice;
+use convoke::net::{NetNotice, NetStats};
 use convoke::proto::{Accusation, Notice, Stats};
 use convoke::types::NodeId;
 
@@ -56,20 +56,29 @@ pub(crate) fn net(notice: &NetNotice) -> Line {
 }
 
 macro_rules! counters {
-    ($($name:ident)*) => {
-        /// The core's counters, by name.
-        pub(crate) fn counters(stats: &Stats) -> Vec<(&'static str, u64)> {
-            vec![$((stringify!($name), stats.$name)),*]
+    ($(#[$doc:meta])* $function:ident, $stats:ty, $prefix:literal: $($field:ident)*) => {
+        $(#[$doc])*
+        pub(crate) fn $function(stats: &$stats) -> Vec<(&'static str, u64)> {
+            vec![$((concat!($prefix, stringify!($field)), stats.$field)),*]
         }
     };
 }
 
 counters! {
+    /// The core's counters, by name.
+    counters, Stats, "":
     datagrams_in datagrams_out stream_bytes_in stream_bytes_out beats_in heartbeats_in
     dropped_truncated dropped_oversized dropped_not_ours dropped_other_version dropped_other_convention
     dropped_other_lineage dropped_checksum dropped_unknown_kind dropped_malformed dropped_keyed dropped_stale
     dropped_unexpected dropped_term_leap
     streams_cut canvasses bids grants leaderships leases_lost probes_sent late
+}
+
+counters! {
+    /// The sockets' counters, by name.
+    socket_counters, NetStats, "socket_":
+    datagrams_in datagrams_out datagrams_own datagrams_foreign receive_drops receive_errors send_errors
+    send_unroutable stream_bytes_in stream_bytes_out streams_overflowed accepts_refused accepts_failed
 }
 
 #[cfg(test)]
@@ -78,11 +87,15 @@ mod tests {
 
     #[test]
     fn no_counter_is_missing() {
-        let shown = format!("{:?}", Stats::default());
-        let listed = counters(&Stats::default());
-        assert_eq!(shown.matches(": ").count(), listed.len(), "{shown}");
-        for (name, _) in listed {
-            assert!(shown.contains(name), "{name}");
+        let all = [
+            (format!("{:?}", Stats::default()), counters(&Stats::default())),
+            (format!("{:?}", NetStats::default()), socket_counters(&NetStats::default())),
+        ];
+        for (shown, listed) in all {
+            assert_eq!(shown.matches(": ").count(), listed.len(), "{shown}");
+            for (name, _) in listed {
+                assert!(shown.contains(name.trim_start_matches("socket_")), "{name}");
+            }
         }
     }
 }
