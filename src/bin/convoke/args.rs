@@ -2,6 +2,7 @@
 
 use crate::options::{DemoOptions, Found, NodeOptions, Settings, SimOptions, duration};
 use crate::{Failure, help};
+use convoke::sim::Faults;
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use lexopt::prelude::*;
 use std::str::FromStr;
@@ -195,14 +196,8 @@ fn demo(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
 }
 
 fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
-    let mut o = SimOptions {
-        seeds: 1..2,
-        story: true,
-        candidates: None,
-        members: None,
-        time: Duration::from_secs(60),
-        faults: "all".into(),
-    };
+    let mut o =
+        SimOptions { seeds: 1..2, story: true, candidates: None, members: None, time: None, faults: Faults::all() };
     while let Some(arg) = parser.next().map_err(Failure::usage)? {
         match arg {
             Long("help") | Short('h') => return Ok(Order::Help(help::SIM)),
@@ -213,8 +208,8 @@ fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
             Long("seeds") => (o.seeds, o.story) = (band(&text(parser)?)?, false),
             Long("candidates") => o.candidates = Some(value(parser, "--candidates", "a number, 1 to 15")?),
             Long("members") => o.members = Some(value(parser, "--members", "a number")?),
-            Long("for") => o.time = duration("--for", &text(parser)?)?,
-            Long("faults") => o.faults = text(parser)?,
+            Long("for") => o.time = Some(duration("--for", &text(parser)?)?),
+            Long("faults") => o.faults = text(parser)?.parse().map_err(|e| Failure::usage(format!("--faults: {e}")))?,
             other => return Err(unknown("sim", &other)),
         }
     }
@@ -289,6 +284,7 @@ mod tests {
             ("demo --members 51", "50"),
             ("sim --seeds 5..5", "A..B"),
             ("sim --for 60", "unit"),
+            ("sim --faults wind", "wind"),
         ];
         for (line, part) in cases {
             match order(line) {

@@ -66,7 +66,7 @@ convoke sim: the deterministic simulator
   --seeds A..B      a band of seeds, B excluded; stops at the first that fails
   --candidates N    how many candidates (drawn from the seed)
   --members N       how many plain members (drawn from the seed)
-  --for TIME        simulated time: 500ms, 60s, 10m, 1h (60s)
+  --for TIME        how long faults act, in simulated time: 500ms, 60s, 10m, 1h (drawn from the seed)
   --faults LIST     all, none, or some of them, with commas between (all)
 
 Exit status 1 on a violation.

@@ -3,6 +3,7 @@
 use crate::Failure;
 use convoke::net::NetConfig;
 use convoke::proto::{Config, Founding};
+use convoke::sim::Faults;
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -168,8 +169,9 @@ pub(crate) struct SimOptions {
     pub(crate) story: bool,
     pub(crate) candidates: Option<usize>,
     pub(crate) members: Option<usize>,
-    pub(crate) time: Duration,
-    pub(crate) faults: String,
+    /// Of the phase of faults.
+    pub(crate) time: Option<Duration>,
+    pub(crate) faults: Faults,
 }
 
 /// A time with its unit: `500ms`, `60s`, `10m`, `1h`.
