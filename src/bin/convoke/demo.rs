@@ -17,8 +17,9 @@ use std::time::Duration;
 /// leader is not found by its silence.
 const HEARTBEAT_MS: u64 = 500;
 
-/// How long one step may take. All of them together stay below 30 s.
+/// How long one step may take, and all of them together.
 const STEP: Duration = Duration::from_secs(8);
+const ALL: Duration = Duration::from_secs(28);
 
 /// A demo under way.
 struct Demo {
@@ -85,7 +86,8 @@ impl Demo {
     }
 
     fn until(&mut self, what: &str, holds: impl Fn(&Scene) -> bool) -> Result<(), Failure> {
-        self.cast.until(&mut self.scene, what, STEP, holds)
+        let left = ALL.saturating_sub(self.stage.started.elapsed());
+        self.cast.until(&mut self.scene, what, STEP.min(left), holds)
     }
 
     /// All on stage know one leader, in a term above `term`.

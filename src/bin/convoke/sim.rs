@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::options::SimOptions;
-use convoke::sim::{Detail, Options, Report, Run};
+use convoke::sim::{Detail, Faults, Options, Report, Run};
 use convoke::types::Time;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -42,7 +42,10 @@ fn replay(seed: u64, options: &SimOptions) -> String {
     if let Some(time) = options.time {
         text += &format!(" --for {}ms", time.as_millis());
     }
-    format!("{text} --faults {}", options.faults)
+    if options.faults != Faults::all() {
+        text += &format!(" --faults {}", options.faults);
+    }
+    text
 }
 
 /// One run, told as a story.

@@ -130,7 +130,7 @@ impl Cast {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::failed(format!("after {} s it still doesn't hold: {what}", within.as_secs())));
+                return Err(Failure::failed(format!("not within {:.1} s: {what}", within.as_secs_f64())));
             }
             match self.told.recv_timeout(left.min(Duration::from_millis(50))) {
                 Ok(Told::Event(serial, event)) => scene.note(serial, &event),
