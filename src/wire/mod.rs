@@ -1,12 +1,140 @@
 //! Bytes to frames and back.
+//!
+//! A frame is read in two steps: first it is checked ([`DatagramView::parse`]), then it is given its meaning
+//! ([`DatagramView::meaning`]). Neither panics, and neither allocates by a length that was only claimed. What is dropped
+//! says why ([`Reject`]).
+//!
+//! # The layout
+//!
+//! All numbers are big-endian. A datagram is one frame, of at most [`MAX_DATAGRAM`] bytes; on a stream each frame has
+//! the length of what follows in front of it, 4 bytes, at most [`MAX_FRAME`].
+//!
+//! | bytes | of a frame |
+//! | --- | --- |
+//! | 0 | `0xC0` with the layout's [`VERSION`] in the lower half |
+//! | 1 | kind |
+//! | 2 | flags. Bit 0: *keyed*, closed by a tag of 16 bytes in place of the checksum; this version rejects such frames. The others are zero |
+//! | 3 | length of the fixed part in words of 4 bytes |
+//! | 4–7 | tag of the convention |
+//! | 8– | the fixed part |
+//! | | fields, to the end of the body |
+//! | last 4 | CRC-32 of everything before it |
+//!
+//! A **field** is a tag (1 byte), a length (2 bytes) and that many bytes. The tag 0 ends the fields: what follows is
+//! padding. A field whose content is called a *body* below begins with the length of its own fixed part in words
+//! (1 byte); then come the fixed part and its fields.
+//!
+//! What a newer version may do, and this one reads: lengthen a fixed part (the surplus is skipped), use bytes that are
+//! *spare* (written as zero, not looked at), add fields with new tags (skipped), add kinds of frames (counted and
+//! dropped; a stream goes on after them) and of changes (kept and passed on unread). What it may not do without a new
+//! version number: shorten or reorder anything. A fixed part shorter than stands here is malformed, and so are a field
+//! twice that may stand once, a name that [`crate::types::NodeId`] refuses, and a number out of its bounds.
+//!
+//! ## Datagrams
+//!
+//! | kind | frame | fixed part: bytes of each number | fields | whole |
+//! | --- | --- | --- | --- | --- |
+//! | 1 | heartbeat | lineage 8, term 8, number 4, commit 8, slot 4, line version 2, spare 2 | | 48 |
+//! | 2 | beat | slot 4, generation 2, heard 2, lineage 4 | | 24 |
+//! | 3 | ack | lineage 8, term 8, number 4, identity 8 | | 40 |
+//! | 4 | seek | nonce 8, lineage 8, term 8, attempt 2, spare 2 | *sender* | 1,200 |
+//! | 5 | announce | nonce 8 | *sender*, *view* | ≤ 1,200 |
+//! | 6 | join | nonce 8, lineage 8, heard 2, spare 2 | *member* | 1,200 |
+//! | 7 | registered | nonce 8, incarnation 8, slot 4, generation 2, spare 2, revision 4 | *view* | ≤ 1,200 |
+//! | 8 | refused | nonce 8, lineage 8, incarnation 8, retry in ms 4, reason 1, spare 3 | | 44 |
+//! | 9, 10 | probe, its reply | slot 4, generation 2, token 2, lineage 4 | | 24 |
+//! | 11 | stranger | slot 4, generation 2, spare 2, lineage 4 | | 24 |
+//! | 12, 13 | leave, gone | lineage 8, incarnation 8, slot 4, generation 2, spare 2 | | 36 |
+//! | 14 | resigned | lineage 8, term 8, identity 8 | | 36 |
+//!
+//! A seek or a join that isn't padded to exactly 1,200 bytes is malformed: its answer is never larger than it. Where
+//! the line doesn't fit an announcement or a registration, seats are left out from its end; the leader's stays.
+//! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy.
+//!
+//! ## Streams
+//!
+//! | kind | frame | fixed part: bytes of each number | fields |
+//! | --- | --- | --- | --- |
+//! | 64 | hello | lineage 8, term 8 | *convention*, *member* |
+//! | 65 | propose | lineage 8, term 8, round 4 | *seat*, up to 15 |
+//! | 66 | its reply | lineage 8, term 8, round 4, flags 1 (1 accepted, 2 durable), spare 3 | |
+//! | 67 | release | lineage 8 | |
+//! | 68 | canvass | lineage 8, term 8, position 16, line version 4, round 4 | |
+//! | 69 | its reply | lineage 8, term 8, position 16, wait in µs 8, round 4, flags 1 (1 granted), spare 3 | |
+//! | 70 | bid | lineage 8, term 8, position 16, blessed term 8, flags 1 (1 blessed), spare 3 | |
+//! | 71 | its reply | lineage 8, term 8, promised 8, position 16, flags 1 (1 granted), spare 3 | |
+//! | 72 | fetch | lineage 8, term 8, position 16 | |
+//! | 73 | append | lineage 8, term 8, position before 16, commit 8, flags 1 (1 fetched), spare 3 | *entry*, up to [`MAX_ENTRIES`] |
+//! | 74 | snapshot | lineage 8, term 8, position 16, offset 4, total 4, flags 1 (1 fetched), spare 3 | *data*, up to [`MAX_PIECE`] |
+//! | 75 | append's reply | lineage 8, term 8, identity 8, index 8, flags 1 (1 matched), spare 3 | |
+//! | 76 | overruled | lineage 8, term 8 | |
+//! | 77 | resigned | lineage 8, term 8, identity 8 | |
+//! | 78, 79 | probe for, its result | slot 4, generation 2, spare 2 | *address* |
+//! | 80, 81 | ping, pong | number 8 | |
+//!
+//! A position is a term and an index.
+//!
+//! ## Fields
+//!
+//! | tag | field | content |
+//! | --- | --- | --- |
+//! | 1 | id | 1 to 63 bytes of UTF-8 |
+//! | 2 | address | IPv4 (4) or IPv6 (16), then port 2; an IPv6 scope doesn't travel |
+//! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
+//! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
+//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
+//! | 6 | view | body: lineage 8, term 8, leader's slot 4, line version 4, flags 1 (1 there is a leader), spare 3; *seat reference*, up to 15 |
+//! | 7 | seat reference | body: incarnation 8, slot 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
+//! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
+//! | 9 | convention | the full name, 1 to 63 bytes of UTF-8 |
+//! | 10 | entry | index 8, term 8, kind of change 1, then the change |
+//! | 11 | data | a piece of an image |
+//! | 12 | slot | body: generation 2, spare 2; *member* where it is taken |
+//! | 13 | departed | body: incarnation 8; *id* |
+//!
+//! Standing: 0 member, 1 candidate, 2 witness.
+//!
+//! ## The roll
+//!
+//! | change | content |
+//! | --- | --- |
+//! | 1 led | body: identity 8 |
+//! | 2 joined | body: slot 4, generation 2, spare 2; *member* |
+//! | 3 updated | body: slot 4, generation 2, spare 2, revision 4; *capabilities* |
+//! | 4 left | body: slot 4, generation 2, reason 1 (1 left, 2 crashed, 3 silent, 4 replaced), spare 1 |
+//! | 5 seated | the body of a *seat* |
+//! | 6 unseated | body: identity 8, flags 1 (1 the place is kept), spare 3; *id* |
+//! | others | kept as they are |
+//!
+//! An image is a body: lineage 8, position 16, line version 4; *seat*, up to 15, then *slot* for each slot from 0 on,
+//! then *departed*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
+//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3); 2 an entry; 3 an image.
 
+mod checksum;
+mod codec;
 mod datagram;
+mod datagram_codec;
+mod frame;
 mod message;
+mod message_codec;
+mod parts;
+mod reject;
 mod roll;
+mod roll_codec;
+mod stream;
 
 pub use datagram::*;
+pub use datagram_codec::{DatagramView, encode_datagram};
+pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
 pub use message::*;
+pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
+pub use reject::Reject;
 pub use roll::*;
+pub use roll_codec::{
+    decode_entry, decode_image, decode_record, digest, encode_entry, encode_image, encode_record, entry_digest,
+    entry_len, image_digest,
+};
+pub use stream::FrameReader;
 
-/// The most bytes of a datagram's payload, checksum included: fits IPv6's least MTU.
-pub const MAX_DATAGRAM: usize = 1_200;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! A stream's frames to bytes and back. The layout stands in [`crate::wire`].
+
+use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, required};
+use super::datagram_codec::{fixed_resigned, read_resigned};
+use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
+use super::message::{
+    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Fetch, Hello, Message, Overruled, ProbeFor, Propose,
+    ProposeReply, Release, Snapshot,
+};
+use super::parts::{
+    flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
+};
+use super::reject::Reject;
+use super::roll_codec::{decode_entry, put_entry};
+use crate::types::{ConventionId, Generation, Identity, Index, Lineage, Position, Slot, Term};
+use bytes::{Bytes, BytesMut};
+
+/// The most entries that one [`Append`] may carry.
+pub const MAX_ENTRIES: usize = 4_096;
+
+/// The most bytes that the entries of one [`Append`] may take, by [`crate::wire::entry_len`].
+pub const MAX_ENTRY_BYTES: usize = MAX_FRAME - HEADER - 44 - CHECKSUM;
+
+/// The most bytes of an image that one [`Snapshot`] may carry.
+pub const MAX_PIECE: usize = 60 * 1_024;
+
+/// The second byte of each kind of frame. Apart from those of datagrams, so that neither is taken for the other.
+pub(super) mod kind {
+    pub(in crate::wire) const HELLO: u8 = 64;
+    pub(in crate::wire) const PROPOSE: u8 = 65;
+    pub(in crate::wire) const PROPOSE_REPLY: u8 = 66;
+    pub(in crate::wire) const RELEASE: u8 = 67;
+    pub(in crate::wire) const CANVASS: u8 = 68;
+    pub(in crate::wire) const CANVASS_REPLY: u8 = 69;
+    pub(in crate::wire) const BID: u8 = 70;
+    pub(in crate::wire) const BID_REPLY: u8 = 71;
+    pub(in crate::wire) const FETCH: u8 = 72;
+    pub(in crate::wire) const APPEND: u8 = 73;
+    pub(in crate::wire) const SNAPSHOT: u8 = 74;
+    pub(in crate::wire) const APPEND_REPLY: u8 = 75;
+    pub(in crate::wire) const OVERRULED: u8 = 76;
+    pub(in crate::wire) const RESIGNED: u8 = 77;
+    pub(in crate::wire) const PROBE_FOR: u8 = 78;
+    pub(in crate::wire) const PROBE_RESULT: u8 = 79;
+    pub(in crate::wire) const PING: u8 = 80;
+    pub(in crate::wire) const PONG: u8 = 81;
+}
+
+const ACCEPTED: u8 = 1;
+const DURABLE: u8 = 2;
+const GRANTED: u8 = 1;
+const BLESSED: u8 = 1;
+const FETCHED: u8 = 1;
+const MATCHED: u8 = 1;
+
+/// Writes a frame, with its length in front, behind what is in `buf`.
+///
+/// The caller keeps to [`MAX_ENTRIES`], [`MAX_ENTRY_BYTES`] and [`MAX_PIECE`]; the other side cuts the connection at a
+/// frame that is larger.
+pub fn encode_message(message: &Message, tag: u32, buf: &mut BytesMut) {
+    let start = buf.len();
+    buf.put(&[0; 4]);
+    put_message(message, tag, buf);
+    let check = frame::checksum(&buf[start + 4..]);
+    buf.put(&check);
+    let len = buf.len() - start - 4;
+    debug_assert!(len <= MAX_FRAME, "a frame of {len} bytes");
+    buf.patch(start, &(len as u32).to_be_bytes());
+}
+
+fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N> {
+    out.u64(position.term.0).u64(position.index.0)
+}
+
+/// All of a frame but its length and its checksum.
+fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
+    match message {
+        Message::Hello(m) => put_hello(m, tag, buf),
+        Message::Propose(m) => {
+            let fixed = FixedOut::<20>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round);
+            frame::begin(buf, kind::PROPOSE, tag, fixed);
+            m.seats.iter().for_each(|seat| put_seat(buf, seat));
+        }
+        Message::ProposeReply(m) => {
+            let flags = flag(m.accepted, ACCEPTED) | flag(m.durable, DURABLE);
+            let fixed = FixedOut::<24>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round).u8(flags).spare(3);
+            frame::begin(buf, kind::PROPOSE_REPLY, tag, fixed);
+        }
+        Message::Release(m) => frame::begin(buf, kind::RELEASE, tag, FixedOut::<8>::new().u64(m.lineage.0)),
+        Message::Canvass(m) => put_canvass(m, tag, buf),
+        Message::CanvassReply(m) => put_canvass_reply(m, tag, buf),
+        Message::Bid(m) => put_bid(m, tag, buf),
+        Message::BidReply(m) => put_bid_reply(m, tag, buf),
+        Message::Fetch(m) => {
+            let fixed = FixedOut::<32>::new().u64(m.lineage.0).u64(m.term.0);
+            frame::begin(buf, kind::FETCH, tag, position(fixed, m.after));
+        }
+        Message::Append(m) => put_append(m, tag, buf),
+        Message::Snapshot(m) => put_snapshot(m, tag, buf),
+        Message::AppendReply(m) => put_append_reply(m, tag, buf),
+        Message::Overruled(m) => {
+            frame::begin(buf, kind::OVERRULED, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
+        }
+        Message::Resigned(m) => frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(m)),
+        Message::ProbeFor(m) => put_probe_for(m, kind::PROBE_FOR, tag, buf),
+        Message::ProbeResult(m) => put_probe_for(m, kind::PROBE_RESULT, tag, buf),
+        Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
+        Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
+    }
+}
+
+fn put_hello(m: &Hello, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind::HELLO, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
+    put_field(buf, field::CONVENTION, |s| s.put(m.convention.as_bytes()));
+    put_member(buf, &m.info);
+}
+
+fn put_canvass(m: &Canvass, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<40>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    frame::begin(buf, kind::CANVASS, tag, fixed.u32(m.line_version).u32(m.round));
+}
+
+fn put_canvass_reply(m: &CanvassReply, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<48>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    let fixed = fixed.u64(m.wait_us).u32(m.round).u8(flag(m.granted, GRANTED)).spare(3);
+    frame::begin(buf, kind::CANVASS_REPLY, tag, fixed);
+}
+
+fn put_bid(m: &Bid, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    let fixed = fixed.u64(m.blessing.unwrap_or_default().0).u8(flag(m.blessing.is_some(), BLESSED)).spare(3);
+    frame::begin(buf, kind::BID, tag, fixed);
+}
+
+fn put_bid_reply(m: &BidReply, tag: u32, buf: &mut BytesMut) {
+    let fixed = FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0).u64(m.promised.0);
+    let fixed = position(fixed, m.position).u8(flag(m.granted, GRANTED)).spare(3);
+    frame::begin(buf, kind::BID_REPLY, tag, fixed);
+}
+
+fn put_append(m: &Append, tag: u32, buf: &mut BytesMut) {
+    debug_assert!(m.entries.len() <= MAX_ENTRIES, "{} entries", m.entries.len());
+    let fixed = position(FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0), m.prev);
+    frame::begin(buf, kind::APPEND, tag, fixed.u64(m.commit.0).u8(flag(m.fetched, FETCHED)).spare(3));
+    for entry in &m.entries {
+        put_field(buf, field::ENTRY, |s| put_entry(s, entry));
+    }
+}
+
+fn put_snapshot(m: &Snapshot, tag: u32, buf: &mut BytesMut) {
+    debug_assert!(m.data.len() <= MAX_PIECE, "a piece of {} bytes", m.data.len());
+    let fixed = position(FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    let fixed = fixed.u32(m.offset).u32(m.total).u8(flag(m.fetched, FETCHED)).spare(3);
+    frame::begin(buf, kind::SNAPSHOT, tag, fixed);
+    put_field(buf, field::DATA, |s| s.put(&m.data));
+}
+
+fn put_append_reply(m: &AppendReply, tag: u32, buf: &mut BytesMut) {
+    let fixed = FixedOut::<36>::new().u64(m.lineage.0).u64(m.term.0).u64(m.identity.0).u64(m.index.0);
+    frame::begin(buf, kind::APPEND_REPLY, tag, fixed.u8(flag(m.matched, MATCHED)).spare(3));
+}
+
+fn put_probe_for(m: &ProbeFor, kind: u8, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind, tag, FixedOut::<8>::new().u32(m.slot.0).u16(m.generation.0).spare(2));
+    put_addr(buf, m.addr);
+}
+
+/// What a whole frame means: `bytes` is what follows the length.
+pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject> {
+    let (kind, body) = frame::open(bytes, tag)?;
+    match kind {
+        kind::HELLO => hello(&body).map(Message::Hello),
+        kind::PROPOSE => propose(&body).map(Message::Propose),
+        kind::PROPOSE_REPLY => propose_reply(&body).map(Message::ProposeReply),
+        kind::RELEASE => Ok(Message::Release(Release { lineage: Lineage(body.fixed::<8>()?.u64()?) })),
+        kind::CANVASS => canvass(&body).map(Message::Canvass),
+        kind::CANVASS_REPLY => canvass_reply(&body).map(Message::CanvassReply),
+        kind::BID => bid(&body).map(Message::Bid),
+        kind::BID_REPLY => bid_reply(&body).map(Message::BidReply),
+        kind::FETCH => fetch(&body).map(Message::Fetch),
+        kind::APPEND => append(&body).map(Message::Append),
+        kind::SNAPSHOT => snapshot(&body, bytes).map(Message::Snapshot),
+        kind::APPEND_REPLY => append_reply(&body).map(Message::AppendReply),
+        kind::OVERRULED => overruled(&body).map(Message::Overruled),
+        kind::RESIGNED => read_resigned(&body).map(Message::Resigned),
+        kind::PROBE_FOR => probe_for(&body).map(Message::ProbeFor),
+        kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
+        kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
+        kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
+        unknown => Err(Reject::UnknownKind(unknown)),
+    }
+}
+
+fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
+    Ok(Position { term: Term(c.u64()?), index: Index(c.u64()?) })
+}
+
+fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
+    let mut c = body.fixed::<16>()?;
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.u64()?));
+    let (mut convention, mut info, mut fields) = (None, None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            field::CONVENTION => {
+                let name = read_str(content)?;
+                ConventionId::new(name).map_err(|_| Reject::Malformed)?;
+                once(&mut convention, name.to_owned())?;
+            }
+            field::MEMBER => once(&mut info, read_member(content)?)?,
+            _ => {}
+        }
+    }
+    Ok(Hello { convention: required(convention)?, lineage, term, info: required(info)? })
+}
+
+fn propose(body: &Body<'_>) -> Result<Propose, Reject> {
+    let mut c = body.fixed::<20>()?;
+    let (lineage, term, round) = (Lineage(c.u64()?), Term(c.u64()?), c.u32()?);
+    let (mut seats, mut fields) = (Vec::new(), body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::SEAT {
+            push_seat(&mut seats, read_seat(content)?)?;
+        }
+    }
+    Ok(Propose { lineage, round, term, seats })
+}
+
+fn propose_reply(body: &Body<'_>) -> Result<ProposeReply, Reject> {
+    let mut c = body.fixed::<24>()?;
+    let (lineage, term, round, flags) = (Lineage(c.u64()?), Term(c.u64()?), c.u32()?, c.u8()?);
+    Ok(ProposeReply { lineage, round, accepted: flags & ACCEPTED != 0, durable: flags & DURABLE != 0, term })
+}
+
+fn canvass(body: &Body<'_>) -> Result<Canvass, Reject> {
+    let mut c = body.fixed::<40>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    Ok(Canvass { lineage, term, position, line_version: c.u32()?, round: c.u32()? })
+}
+
+fn canvass_reply(body: &Body<'_>) -> Result<CanvassReply, Reject> {
+    let mut c = body.fixed::<48>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (wait_us, round, flags) = (c.u64()?, c.u32()?, c.u8()?);
+    Ok(CanvassReply { lineage, round, term, granted: flags & GRANTED != 0, wait_us, position })
+}
+
+fn bid(body: &Body<'_>) -> Result<Bid, Reject> {
+    let mut c = body.fixed::<44>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (blessing, flags) = (Term(c.u64()?), c.u8()?);
+    Ok(Bid { lineage, term, position, blessing: (flags & BLESSED != 0).then_some(blessing) })
+}
+
+fn bid_reply(body: &Body<'_>) -> Result<BidReply, Reject> {
+    let mut c = body.fixed::<44>()?;
+    let (lineage, term, promised) = (Lineage(c.u64()?), Term(c.u64()?), Term(c.u64()?));
+    let (position, flags) = (read_position(&mut c)?, c.u8()?);
+    Ok(BidReply { lineage, term, granted: flags & GRANTED != 0, promised, position })
+}
+
+fn fetch(body: &Body<'_>) -> Result<Fetch, Reject> {
+    let mut c = body.fixed::<32>()?;
+    Ok(Fetch { lineage: Lineage(c.u64()?), term: Term(c.u64()?), after: read_position(&mut c)? })
+}
+
+fn append(body: &Body<'_>) -> Result<Append, Reject> {
+    let mut c = body.fixed::<44>()?;
+    let (lineage, term, prev) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (commit, flags) = (Index(c.u64()?), c.u8()?);
+    let (mut entries, mut fields) = (Vec::new(), body.fields());
+    let mut last = prev.index;
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::ENTRY {
+            let entry = decode_entry(content)?;
+            if last.next() != Some(entry.index) {
+                return Err(Reject::Malformed);
+            }
+            last = entry.index;
+            push_bounded(&mut entries, entry, MAX_ENTRIES)?;
+        }
+    }
+    Ok(Append { lineage, term, prev, commit, fetched: flags & FETCHED != 0, entries })
+}
+
+fn snapshot(body: &Body<'_>, frame: &Bytes) -> Result<Snapshot, Reject> {
+    let mut c = body.fixed::<44>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (offset, total, flags) = (c.u32()?, c.u32()?, c.u8()?);
+    let (mut data, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::DATA {
+            once(&mut data, frame.slice_ref(content))?;
+        }
+    }
+    let data = required(data)?;
+    let end = u64::from(offset) + data.len() as u64;
+    if end > u64::from(total) || data.len() > MAX_PIECE {
+        return Err(Reject::Malformed);
+    }
+    Ok(Snapshot { lineage, term, position, fetched: flags & FETCHED != 0, offset, total, data })
+}
+
+fn append_reply(body: &Body<'_>) -> Result<AppendReply, Reject> {
+    let mut c = body.fixed::<36>()?;
+    let (lineage, term, identity) = (Lineage(c.u64()?), Term(c.u64()?), Identity(c.u64()?));
+    let (index, flags) = (Index(c.u64()?), c.u8()?);
+    Ok(AppendReply { lineage, term, identity, matched: flags & MATCHED != 0, index })
+}
+
+fn overruled(body: &Body<'_>) -> Result<Overruled, Reject> {
+    let mut c = body.fixed::<16>()?;
+    Ok(Overruled { lineage: Lineage(c.u64()?), term: Term(c.u64()?) })
+}
+
+fn probe_for(body: &Body<'_>) -> Result<ProbeFor, Reject> {
+    let mut c = body.fixed::<8>()?;
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    let (mut addr, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::ADDR {
+            once(&mut addr, read_addr(content)?)?;
+        }
+    }
+    Ok(ProbeFor { slot, generation, addr: required(addr)? })
+}

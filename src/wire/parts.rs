@@ -1,0 +1,361 @@
+//! The parts that several frames have in common: members, seats, addresses, capabilities, the view of a convention.
+
+use super::codec::{Body, Counter, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
+use super::datagram::{SeatRef, Sender, View};
+use super::frame::{CHECKSUM, MAX_DATAGRAM};
+use super::reject::Reject;
+use crate::types::{
+    Capabilities, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The tags of fields. One tag means the same in whatever body it stands.
+pub(super) mod tag {
+    pub(in crate::wire) const ID: u8 = 1;
+    pub(in crate::wire) const ADDR: u8 = 2;
+    pub(in crate::wire) const CAPABILITIES: u8 = 3;
+    pub(in crate::wire) const SENDER: u8 = 4;
+    pub(in crate::wire) const MEMBER: u8 = 5;
+    pub(in crate::wire) const VIEW: u8 = 6;
+    pub(in crate::wire) const SEAT_REF: u8 = 7;
+    pub(in crate::wire) const SEAT: u8 = 8;
+    pub(in crate::wire) const CONVENTION: u8 = 9;
+    pub(in crate::wire) const ENTRY: u8 = 10;
+    pub(in crate::wire) const DATA: u8 = 11;
+    pub(in crate::wire) const SLOT: u8 = 12;
+    pub(in crate::wire) const DEPARTED: u8 = 13;
+}
+
+const DURABLE: u8 = 1;
+const MULTICAST: u8 = 2;
+const WITNESS: u8 = 1;
+const VOTING: u8 = 2;
+const LEADER: u8 = 1;
+
+/// A bit of a flags byte.
+pub(super) fn flag(on: bool, bit: u8) -> u8 {
+    if on { bit } else { 0 }
+}
+
+// Ids and addresses.
+
+pub(super) fn put_id<S: Sink>(sink: &mut S, id: &NodeId) {
+    put_field(sink, tag::ID, |s| s.put(id.as_str().as_bytes()));
+}
+
+pub(super) fn read_str(bytes: &[u8]) -> Result<&str, Reject> {
+    std::str::from_utf8(bytes).map_err(|_| Reject::Malformed)
+}
+
+pub(super) fn read_id(bytes: &[u8]) -> Result<NodeId, Reject> {
+    NodeId::new(read_str(bytes)?).map_err(|_| Reject::Malformed)
+}
+
+/// An address's family is told by the field's length. Scope and flow of IPv6 mean nothing to others and don't travel.
+pub(super) fn put_addr<S: Sink>(sink: &mut S, addr: SocketAddr) {
+    put_field(sink, tag::ADDR, |s| {
+        match addr.ip() {
+            IpAddr::V4(ip) => s.put(&ip.octets()),
+            IpAddr::V6(ip) => s.put(&ip.octets()),
+        }
+        s.put(&addr.port().to_be_bytes());
+    });
+}
+
+pub(super) fn read_addr(bytes: &[u8]) -> Result<SocketAddr, Reject> {
+    let (ip, port) = bytes.split_last_chunk::<2>().ok_or(Reject::Malformed)?;
+    let ip = if let Ok(four) = <[u8; 4]>::try_from(ip) {
+        IpAddr::V4(Ipv4Addr::from(four))
+    } else if let Ok(sixteen) = <[u8; 16]>::try_from(ip) {
+        IpAddr::V6(Ipv6Addr::from(sixteen))
+    } else {
+        return Err(Reject::Malformed);
+    };
+    Ok(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+}
+
+fn put_addrs<S: Sink>(sink: &mut S, addrs: &[SocketAddr]) {
+    debug_assert!((1..=MAX_ADDRS).contains(&addrs.len()), "{} addresses", addrs.len());
+    for addr in addrs.iter().take(MAX_ADDRS) {
+        put_addr(sink, *addr);
+    }
+}
+
+/// The fields that senders, members and seats have: an id and 1 to [`MAX_ADDRS`] addresses.
+#[derive(Default)]
+struct Named {
+    id: Option<NodeId>,
+    addrs: Vec<SocketAddr>,
+}
+
+impl Named {
+    /// Takes the field where it is one of these; others are skipped.
+    fn take(&mut self, tag: u8, content: &[u8]) -> Result<(), Reject> {
+        match tag {
+            tag::ID => once(&mut self.id, read_id(content)?),
+            tag::ADDR => push_bounded(&mut self.addrs, read_addr(content)?, MAX_ADDRS),
+            _ => Ok(()),
+        }
+    }
+
+    fn done(self) -> Result<(NodeId, Vec<SocketAddr>), Reject> {
+        if self.addrs.is_empty() {
+            return Err(Reject::Malformed);
+        }
+        Ok((required(self.id)?, self.addrs))
+    }
+
+    fn of(body: &Body<'_>) -> Result<(NodeId, Vec<SocketAddr>), Reject> {
+        let mut named = Self::default();
+        let mut fields = body.fields();
+        while let Some((tag, content)) = fields.next()? {
+            named.take(tag, content)?;
+        }
+        named.done()
+    }
+}
+
+// Capabilities.
+
+pub(super) fn put_capabilities<S: Sink>(sink: &mut S, capabilities: &Capabilities) {
+    put_field(sink, tag::CAPABILITIES, |s| {
+        for (key, value) in capabilities.iter() {
+            // Both lengths fit a byte: `Capabilities::set` saw to it.
+            s.put(&[key.len() as u8]);
+            s.put(key.as_bytes());
+            s.put(&[value.len() as u8]);
+            s.put(value.as_bytes());
+        }
+    });
+}
+
+pub(super) fn read_capabilities(bytes: &[u8]) -> Result<Capabilities, Reject> {
+    let mut capabilities = Capabilities::new();
+    let mut cursor = super::codec::Cursor(bytes);
+    let mut last = "";
+    while !cursor.0.is_empty() {
+        let len = usize::from(cursor.u8()?);
+        let key = read_str(cursor.bytes(len)?)?;
+        let len = usize::from(cursor.u8()?);
+        let value = read_str(cursor.bytes(len)?)?;
+        // In order and once each, so that equal capabilities have equal bytes. (An empty key is refused by `set`.)
+        if key <= last {
+            return Err(Reject::Malformed);
+        }
+        capabilities.set(key, value).map_err(|_| Reject::Malformed)?;
+        last = key;
+    }
+    Ok(capabilities)
+}
+
+// Standing.
+
+fn standing_code(standing: Standing) -> u8 {
+    match standing {
+        Standing::Member => 0,
+        Standing::Candidate => 1,
+        Standing::Witness => 2,
+    }
+}
+
+fn read_standing(code: u8) -> Result<Standing, Reject> {
+    match code {
+        0 => Ok(Standing::Member),
+        1 => Ok(Standing::Candidate),
+        2 => Ok(Standing::Witness),
+        _ => Err(Reject::Malformed),
+    }
+}
+
+// Senders and members.
+
+pub(super) fn put_sender<S: Sink>(sink: &mut S, sender: &Sender) {
+    put_field(sink, tag::SENDER, |s| {
+        let fixed = FixedOut::<24>::new()
+            .u64(sender.incarnation.0)
+            .u64(sender.identity.0)
+            .i32(sender.priority)
+            .u8(standing_code(sender.standing))
+            .u8(flag(sender.durable, DURABLE))
+            .spare(2);
+        put_body(s, fixed);
+        put_id(s, &sender.id);
+        put_addrs(s, &sender.addrs);
+    });
+}
+
+pub(super) fn read_sender(bytes: &[u8]) -> Result<Sender, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<24>()?;
+    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (standing, flags) = (read_standing(c.u8()?)?, c.u8()?);
+    let (id, addrs) = Named::of(&body)?;
+    Ok(Sender { id, incarnation, identity, standing, priority, durable: flags & DURABLE != 0, addrs })
+}
+
+pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
+    put_field(sink, tag::MEMBER, |s| {
+        let fixed = FixedOut::<28>::new()
+            .u64(info.incarnation.0)
+            .u64(info.identity.0)
+            .i32(info.priority)
+            .u8(standing_code(info.standing))
+            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST))
+            .spare(2)
+            .u32(info.revision);
+        put_body(s, fixed);
+        put_id(s, &info.id);
+        put_addrs(s, &info.addrs);
+        if info.capabilities.wire_len() > 0 {
+            put_capabilities(s, &info.capabilities);
+        }
+    });
+}
+
+pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<28>()?;
+    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (standing, flags, _, revision) = (read_standing(c.u8()?)?, c.u8()?, c.u16()?, c.u32()?);
+    let (mut named, mut capabilities) = (Named::default(), None);
+    let mut fields = body.fields();
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            tag::CAPABILITIES => once(&mut capabilities, read_capabilities(content)?)?,
+            _ => named.take(tag, content)?,
+        }
+    }
+    let (id, addrs) = named.done()?;
+    Ok(MemberInfo {
+        id,
+        incarnation,
+        identity,
+        standing,
+        priority,
+        durable: flags & DURABLE != 0,
+        multicast: flags & MULTICAST != 0,
+        addrs,
+        revision,
+        capabilities: capabilities.unwrap_or_default(),
+    })
+}
+
+// Seats.
+
+pub(super) fn put_seat<S: Sink>(sink: &mut S, seat: &Seat) {
+    put_field(sink, tag::SEAT, |s| put_seat_body(s, seat));
+}
+
+pub(super) fn put_seat_body<S: Sink>(sink: &mut S, seat: &Seat) {
+    let fixed = FixedOut::<32>::new()
+        .u64(seat.identity.0)
+        .u64(seat.incarnation.0)
+        .i32(seat.priority)
+        .u32(seat.admitted)
+        .u32(seat.slot.0)
+        .u8(flag(seat.witness, WITNESS) | flag(seat.voting, VOTING))
+        .spare(3);
+    put_body(sink, fixed);
+    put_id(sink, &seat.id);
+    put_addrs(sink, &seat.addrs);
+}
+
+pub(super) fn read_seat(bytes: &[u8]) -> Result<Seat, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<32>()?;
+    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.u64()?));
+    let (priority, admitted, slot, flags) = (c.i32()?, c.u32()?, Slot(c.u32()?), c.u8()?);
+    let (id, addrs) = Named::of(&body)?;
+    let (witness, voting) = (flags & WITNESS != 0, flags & VOTING != 0);
+    Ok(Seat { id, identity, incarnation, priority, admitted, witness, voting, slot, addrs })
+}
+
+/// Adds a seat of a line: at most [`MAX_SEATS`], each id once.
+pub(super) fn push_seat(seats: &mut Vec<Seat>, seat: Seat) -> Result<(), Reject> {
+    if seats.iter().any(|s| s.id == seat.id) {
+        return Err(Reject::Malformed);
+    }
+    push_bounded(seats, seat, MAX_SEATS)
+}
+
+// The view of a convention.
+
+fn put_seat_ref<S: Sink>(sink: &mut S, seat: &SeatRef) {
+    put_field(sink, tag::SEAT_REF, |s| {
+        let fixed = FixedOut::<20>::new()
+            .u64(seat.incarnation.0)
+            .u32(seat.slot.0)
+            .i32(seat.priority)
+            .u8(flag(seat.voting, VOTING))
+            .spare(3);
+        put_body(s, fixed);
+        put_id(s, &seat.id);
+        put_addr(s, seat.addr);
+    });
+}
+
+fn read_seat_ref(bytes: &[u8]) -> Result<SeatRef, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<20>()?;
+    let (incarnation, slot) = (Incarnation(c.u64()?), Slot(c.u32()?));
+    let (priority, flags) = (c.i32()?, c.u8()?);
+    let (id, addrs) = Named::of(&body)?;
+    let addr = required(addrs.first().copied())?;
+    Ok(SeatRef { id, slot, incarnation, priority, voting: flags & VOTING != 0, addr })
+}
+
+/// Writes a view as the last field of a datagram that begins at the sink's start, as much of its line as fits: the
+/// leader's seat always, then in order of succession.
+pub(super) fn put_view<S: Sink>(sink: &mut S, view: &View) {
+    put_field(sink, tag::VIEW, |s| {
+        let fixed = FixedOut::<28>::new()
+            .u64(view.lineage.0)
+            .u64(view.term.0)
+            .u32(view.leader.unwrap_or_default().0)
+            .u32(view.line_version)
+            .u8(flag(view.leader.is_some(), LEADER))
+            .spare(3);
+        put_body(s, fixed);
+        let cost = |seat: &SeatRef| {
+            let mut counter = Counter::default();
+            put_seat_ref(&mut counter, seat);
+            counter.0
+        };
+        let leader = view.line.iter().position(|seat| Some(seat.slot) == view.leader);
+        let reserved = leader.map_or(0, |at| cost(&view.line[at]));
+        let mut room = (MAX_DATAGRAM - CHECKSUM).saturating_sub(s.at() + reserved);
+        let mut seats_left = MAX_SEATS - usize::from(leader.is_some());
+        for (at, seat) in view.line.iter().enumerate() {
+            let cost = cost(seat);
+            if Some(at) == leader {
+                put_seat_ref(s, seat);
+            } else if cost <= room && seats_left > 0 {
+                put_seat_ref(s, seat);
+                room -= cost;
+                seats_left -= 1;
+            } else {
+                // From the first that doesn't fit on all are dropped, so that what is there is the line's beginning.
+                seats_left = 0;
+            }
+        }
+    });
+}
+
+pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<28>()?;
+    let (lineage, term, slot) = (Lineage(c.u64()?), Term(c.u64()?), Slot(c.u32()?));
+    let (line_version, flags) = (c.u32()?, c.u8()?);
+    let mut line: Vec<SeatRef> = Vec::new();
+    let mut fields = body.fields();
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::SEAT_REF {
+            let seat = read_seat_ref(content)?;
+            if line.iter().any(|s| s.id == seat.id) {
+                return Err(Reject::Malformed);
+            }
+            push_bounded(&mut line, seat, MAX_SEATS)?;
+        }
+    }
+    Ok(View { lineage, term, leader: (flags & LEADER != 0).then_some(slot), line_version, line })
+}

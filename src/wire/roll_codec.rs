@@ -1,0 +1,335 @@
+//! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
+
+use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
+use super::parts::{
+    flag, push_seat, put_capabilities, put_id, put_member, put_seat, put_seat_body, read_capabilities, read_id,
+    read_member, read_seat, tag,
+};
+use super::reject::Reject;
+use super::roll::{Change, Entry, Image, Promise, Record, SlotImage};
+use crate::types::{Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, NodeId, Position, Slot, Term};
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeSet;
+
+/// The numbers of changes.
+mod change {
+    pub(super) const LED: u8 = 1;
+    pub(super) const JOINED: u8 = 2;
+    pub(super) const UPDATED: u8 = 3;
+    pub(super) const LEFT: u8 = 4;
+    pub(super) const SEATED: u8 = 5;
+    pub(super) const UNSEATED: u8 = 6;
+}
+
+/// The numbers of a store's records.
+mod record {
+    pub(super) const PROMISE: u8 = 1;
+    pub(super) const ENTRY: u8 = 2;
+    pub(super) const IMAGE: u8 = 3;
+}
+
+const KEEP: u8 = 1;
+const GRANTED: u8 = 1;
+
+// Entries.
+
+/// Writes an entry behind what is in `buf`: its index, its term, the number of its change, and the change.
+pub fn encode_entry(entry: &Entry, buf: &mut BytesMut) {
+    put_entry(buf, entry);
+}
+
+/// What an entry takes in a frame, in bytes, with the three bytes of its field's head.
+#[must_use]
+pub fn entry_len(entry: &Entry) -> usize {
+    let mut counter = Counter::default();
+    put_field(&mut counter, tag::ENTRY, |s| put_entry(s, entry));
+    counter.0
+}
+
+pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
+    sink.put(&entry.index.0.to_be_bytes());
+    sink.put(&entry.term.0.to_be_bytes());
+    let owner = |slot: &Slot, generation: &Generation| FixedOut::<8>::new().u32(slot.0).u16(generation.0);
+    match &entry.change {
+        Change::Led { identity } => {
+            sink.put(&[change::LED]);
+            put_body(sink, FixedOut::<8>::new().u64(identity.0));
+        }
+        Change::Joined { slot, generation, info } => {
+            sink.put(&[change::JOINED]);
+            put_body(sink, owner(slot, generation).spare(2));
+            put_member(sink, info);
+        }
+        Change::Updated { slot, generation, revision, capabilities } => {
+            sink.put(&[change::UPDATED]);
+            put_body(sink, FixedOut::<12>::new().u32(slot.0).u16(generation.0).spare(2).u32(*revision));
+            put_capabilities(sink, capabilities);
+        }
+        Change::Left { slot, generation, reason } => {
+            let code = match reason {
+                LeftReason::Left => 1,
+                LeftReason::Crashed => 2,
+                LeftReason::Silent => 3,
+                LeftReason::Replaced => 4,
+            };
+            sink.put(&[change::LEFT]);
+            put_body(sink, owner(slot, generation).u8(code).spare(1));
+        }
+        Change::Seated(seat) => {
+            sink.put(&[change::SEATED]);
+            put_seat_body(sink, seat);
+        }
+        Change::Unseated { id, identity, keep } => {
+            sink.put(&[change::UNSEATED]);
+            put_body(sink, FixedOut::<12>::new().u64(identity.0).u8(flag(*keep, KEEP)).spare(3));
+            put_id(sink, id);
+        }
+        Change::Other { kind, body } => {
+            sink.put(&[*kind]);
+            sink.put(body);
+        }
+    }
+}
+
+/// Reads an entry that takes all of `bytes`.
+///
+/// # Errors
+/// [`Reject::Malformed`] where the content breaks the layout or a bound. An unknown change is none: it is kept as
+/// [`Change::Other`].
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, Reject> {
+    let mut c = Cursor(bytes);
+    let (index, term, kind) = (Index(c.u64()?), Term(c.u64()?), c.u8()?);
+    Ok(Entry { index, term, change: read_change(kind, c.0)? })
+}
+
+fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
+    match kind {
+        change::LED => Ok(Change::Led { identity: Identity(Body::nested(bytes)?.fixed::<8>()?.u64()?) }),
+        change::JOINED => read_joined(&Body::nested(bytes)?),
+        change::UPDATED => read_updated(&Body::nested(bytes)?),
+        change::LEFT => read_left(&Body::nested(bytes)?),
+        change::SEATED => read_seat(bytes).map(Change::Seated),
+        change::UNSEATED => read_unseated(&Body::nested(bytes)?),
+        // Copied: a slice would keep the whole frame that it came in.
+        _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
+    }
+}
+
+fn read_joined(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<8>()?;
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    let (mut info, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::MEMBER {
+            once(&mut info, read_member(content)?)?;
+        }
+    }
+    Ok(Change::Joined { slot, generation, info: required(info)? })
+}
+
+fn read_updated(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<12>()?;
+    let (slot, generation, _, revision) = (Slot(c.u32()?), Generation(c.u16()?), c.u16()?, c.u32()?);
+    let (mut capabilities, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::CAPABILITIES {
+            once(&mut capabilities, read_capabilities(content)?)?;
+        }
+    }
+    Ok(Change::Updated { slot, generation, revision, capabilities: required(capabilities)? })
+}
+
+fn read_left(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<8>()?;
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    let reason = match c.u8()? {
+        1 => LeftReason::Left,
+        2 => LeftReason::Crashed,
+        3 => LeftReason::Silent,
+        4 => LeftReason::Replaced,
+        // Not `Other`: a voter that skips a departure would hold another roll than the rest.
+        _ => return Err(Reject::Malformed),
+    };
+    Ok(Change::Left { slot, generation, reason })
+}
+
+fn read_unseated(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<12>()?;
+    let (identity, flags) = (Identity(c.u64()?), c.u8()?);
+    let id = read_only_id(body)?;
+    Ok(Change::Unseated { id, identity, keep: flags & KEEP != 0 })
+}
+
+fn read_only_id(body: &Body<'_>) -> Result<NodeId, Reject> {
+    let (mut id, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::ID {
+            once(&mut id, read_id(content)?)?;
+        }
+    }
+    required(id)
+}
+
+// Images.
+
+/// The bytes of a whole roll, as snapshots carry them in pieces.
+#[must_use]
+pub fn encode_image(image: &Image) -> Bytes {
+    let mut buf = BytesMut::new();
+    put_image(&mut buf, image);
+    buf.freeze()
+}
+
+fn put_image<S: Sink>(sink: &mut S, image: &Image) {
+    let fixed = FixedOut::<28>::new()
+        .u64(image.lineage.0)
+        .u64(image.position.term.0)
+        .u64(image.position.index.0)
+        .u32(image.line.version());
+    put_body(sink, fixed);
+    for seat in image.line.seats() {
+        put_seat(sink, seat);
+    }
+    for slot in &image.slots {
+        put_field(sink, tag::SLOT, |s| {
+            put_body(s, FixedOut::<4>::new().u16(slot.generation.0).spare(2));
+            if let Some(info) = &slot.info {
+                put_member(s, info);
+            }
+        });
+    }
+    for (id, incarnation) in &image.departed {
+        put_field(sink, tag::DEPARTED, |s| {
+            put_body(s, FixedOut::<8>::new().u64(incarnation.0));
+            put_id(s, id);
+        });
+    }
+}
+
+/// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members.
+///
+/// # Errors
+/// [`Reject::Malformed`] where the content breaks the layout or a bound.
+pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<28>()?;
+    let lineage = Lineage(c.u64()?);
+    let position = Position { term: Term(c.u64()?), index: Index(c.u64()?) };
+    let line_version = c.u32()?;
+    let (mut seats, mut slots, mut departed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut fields = body.fields();
+    // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            tag::SEAT => push_seat(&mut seats, read_seat(content)?)?,
+            tag::SLOT => slots.push(read_slot(content)?),
+            tag::DEPARTED => departed.push(read_departed(content)?),
+            _ => {}
+        }
+    }
+    let mut ids = BTreeSet::new();
+    if !slots.iter().filter_map(|s| s.info.as_ref()).all(|info| ids.insert(&info.id)) {
+        return Err(Reject::Malformed);
+    }
+    Ok(Image { lineage, position, line: Line::new(line_version, seats), slots, departed })
+}
+
+fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {
+    let body = Body::nested(bytes)?;
+    let generation = Generation(body.fixed::<4>()?.u16()?);
+    let (mut info, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::MEMBER {
+            once(&mut info, read_member(content)?)?;
+        }
+    }
+    Ok(SlotImage { generation, info })
+}
+
+fn read_departed(bytes: &[u8]) -> Result<(NodeId, Incarnation), Reject> {
+    let body = Body::nested(bytes)?;
+    let incarnation = Incarnation(body.fixed::<8>()?.u64()?);
+    Ok((read_only_id(&body)?, incarnation))
+}
+
+// Records.
+
+/// Writes a store's record behind what is in `buf`.
+pub fn encode_record(record: &Record, buf: &mut BytesMut) {
+    match record {
+        Record::Promise(promise) => {
+            buf.put(&[record::PROMISE]);
+            let fixed = FixedOut::<52>::new()
+                .u64(promise.identity.0)
+                .u64(promise.incarnation.0)
+                .u64(promise.lineage.0)
+                .u64(promise.term.0)
+                .u64(promise.granted.unwrap_or_default().0)
+                .u64(promise.seen.0)
+                .u8(flag(promise.granted.is_some(), GRANTED))
+                .spare(3);
+            put_body(buf, fixed);
+        }
+        Record::Entry(entry) => {
+            buf.put(&[record::ENTRY]);
+            put_entry(buf, entry);
+        }
+        Record::Image(image) => {
+            buf.put(&[record::IMAGE]);
+            put_image(buf, image);
+        }
+    }
+}
+
+/// Reads a store's record that takes all of `bytes`.
+///
+/// # Errors
+/// [`Reject::UnknownKind`] for a record of a newer version, [`Reject::Truncated`] where there is nothing, and
+/// [`Reject::Malformed`] where the content breaks the layout or a bound.
+pub fn decode_record(bytes: &[u8]) -> Result<Record, Reject> {
+    let (kind, rest) = bytes.split_first().ok_or(Reject::Truncated)?;
+    match *kind {
+        record::PROMISE => read_promise(rest).map(Record::Promise),
+        record::ENTRY => decode_entry(rest).map(Record::Entry),
+        record::IMAGE => decode_image(rest).map(Record::Image),
+        unknown => Err(Reject::UnknownKind(unknown)),
+    }
+}
+
+fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
+    let mut c = Body::nested(bytes)?.fixed::<52>()?;
+    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.u64()?));
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.u64()?));
+    let (granted, seen, flags) = (Identity(c.u64()?), Term(c.u64()?), c.u8()?);
+    Ok(Promise { identity, incarnation, lineage, term, granted: (flags & GRANTED != 0).then_some(granted), seen })
+}
+
+// Digests.
+
+/// A number that tells different bytes apart and is the same on every machine. It protects nothing.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> u64 {
+    let mix = |state: u64, word: u64| {
+        let product = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ (product >> 29)
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let state = words.iter().fold(bytes.len() as u64, |state, word| mix(state, u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(mix(state, u64::from_le_bytes(last)), 0x6a09_e667_f3bc_c909)
+}
+
+/// The [`digest`] of an entry's bytes.
+#[must_use]
+pub fn entry_digest(entry: &Entry) -> u64 {
+    let mut buf = BytesMut::new();
+    put_entry(&mut buf, entry);
+    digest(&buf)
+}
+
+/// The [`digest`] of an image's bytes.
+#[must_use]
+pub fn image_digest(image: &Image) -> u64 {
+    digest(&encode_image(image))
+}

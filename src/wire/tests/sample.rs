@@ -1,0 +1,557 @@
+//! One of each kind, and strategies for all of them.
+
+use super::*;
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::net::SocketAddr;
+
+pub(super) fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn position(term: u64, index: u64) -> Position {
+    Position { term: Term(term), index: Index(index) }
+}
+
+fn sender() -> Sender {
+    Sender {
+        id: id("host-7"),
+        incarnation: Incarnation(0x0102_0304_0506_0708),
+        identity: Identity(0x1112_1314_1516_1718),
+        standing: Standing::Candidate,
+        priority: -2,
+        durable: true,
+        addrs: vec!["192.0.2.7:1919".parse().unwrap()],
+    }
+}
+
+pub(super) fn info() -> MemberInfo {
+    let mut capabilities = Capabilities::new();
+    capabilities.set("gpu", "2").unwrap();
+    capabilities.set("zone", "").unwrap();
+    MemberInfo {
+        id: id("host-7"),
+        incarnation: Incarnation(5),
+        identity: Identity(6),
+        standing: Standing::Witness,
+        priority: 1,
+        durable: false,
+        multicast: true,
+        addrs: vec!["192.0.2.7:1919".parse().unwrap(), "[2001:db8::7]:1920".parse().unwrap()],
+        revision: 9,
+        capabilities,
+    }
+}
+
+pub(super) fn seat() -> Seat {
+    Seat {
+        id: id("a"),
+        identity: Identity(0xA),
+        incarnation: Incarnation(0xB),
+        priority: 3,
+        admitted: 4,
+        witness: false,
+        voting: true,
+        slot: Slot(5),
+        addrs: vec!["192.0.2.1:1".parse().unwrap()],
+    }
+}
+
+fn view() -> View {
+    let seat = |name: &str, slot| SeatRef {
+        id: id(name),
+        slot: Slot(slot),
+        incarnation: Incarnation(7),
+        priority: 0,
+        voting: slot == 1,
+        addr: "192.0.2.1:1".parse().unwrap(),
+    };
+    View {
+        lineage: Lineage(2),
+        term: Term(3),
+        leader: Some(Slot(1)),
+        line_version: 4,
+        line: vec![seat("a", 1), seat("b", 2)],
+    }
+}
+
+/// One of each kind of datagram, in the order of the kinds.
+pub(super) fn datagrams() -> Vec<Datagram> {
+    let probe = Probe { slot: Slot(1), generation: Generation(2), lineage: 3, token: 4 };
+    let leave = Leave { lineage: Lineage(1), slot: Slot(2), generation: Generation(3), incarnation: Incarnation(4) };
+    vec![
+        Datagram::Heartbeat(Heartbeat {
+            lineage: Lineage(0x0102_0304_0506_0708),
+            term: Term(9),
+            number: 10,
+            commit: Index(11),
+            slot: Slot(12),
+            line_version: 13,
+        }),
+        Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
+        Datagram::Ack(Ack { lineage: Lineage(1), term: Term(2), number: 3, identity: Identity(4) }),
+        Datagram::Seek(Seek { from: sender(), nonce: 1, attempt: 2, lineage: Lineage(3), term: Term(4) }),
+        Datagram::Announce(Announce { from: sender(), nonce: 1, view: view() }),
+        Datagram::Join(Join { nonce: 1, lineage: Lineage(2), heard: 3, info: info() }),
+        Datagram::Registered(Registered {
+            nonce: 1,
+            incarnation: Incarnation(2),
+            slot: Slot(3),
+            generation: Generation(4),
+            revision: 5,
+            view: View { leader: None, ..view() },
+        }),
+        Datagram::Refused(Refused {
+            nonce: 1,
+            lineage: Lineage(2),
+            incarnation: Incarnation(3),
+            reason: RefuseReason::Busy,
+            retry_ms: 5,
+        }),
+        Datagram::Probe(probe),
+        Datagram::ProbeReply(probe),
+        Datagram::Stranger(Stranger { slot: Slot(1), generation: Generation(2), lineage: 3 }),
+        Datagram::Leave(leave),
+        Datagram::Gone(leave),
+        Datagram::Resigned(Resigned { lineage: Lineage(1), term: Term(2), identity: Identity(3) }),
+    ]
+}
+
+/// One of each kind of change, in the order of the kinds, as consecutive entries from `first` on.
+pub(super) fn entries(first: u64) -> Vec<Entry> {
+    let (slot, generation) = (Slot(1), Generation(2));
+    let changes = [
+        Change::Led { identity: Identity(3) },
+        Change::Joined { slot, generation, info: info() },
+        Change::Updated { slot, generation, revision: 3, capabilities: info().capabilities },
+        Change::Left { slot, generation, reason: LeftReason::Silent },
+        Change::Seated(seat()),
+        Change::Unseated { id: id("a"), identity: Identity(3), keep: true },
+        Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+    ];
+    (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
+}
+
+/// One of each kind of message, in the order of the kinds.
+pub(super) fn messages() -> Vec<Message> {
+    let (lineage, term) = (Lineage(1), Term(2));
+    let position = position(3, 4);
+    let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: "[2001:db8::7]:1920".parse().unwrap() };
+    vec![
+        Message::Hello(Hello { convention: "site".into(), lineage, term, info: info() }),
+        Message::Propose(Propose { lineage, round: 3, term, seats: vec![seat()] }),
+        Message::ProposeReply(ProposeReply { lineage, round: 3, accepted: true, durable: true, term }),
+        Message::Release(Release { lineage }),
+        Message::Canvass(Canvass { lineage, term, position, line_version: 5, round: 6 }),
+        Message::CanvassReply(CanvassReply { lineage, round: 6, term, granted: true, wait_us: 5, position }),
+        Message::Bid(Bid { lineage, term, position, blessing: Some(Term(5)) }),
+        Message::BidReply(BidReply { lineage, term, granted: true, promised: Term(5), position }),
+        Message::Fetch(Fetch { lineage, term, after: position }),
+        Message::Append(Append { lineage, term, prev: position, commit: Index(4), fetched: true, entries: entries(5) }),
+        Message::Snapshot(Snapshot {
+            lineage,
+            term,
+            position,
+            fetched: false,
+            offset: 5,
+            total: 10,
+            data: Bytes::from_static(b"image"),
+        }),
+        Message::AppendReply(AppendReply { lineage, term, identity: Identity(3), matched: true, index: Index(4) }),
+        Message::Overruled(Overruled { lineage, term }),
+        Message::Resigned(Resigned { lineage, term, identity: Identity(3) }),
+        Message::ProbeFor(probe),
+        Message::ProbeResult(probe),
+        Message::Ping(1),
+        Message::Pong(1),
+    ]
+}
+
+pub(super) fn image() -> Image {
+    Image {
+        lineage: Lineage(1),
+        position: position(2, 3),
+        line: Line::new(4, vec![seat(), Seat { id: id("b"), priority: 9, ..seat() }]),
+        slots: vec![
+            SlotImage { generation: Generation(5), info: Some(info()) },
+            SlotImage { generation: Generation(6), info: None },
+        ],
+        departed: vec![(id("c"), Incarnation(7))],
+    }
+}
+
+/// One of each kind of record, in the order of the kinds.
+pub(super) fn records() -> Vec<Record> {
+    vec![
+        Record::Promise(Promise {
+            identity: Identity(1),
+            incarnation: Incarnation(2),
+            lineage: Lineage(3),
+            term: Term(4),
+            granted: Some(Identity(5)),
+            seen: Term(6),
+        }),
+        Record::Entry(entries(1).remove(0)),
+        Record::Image(image()),
+    ]
+}
+
+// Strategies.
+
+fn any_id() -> impl Strategy<Value = NodeId> {
+    "[a-z0-9é-]{1,31}".prop_map(|name| id(&name))
+}
+
+fn any_addr() -> impl Strategy<Value = SocketAddr> {
+    prop_oneof![
+        (any::<[u8; 4]>(), any::<u16>()).prop_map(SocketAddr::from),
+        (any::<[u8; 16]>(), any::<u16>()).prop_map(SocketAddr::from),
+    ]
+}
+
+fn any_addrs() -> impl Strategy<Value = Vec<SocketAddr>> {
+    vec(any_addr(), 1..=MAX_ADDRS)
+}
+
+fn any_standing() -> impl Strategy<Value = Standing> {
+    prop_oneof![Just(Standing::Member), Just(Standing::Candidate), Just(Standing::Witness)]
+}
+
+fn any_capabilities() -> impl Strategy<Value = Capabilities> {
+    vec(("[a-z]{1,64}", "[a-zé]{0,100}"), 0..8).prop_map(|pairs| {
+        let mut capabilities = Capabilities::new();
+        for (key, value) in pairs {
+            // What is too much is left out: the bound has tests of its own.
+            let _ = capabilities.set(&key, &value);
+        }
+        capabilities
+    })
+}
+
+fn any_position() -> impl Strategy<Value = Position> {
+    any::<(u64, u64)>().prop_map(|(term, index)| position(term, index))
+}
+
+fn any_sender() -> impl Strategy<Value = Sender> {
+    (any_id(), any::<(u64, u64, i32, bool)>(), any_standing(), any_addrs()).prop_map(
+        |(id, (incarnation, identity, priority, durable), standing, addrs)| Sender {
+            id,
+            incarnation: Incarnation(incarnation),
+            identity: Identity(identity),
+            standing,
+            priority,
+            durable,
+            addrs,
+        },
+    )
+}
+
+pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
+    (any_sender(), any_capabilities(), any::<(bool, u32)>()).prop_map(|(s, capabilities, (multicast, revision))| {
+        MemberInfo {
+            id: s.id,
+            incarnation: s.incarnation,
+            identity: s.identity,
+            standing: s.standing,
+            priority: s.priority,
+            durable: s.durable,
+            multicast,
+            addrs: s.addrs,
+            revision,
+            capabilities,
+        }
+    })
+}
+
+fn any_seat() -> impl Strategy<Value = Seat> {
+    (any_sender(), any::<(u32, u32, bool, bool)>()).prop_map(|(s, (admitted, slot, witness, voting))| Seat {
+        id: s.id,
+        identity: s.identity,
+        incarnation: s.incarnation,
+        priority: s.priority,
+        admitted,
+        witness,
+        voting,
+        slot: Slot(slot),
+        addrs: s.addrs,
+    })
+}
+
+fn any_seats(max: usize) -> impl Strategy<Value = Vec<Seat>> {
+    vec(any_seat(), 0..=max).prop_map(|seats| {
+        let mut once = Vec::<Seat>::new();
+        for seat in seats {
+            if once.iter().all(|s| s.id != seat.id) {
+                once.push(seat);
+            }
+        }
+        once
+    })
+}
+
+fn any_view() -> impl Strategy<Value = View> {
+    (any::<(u64, u64, Option<u32>, u32)>(), any_seats(4)).prop_map(|((lineage, term, leader, line_version), seats)| {
+        let seat = |s: Seat| SeatRef {
+            id: s.id,
+            slot: s.slot,
+            incarnation: s.incarnation,
+            priority: s.priority,
+            voting: s.voting,
+            addr: s.addrs[0],
+        };
+        View {
+            lineage: Lineage(lineage),
+            term: Term(term),
+            leader: leader.map(Slot),
+            line_version,
+            line: seats.into_iter().map(seat).collect(),
+        }
+    })
+}
+
+fn any_leave() -> impl Strategy<Value = Leave> {
+    any::<(u64, u32, u16, u64)>().prop_map(|(lineage, slot, generation, incarnation)| Leave {
+        lineage: Lineage(lineage),
+        slot: Slot(slot),
+        generation: Generation(generation),
+        incarnation: Incarnation(incarnation),
+    })
+}
+
+fn any_resigned() -> impl Strategy<Value = Resigned> {
+    any::<(u64, u64, u64)>().prop_map(|(lineage, term, identity)| Resigned {
+        lineage: Lineage(lineage),
+        term: Term(term),
+        identity: Identity(identity),
+    })
+}
+
+fn any_small_datagram() -> impl Strategy<Value = Datagram> {
+    let probe = || {
+        any::<(u32, u16, u32, u16)>().prop_map(|(slot, generation, lineage, token)| Probe {
+            slot: Slot(slot),
+            generation: Generation(generation),
+            lineage,
+            token,
+        })
+    };
+    prop_oneof![
+        any::<(u64, u64, u32, u64, u32, u16)>().prop_map(|(l, t, number, c, s, line_version)| Datagram::Heartbeat(
+            Heartbeat { lineage: Lineage(l), term: Term(t), number, commit: Index(c), slot: Slot(s), line_version }
+        )),
+        any::<(u32, u16, u32, u16)>().prop_map(|(s, g, lineage, heard)| Datagram::Beat(Beat {
+            slot: Slot(s),
+            generation: Generation(g),
+            lineage,
+            heard
+        })),
+        any::<(u64, u64, u32, u64)>().prop_map(|(l, t, number, i)| Datagram::Ack(Ack {
+            lineage: Lineage(l),
+            term: Term(t),
+            number,
+            identity: Identity(i)
+        })),
+        any::<(u64, u64, u64, u8, u32)>().prop_map(|(nonce, l, i, code, retry_ms)| Datagram::Refused(Refused {
+            nonce,
+            lineage: Lineage(l),
+            incarnation: Incarnation(i),
+            reason: match code {
+                1 => RefuseReason::Superseded,
+                2 => RefuseReason::Departed,
+                3 => RefuseReason::Full,
+                4 => RefuseReason::Busy,
+                other => RefuseReason::Other(other),
+            },
+            retry_ms
+        })),
+        probe().prop_map(Datagram::Probe),
+        probe().prop_map(Datagram::ProbeReply),
+        any::<(u32, u16, u32)>().prop_map(|(s, g, lineage)| Datagram::Stranger(Stranger {
+            slot: Slot(s),
+            generation: Generation(g),
+            lineage
+        })),
+        any_leave().prop_map(Datagram::Leave),
+        any_leave().prop_map(Datagram::Gone),
+        any_resigned().prop_map(Datagram::Resigned),
+    ]
+}
+
+pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
+    prop_oneof![
+        2 => any_small_datagram(),
+        1 => (any_sender(), any::<(u64, u16, u64, u64)>()).prop_map(|(from, (nonce, attempt, l, t))| {
+            Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t) })
+        }),
+        1 => (any_sender(), any::<u64>(), any_view())
+            .prop_map(|(from, nonce, view)| Datagram::Announce(Announce { from, nonce, view })),
+        1 => (any_info(), any::<(u64, u64, u16)>())
+            .prop_map(|(info, (nonce, l, heard))| Datagram::Join(Join { nonce, lineage: Lineage(l), heard, info })),
+        1 => (any::<(u64, u64, u32, u16, u32)>(), any_view()).prop_map(|((nonce, i, s, g, revision), view)| {
+            Datagram::Registered(Registered {
+                nonce,
+                incarnation: Incarnation(i),
+                slot: Slot(s),
+                generation: Generation(g),
+                revision,
+                view,
+            })
+        }),
+    ]
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let owner = || any::<(u32, u16)>().prop_map(|(s, g)| (Slot(s), Generation(g)));
+    let reason = prop_oneof![
+        Just(LeftReason::Left),
+        Just(LeftReason::Crashed),
+        Just(LeftReason::Silent),
+        Just(LeftReason::Replaced)
+    ];
+    prop_oneof![
+        any::<u64>().prop_map(|i| Change::Led { identity: Identity(i) }),
+        (owner(), any_info()).prop_map(|((slot, generation), info)| Change::Joined { slot, generation, info }),
+        (owner(), any::<u32>(), any_capabilities()).prop_map(|((slot, generation), revision, capabilities)| {
+            Change::Updated { slot, generation, revision, capabilities }
+        }),
+        (owner(), reason).prop_map(|((slot, generation), reason)| Change::Left { slot, generation, reason }),
+        any_seat().prop_map(Change::Seated),
+        (any_id(), any::<(u64, bool)>()).prop_map(|(id, (i, keep))| Change::Unseated {
+            id,
+            identity: Identity(i),
+            keep
+        }),
+        (7..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+    ]
+}
+
+pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
+    (any::<(u64, u64)>(), any_change()).prop_map(|((index, term), change)| Entry {
+        index: Index(index),
+        term: Term(term),
+        change,
+    })
+}
+
+pub(super) fn any_image() -> impl Strategy<Value = Image> {
+    let slots = vec((any::<u16>(), option::of(any_info())), 0..5);
+    let departed = vec((any_id(), any::<u64>()), 0..4);
+    (any::<(u64, u32)>(), any_position(), any_seats(5), slots, departed).prop_map(
+        |((lineage, line_version), position, seats, slots, departed)| {
+            let mut ids = std::collections::BTreeSet::new();
+            let slots = slots.into_iter().map(|(generation, info)| SlotImage {
+                generation: Generation(generation),
+                info: info.filter(|i| ids.insert(i.id.clone())),
+            });
+            Image {
+                lineage: Lineage(lineage),
+                position,
+                line: Line::new(line_version, seats),
+                slots: slots.collect(),
+                departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i))).collect(),
+            }
+        },
+    )
+}
+
+pub(super) fn any_record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64)>()).prop_map(|((i, n, l), (t, granted, seen))| {
+            Record::Promise(Promise {
+                identity: Identity(i),
+                incarnation: Incarnation(n),
+                lineage: Lineage(l),
+                term: Term(t),
+                granted: granted.map(Identity),
+                seen: Term(seen),
+            })
+        }),
+        any_entry().prop_map(Record::Entry),
+        any_image().prop_map(Record::Image),
+    ]
+}
+
+fn any_bulk_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        ("[a-z]{1,63}", any::<(u64, u64)>(), any_info()).prop_map(|(convention, (l, t), info)| Message::Hello(Hello {
+            convention,
+            lineage: Lineage(l),
+            term: Term(t),
+            info
+        })),
+        (any::<(u64, u64, u32)>(), any_seats(MAX_SEATS)).prop_map(|((l, t, round), seats)| Message::Propose(Propose {
+            lineage: Lineage(l),
+            round,
+            term: Term(t),
+            seats
+        })),
+        (any::<(u64, u64, u64, u32, u64, bool)>(), vec(any_entry(), 0..6)).prop_map(
+            |((l, t, prev_term, first, commit, fetched), mut entries)| {
+                (u64::from(first)..).zip(&mut entries).for_each(|(at, entry)| entry.index = Index(at + 1));
+                Message::Append(Append {
+                    lineage: Lineage(l),
+                    term: Term(t),
+                    prev: position(prev_term, u64::from(first)),
+                    commit: Index(commit),
+                    fetched,
+                    entries,
+                })
+            }
+        ),
+        (any::<(u64, u64, bool, u16, u16)>(), any_position(), vec(any::<u8>(), 0..3_000)).prop_map(
+            |((l, t, fetched, before, after), position, data)| Message::Snapshot(Snapshot {
+                lineage: Lineage(l),
+                term: Term(t),
+                position,
+                fetched,
+                offset: before.into(),
+                total: u32::from(before) + u32::from(after) + data.len() as u32,
+                data: data.into(),
+            })
+        ),
+    ]
+}
+
+fn any_founding_message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        any::<(u64, u64, u32, bool, bool)>().prop_map(|(l, t, round, accepted, durable)| Message::ProposeReply(
+            ProposeReply { lineage: Lineage(l), round, accepted, durable, term: Term(t) }
+        )),
+        any::<u64>().prop_map(|l| Message::Release(Release { lineage: Lineage(l) })),
+        any::<u64>().prop_map(Message::Ping),
+        any::<u64>().prop_map(Message::Pong),
+        any_resigned().prop_map(Message::Resigned),
+        any::<(u64, u64)>().prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t) })),
+        (any::<(u32, u16, bool)>(), any_addr()).prop_map(|((s, g, result), addr)| {
+            let probe = ProbeFor { slot: Slot(s), generation: Generation(g), addr };
+            if result { Message::ProbeResult(probe) } else { Message::ProbeFor(probe) }
+        }),
+    ]
+}
+
+fn any_election_message() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, u32, u32, bool, u64, Option<u64>)>();
+    (0..6_u8, numbers, any_position()).prop_map(|(which, (l, t, round, line_version, yes, n, blessing), position)| {
+        let (lineage, term) = (Lineage(l), Term(t));
+        match which {
+            0 => Message::Canvass(Canvass { lineage, term, position, line_version, round }),
+            1 => Message::CanvassReply(CanvassReply { lineage, round, term, granted: yes, wait_us: n, position }),
+            2 => Message::Bid(Bid { lineage, term, position, blessing: blessing.map(Term) }),
+            3 => Message::BidReply(BidReply { lineage, term, granted: yes, promised: Term(n), position }),
+            4 => Message::Fetch(Fetch { lineage, term, after: position }),
+            _ => Message::AppendReply(AppendReply {
+                lineage,
+                term,
+                identity: Identity(n),
+                matched: yes,
+                index: position.index,
+            }),
+        }
+    })
+}
+
+pub(super) fn any_message() -> impl Strategy<Value = Message> {
+    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message()]
+}
