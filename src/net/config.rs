@@ -79,7 +79,6 @@ impl NetConfig {
     /// assert!(config.has_seeds());
     /// assert!(NetConfig::builder().multicast("10.0.0.1:6779".parse().unwrap()).build().is_err());
     /// ```
-    #[must_use]
     pub fn builder() -> NetConfigBuilder {
         NetConfigBuilder {
             interfaces: Vec::new(),

@@ -18,6 +18,6 @@ pub(crate) fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Tests of one process count up from a place that its number chooses.
-    let base = 20_000 + (std::process::id() % 500) as u16 * 20;
-    base + NEXT.fetch_add(2, Ordering::Relaxed) % 20
+    let base = 12_000 + (std::process::id() % 400) as u16 * 40;
+    base + NEXT.fetch_add(2, Ordering::Relaxed) % 40
 }
