@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The wall clock at the world's beginning, microseconds since 1970.
-const EPOCH_US: u64 = 1_800_000_000_000_000;
+pub(super) const EPOCH_US: u64 = 1_800_000_000_000_000;
 
 impl World {
     /// Starts the node of a host, with what its store holds, where it has one. Does nothing where it runs or where the

@@ -6,7 +6,7 @@ use super::process::Process;
 use super::trace::Detail;
 use super::world::World;
 use crate::proto::{Event, Node, Role};
-use crate::types::{Index, Line, Lineage, Time};
+use crate::types::{Incarnation, Index, Line, Lineage, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -139,6 +139,11 @@ impl Watch {
     }
 }
 
+/// Incarnations are times: the story counts them from the world's beginning.
+fn short(incarnation: Incarnation) -> u64 {
+    incarnation.0.checked_sub(super::control::EPOCH_US).unwrap_or(incarnation.0)
+}
+
 impl World {
     pub(super) fn violated(&mut self, property: u8, what: String) {
         self.trace.line(Detail::Story, self.now, "VIOLATED", format_args!("property {property}: {what}"));
@@ -232,7 +237,8 @@ impl World {
             }
             Event::Leader { leader: None, term, .. } => self.say(h, format_args!("knows no leader (term {term})")),
             Event::Registered { slot, incarnation, leader, .. } => {
-                self.say(h, format_args!("is registered by {leader}: slot {slot}, incarnation {incarnation}"));
+                let n = short(*incarnation);
+                self.say(h, format_args!("is registered by {leader}: slot {slot}, incarnation {n}"));
             }
             Event::Line { version, line } => {
                 let mut text = String::new();
@@ -243,10 +249,12 @@ impl World {
                 self.say(h, format_args!("line {version}:{text}"));
             }
             Event::Joined { info, slot } => {
-                self.say(h, format_args!("sees {} join: slot {slot}, incarnation {}", info.id, info.incarnation));
+                let n = short(info.incarnation);
+                self.say(h, format_args!("sees {} join: slot {slot}, incarnation {n}", info.id));
             }
             Event::Left { id, incarnation, reason } => {
-                self.say(h, format_args!("sees {id} incarnation {incarnation} leave: {}", reason.as_str()));
+                let n = short(*incarnation);
+                self.say(h, format_args!("sees {id} incarnation {n} leave: {}", reason.as_str()));
             }
             other => self.say(h, format_args!("{other:?}")),
         }

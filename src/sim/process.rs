@@ -55,13 +55,34 @@ pub(super) struct Process {
     accepted: u64,
     /// How often it was woken at the present time: a node that asks for a time that has passed spins.
     pub(super) wakes: u32,
+    /// In tests of the world itself: what the node would have got, while it is kept out of it.
+    #[cfg(test)]
+    pub(super) instead: Option<Vec<(Time, String)>>,
 }
 
 impl Process {
     pub(super) fn new(config: Config, start: Start, now: Time, run: u32, with_twin: bool) -> Self {
         let twin = with_twin.then(|| (Node::new(config.clone(), start.clone(), now), Vec::new()));
         let node = Node::new(config, start, now);
-        Self { node, twin, diverged: None, run, conns: BTreeMap::new(), accepted: 0, wakes: 0 }
+        Self {
+            node,
+            twin,
+            diverged: None,
+            run,
+            conns: BTreeMap::new(),
+            accepted: 0,
+            wakes: 0,
+            #[cfg(test)]
+            instead: None,
+        }
+    }
+
+    /// True where the node is kept out of it.
+    fn is_mute(&self) -> bool {
+        #[cfg(test)]
+        return self.instead.is_some();
+        #[cfg(not(test))]
+        false
     }
 
     /// A name for a stream that was accepted.
@@ -71,6 +92,11 @@ impl Process {
     }
 
     pub(super) fn handle(&mut self, now: Time, input: Input<'_>) {
+        #[cfg(test)]
+        if let Some(log) = &mut self.instead {
+            log.push((now, format!("{input:?}")));
+            return;
+        }
         give(&mut self.node, now, input);
         if let Some((twin, _)) = &mut self.twin {
             give(twin, now, input);
@@ -87,6 +113,9 @@ impl Process {
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
+        if self.is_mute() {
+            return None;
+        }
         let dest = self.node.poll_transmit(buf);
         if let Some((twin, twin_buf)) = &mut self.twin {
             let twin_dest = twin.poll_transmit(twin_buf);
@@ -99,6 +128,9 @@ impl Process {
     }
 
     pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {
+        if self.is_mute() {
+            return None;
+        }
         let out = self.node.poll_stream();
         if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_stream()) {
             self.compare("stream", &out, &twin);
@@ -107,6 +139,9 @@ impl Process {
     }
 
     pub(super) fn poll_store(&mut self) -> Option<StoreWrite> {
+        if self.is_mute() {
+            return None;
+        }
         let out = self.node.poll_store();
         if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_store()) {
             self.compare("store", &out, &twin);
@@ -115,6 +150,9 @@ impl Process {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
+        if self.is_mute() {
+            return None;
+        }
         let out = self.node.poll_event();
         if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_event()) {
             self.compare("event", &out, &twin);
@@ -123,6 +161,9 @@ impl Process {
     }
 
     pub(super) fn poll_timeout(&mut self) -> Option<Time> {
+        if self.is_mute() {
+            return None;
+        }
         let out = self.node.poll_timeout();
         if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_timeout()) {
             self.compare("timeout", &out, &twin);

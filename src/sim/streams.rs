@@ -9,6 +9,7 @@ use super::host::{addr_of, host_of};
 use super::net::{Conditions, travel};
 use super::process::{Arrived, Process};
 use super::queue::{Plan, Step};
+use super::trace::Detail;
 use super::world::World;
 use crate::proto::StreamOutput;
 use crate::types::ConnId;
@@ -78,13 +79,8 @@ impl World {
     /// A node wants something of its streams.
     pub(super) fn stream_output(&mut self, h: u32, p: &mut Process, out: StreamOutput) {
         self.trace.debug(&out);
-        if self.trace.tells(super::Detail::Everything) {
-            self.trace.line(
-                super::Detail::Everything,
-                self.now,
-                p.node.config().id().as_str(),
-                format_args!("{out:?}"),
-            );
+        if self.trace.tells(Detail::Everything) && !matches!(out, StreamOutput::Send(..)) {
+            self.say(h, format_args!("{out:?}"));
         }
         match out {
             StreamOutput::Connect(conn, to) => self.dial(h, p, conn, to),
@@ -384,3 +380,6 @@ impl World {
 fn p_is_unanswered(p: &Pipe) -> bool {
     p.ends[0].state == State::Closed && p.ends[1].state == State::Opening
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! What happened: always as a hash, on demand as lines.
 
+use super::process::Arrived;
 use super::rng::mix;
+use crate::wire::{DatagramView, FrameReader};
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
 
@@ -89,6 +91,34 @@ impl Trace {
 
     pub(super) fn take_lines(&mut self) -> Vec<String> {
         std::mem::take(&mut self.lines).into()
+    }
+}
+
+/// What a datagram says, for a line of the trace.
+pub(super) struct Meaning<'a>(pub(super) &'a [u8], pub(super) u32);
+
+impl fmt::Display for Meaning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DatagramView::parse(self.0, self.1).and_then(|view| view.meaning()) {
+            Ok(datagram) => write!(f, "{datagram:?}"),
+            Err(why) => write!(f, "{} bytes ({why:?})", self.0.len()),
+        }
+    }
+}
+
+/// What arrived on a stream, for a line of the trace: the frames, where the bytes are whole frames.
+pub(super) struct Frames<'a>(pub(super) &'a Arrived, pub(super) u32);
+
+impl fmt::Display for Frames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Arrived::Bytes(bytes) = self.0 else { return write!(f, "{:?}", self.0) };
+        let mut reader = FrameReader::new();
+        reader.push(bytes);
+        write!(f, "{} bytes", bytes.len())?;
+        while let Ok(Some(message)) = reader.next(self.1) {
+            write!(f, ", {message:?}")?;
+        }
+        Ok(())
     }
 }
 

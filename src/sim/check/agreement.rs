@@ -105,6 +105,7 @@ fn strangers(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn id(name: &str) -> NodeId {

@@ -94,6 +94,7 @@ impl Commits {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const L: Lineage = Lineage(7);

@@ -87,6 +87,7 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const L: Lineage = Lineage(7);

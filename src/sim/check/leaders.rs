@@ -75,6 +75,7 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const L: Lineage = Lineage(7);

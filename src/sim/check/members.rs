@@ -65,6 +65,7 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const L: Lineage = Lineage(7);

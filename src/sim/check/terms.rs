@@ -74,6 +74,7 @@ impl Terms {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const L: Lineage = Lineage(7);
