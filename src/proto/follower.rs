@@ -1,0 +1,374 @@
+//! A node's own way into a convention and its bond to the leader: seeking, registering, following, beating.
+//!
+//! Properties: searches and registrations go out at a bounded rate, with jitter and exponential back-off; nothing padded
+//! goes to an address that neither answered this node nor stands in the roll; terms never go back within a lineage.
+
+use super::border::{Dest, Lane};
+use super::rng::Rng;
+use crate::types::{Generation, Lineage, NodeId, Slot, Term, Time};
+use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// This node's place on the roll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Registration {
+    pub(super) lineage: Lineage,
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    /// The revision of the capabilities that is committed.
+    pub(super) revision: u32,
+}
+
+/// The leadership that this node hears or was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bond {
+    pub(super) lineage: Lineage,
+    pub(super) term: Term,
+    pub(super) slot: Slot,
+    pub(super) addr: SocketAddr,
+    /// The number of the last heartbeat; zero where none was heard yet.
+    pub(super) number: u32,
+    pub(super) heard: Time,
+    /// When the number of those that came by multicast moved last, and that number.
+    multicast: Time,
+    multicast_number: u32,
+    /// The address answered this node, or stands in the line.
+    verified: bool,
+    /// The question that the address has to answer.
+    token: (u32, u16, u16),
+}
+
+/// What a heartbeat was to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The leader's next one.
+    Fresh,
+    /// The first of a leadership that is new to this node.
+    NewLeader,
+    /// A copy, or one that was overtaken.
+    Stale,
+    /// Of another lineage than this node's.
+    Foreign,
+    /// Of a term beyond belief.
+    Leap,
+}
+
+/// What the follower wants sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Ask everywhere who leads: which attempt.
+    Seek(u16),
+    /// Ask the leader for its view of the line.
+    Refresh(SocketAddr),
+    /// Register at this address.
+    Join(SocketAddr),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Follower {
+    pub(super) registration: Option<Registration>,
+    pub(super) view: Option<View>,
+    bond: Option<Bond>,
+    pub(super) nonce: u64,
+    heard: u16,
+    next_beat: Time,
+    next_seek: Time,
+    attempt: u16,
+    next_join: Time,
+    joins: u32,
+    refresh_at: Time,
+    interval: Duration,
+    detection: Duration,
+    longest_pause: Duration,
+    /// Told once that multicast doesn't come.
+    pub(super) told_deaf: bool,
+    rng: Rng,
+}
+
+impl Follower {
+    pub(super) fn new(now: Time, interval: Duration, detection: Duration, votes: bool, mut rng: Rng) -> Self {
+        // Members listen for a heartbeat first: it is at most an interval away, and costs nobody a packet.
+        let first = if votes { rng.up_to(interval / 8) } else { interval + rng.up_to(interval / 2) };
+        Self {
+            registration: None,
+            view: None,
+            bond: None,
+            nonce: rng.nonzero(),
+            heard: 0,
+            next_beat: now,
+            next_seek: now + first,
+            attempt: 0,
+            next_join: now,
+            joins: 0,
+            refresh_at: Time::NEVER,
+            interval,
+            detection,
+            longest_pause: interval * if votes { 2 } else { 8 },
+            told_deaf: false,
+            rng,
+        }
+    }
+
+    pub(super) fn bond(&self) -> Option<&Bond> {
+        self.bond.as_ref()
+    }
+
+    pub(super) fn heard_multicast(&self) -> u16 {
+        self.heard
+    }
+
+    /// This node was late itself: it waits longer for the leader.
+    pub(super) fn excuse(&mut self, now: Time, lateness: Duration) {
+        if let Some(b) = &mut self.bond {
+            b.heard = (b.heard + lateness.min(self.detection)).min(now);
+        }
+    }
+
+    /// How often it has asked in vain.
+    pub(super) fn attempts(&self) -> u16 {
+        self.attempt
+    }
+
+    /// True where the leader was heard within this time.
+    pub(super) fn hears(&self, now: Time, within: Duration) -> bool {
+        self.bond.is_some_and(|b| b.number > 0 && now - b.heard <= within)
+    }
+
+    /// The leader's place in the line as this node was told it.
+    pub(super) fn seat(&self, slot: Slot) -> Option<&SeatRef> {
+        self.view.as_ref().and_then(|v| v.line.iter().find(|s| s.slot == slot))
+    }
+
+    /// Forgets lineage, leader and registration.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.registration = None;
+        self.view = None;
+        self.bond = None;
+        self.joins = 0;
+        self.next_seek = now + self.rng.up_to(self.interval / 4);
+        self.attempt = 0;
+        self.refresh_at = Time::NEVER;
+        self.nonce = self.rng.nonzero();
+    }
+
+    /// The registration is void: another one is needed soon.
+    pub(super) fn unregister(&mut self, now: Time) {
+        self.registration = None;
+        self.joins = 0;
+        self.next_join = now;
+        self.nonce = self.rng.nonzero();
+    }
+
+    /// Forgets whom it followed, as one that resigned or lost its leader.
+    pub(super) fn unbind(&mut self, now: Time) {
+        if self.bond.take().is_some() {
+            self.attempt = 0;
+            self.next_seek = now + self.interval / 4 + self.rng.up_to(self.interval / 2);
+        }
+    }
+
+    /// Takes a leader's heartbeat. `known` is the leader's address where the roll or the line tells it.
+    pub(super) fn heartbeat(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool, ours: Lineage, seen: Term) -> Heard {
+        if ours != Lineage::ZERO && beat.lineage != ours {
+            return Heard::Foreign;
+        }
+        if beat.term.0.saturating_sub(seen.0) > 1 << 32 {
+            return Heard::Leap;
+        }
+        let bond = match &mut self.bond {
+            Some(b) if b.lineage == beat.lineage && beat.term < b.term => return Heard::Stale,
+            Some(b) if b.lineage == beat.lineage && beat.term == b.term => b,
+            _ if ours == Lineage::ZERO && self.bond.is_some_and(|b| b.lineage != beat.lineage && now - b.heard < self.detection) => {
+                return Heard::Foreign;
+            }
+            _ => return self.new_bond(now, beat, from, lane, known),
+        };
+        if lane == Lane::Floor && beat.number > bond.multicast_number {
+            bond.multicast = now;
+            bond.multicast_number = beat.number;
+            self.heard = beat.number as u16;
+        }
+        if beat.number <= bond.number {
+            return Heard::Stale;
+        }
+        let first = bond.number == 0;
+        bond.number = beat.number;
+        bond.slot = beat.slot;
+        bond.heard = now;
+        if bond.addr != from {
+            bond.addr = from;
+            bond.verified = known;
+        }
+        bond.verified |= known;
+        self.attempt = 0;
+        self.next_seek = self.next_seek.max(now + self.detection);
+        if first { Heard::NewLeader } else { Heard::Fresh }
+    }
+
+    fn new_bond(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool) -> Heard {
+        let token = self.rng.nonzero();
+        self.heard = if lane == Lane::Floor { beat.number as u16 } else { 0 };
+        self.bond = Some(Bond {
+            lineage: beat.lineage,
+            term: beat.term,
+            slot: beat.slot,
+            addr: from,
+            number: beat.number,
+            heard: now,
+            multicast: now,
+            multicast_number: if lane == Lane::Floor { beat.number } else { 0 },
+            verified: known,
+            token: (token as u32, (token >> 32) as u16, (token >> 48) as u16),
+        });
+        self.attempt = 0;
+        self.next_seek = now + self.detection;
+        // A whole site that hears its first leader must not register in the same millisecond.
+        self.next_join = now + self.rng.up_to(self.interval / 16);
+        Heard::NewLeader
+    }
+
+    /// Was told of a leader by one that answered this node's question, so its word is good for the address.
+    pub(super) fn told(&mut self, now: Time, view: &View) {
+        let Some(slot) = view.leader else { return };
+        let Some(seat) = view.line.iter().find(|s| s.slot == slot) else { return };
+        let newer = self.bond.is_none_or(|b| b.lineage != view.lineage || b.term < view.term);
+        if newer {
+            self.bond = Some(Bond {
+                lineage: view.lineage,
+                term: view.term,
+                slot,
+                addr: seat.addr,
+                number: 0,
+                heard: now,
+                multicast: now,
+                multicast_number: 0,
+                verified: true,
+                token: (0, 0, 0),
+            });
+            self.next_join = now;
+        } else if let Some(b) = &mut self.bond {
+            if b.slot == slot && b.addr == seat.addr {
+                b.verified = true;
+            }
+        }
+    }
+
+    /// The leader's address answered the question that it was asked.
+    pub(super) fn verify(&mut self, from: SocketAddr, probe: &Probe) -> bool {
+        match &mut self.bond {
+            Some(b) if b.addr == from && b.token != (0, 0, 0) && b.token == (probe.slot.0, probe.generation.0, probe.token) => {
+                b.verified = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ask for the line again: it changed. Spread over an interval, for thousands learn of it at once.
+    pub(super) fn refresh(&mut self, now: Time) {
+        if self.refresh_at == Time::NEVER {
+            self.refresh_at = now + self.rng.up_to(self.interval);
+        }
+    }
+
+    pub(super) fn refreshed(&mut self) {
+        self.refresh_at = Time::NEVER;
+        self.nonce = self.rng.nonzero();
+    }
+
+    /// Registered: beats begin at once, so that the leader knows the address for this node's own.
+    pub(super) fn registered(&mut self, now: Time, registration: Registration) {
+        self.registration = Some(registration);
+        self.joins = 0;
+        self.next_beat = now;
+        self.nonce = self.rng.nonzero();
+    }
+
+    /// A refused registration is tried again then.
+    pub(super) fn join_again(&mut self, at: Time) {
+        self.next_join = at;
+    }
+
+    /// True where multicast stands still while heartbeats come.
+    pub(super) fn is_deaf(&self, now: Time) -> bool {
+        self.bond.is_some_and(|b| b.number > 0 && now - b.heard < self.detection && now - b.multicast > self.detection * 2)
+    }
+
+    pub(super) fn deadline(&self, beats: bool, joined: bool) -> Time {
+        let mut at = self.next_seek.min(self.refresh_at);
+        if beats && self.registration.is_some() && self.bond.is_some() {
+            at = at.min(self.next_beat);
+        }
+        if !joined && self.bond.is_some() {
+            at = at.min(self.next_join);
+        }
+        at
+    }
+
+    /// What is due. `beats`: whether this node tells the leader that it lives by beats; `joined`: whether the roll says
+    /// all of it that it should.
+    pub(super) fn tick(&mut self, now: Time, beats: bool, joined: bool, mut send: impl FnMut(Dest, Datagram), mut need: impl FnMut(Need)) {
+        if let (Some(bond), Some(r)) = (self.bond, self.registration) {
+            if beats && now >= self.next_beat {
+                self.next_beat = now + self.interval;
+                let beat = Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
+                send(Dest::Addr(bond.addr), Datagram::Beat(beat));
+            }
+        }
+        if let (Some(bond), false) = (self.bond, joined) {
+            if now >= self.next_join {
+                let pause = self.interval / 4 * (1 << self.joins.min(4));
+                self.next_join = now + pause + self.rng.up_to(pause);
+                self.joins += 1;
+                if bond.verified {
+                    need(Need::Join(bond.addr));
+                } else {
+                    self.ask_for_answer(bond, &mut send);
+                    self.next_join = now + self.interval / 4;
+                }
+            }
+        }
+        if now >= self.refresh_at {
+            self.refresh_at = Time::NEVER;
+            if let Some(bond) = self.bond {
+                if bond.verified {
+                    need(Need::Refresh(bond.addr));
+                } else {
+                    self.ask_for_answer(bond, &mut send);
+                }
+                self.refresh_at = now + self.interval + self.rng.up_to(self.interval);
+            }
+        }
+        if now >= self.next_seek {
+            if self.hears(now, self.detection) && (self.registration.is_some() || self.joins < 4) {
+                self.next_seek = now + self.detection;
+                return;
+            }
+            need(Need::Seek(self.attempt));
+            let pause = (self.interval / 2 * (1 << self.attempt.min(6))).min(self.longest_pause);
+            self.attempt = self.attempt.saturating_add(1);
+            self.next_seek = now + pause / 2 + self.rng.up_to(pause);
+        }
+    }
+
+    fn ask_for_answer(&self, bond: Bond, send: &mut impl FnMut(Dest, Datagram)) {
+        let (slot, generation, token) = bond.token;
+        let probe = Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
+        send(Dest::Addr(bond.addr), Datagram::Probe(probe));
+    }
+
+    /// The answer proves the address: what waited for it is due now.
+    pub(super) fn hurry(&mut self, now: Time) {
+        self.next_join = self.next_join.min(now);
+        if self.refresh_at != Time::NEVER {
+            self.refresh_at = now;
+        }
+    }
+
+    /// Whom the view names as its leader.
+    pub(super) fn leader_id(&self) -> Option<NodeId> {
+        let bond = self.bond?;
+        self.seat(bond.slot).map(|s| s.id.clone())
+    }
+}

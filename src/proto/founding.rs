@@ -1,0 +1,242 @@
+//! Founding a convention.
+//!
+//! Properties: a founding needs the acceptance of all that it names (with `list`, of a majority of the list where all of
+//! these are durable); each accepts one founding at a time; a proposer that meets an earlier-ranked one withdraws and
+//! releases its acceptances; who belongs to a lineage never founds.
+
+use super::config::Founding as Rule;
+use crate::types::{Identity, Lineage, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term, Time};
+use crate::wire::{Propose, ProposeReply};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Idle,
+    Proposing { lineage: Lineage, round: u32, term: Term, seats: Vec<Seat>, accepted: BTreeMap<Identity, bool>, again: Time },
+    Accepted { lineage: Lineage, proposer: NodeId, until: Time },
+}
+
+/// A candidate that could be founded with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) info: &'a MemberInfo,
+    /// It belongs to no lineage.
+    pub(super) free: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ask all seats but one's own.
+    Propose(Propose),
+    /// The founding is on: lead.
+    Found { lineage: Lineage, term: Term, seats: Vec<Seat> },
+    /// Tell those asked that it is off.
+    Release(Lineage, Vec<NodeId>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Founding {
+    rule: Rule,
+    phase: Phase,
+    started: Time,
+    interval: Duration,
+    detection: Duration,
+    /// No proposal before this.
+    not_before: Time,
+    round: u32,
+}
+
+impl Founding {
+    pub(super) fn new(rule: Rule, now: Time, interval: Duration, detection: Duration) -> Self {
+        Self { rule, phase: Phase::Idle, started: now, interval, detection, not_before: now, round: 0 }
+    }
+
+    /// Begins anew: the node belongs to no lineage any more.
+    pub(super) fn reset(&mut self, now: Time) {
+        self.phase = Phase::Idle;
+        self.started = now;
+        self.not_before = now + self.interval;
+    }
+
+    /// The founding that this node has accepted and that still binds it.
+    pub(super) fn accepted(&self, now: Time) -> Option<Lineage> {
+        match &self.phase {
+            Phase::Accepted { lineage, until, .. } if now < *until => Some(*lineage),
+            _ => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        match &self.phase {
+            Phase::Idle => self.not_before,
+            Phase::Proposing { again, .. } => *again,
+            Phase::Accepted { until, .. } => *until,
+        }
+    }
+
+    /// The order of proposers: by place in the list, or by priority, then by id.
+    fn rank(&self, info: &MemberInfo) -> (i64, NodeId) {
+        let place = match &self.rule {
+            Rule::List(list) => list.iter().position(|id| *id == info.id).map_or(i64::MAX, |n| n as i64),
+            _ => -i64::from(info.priority),
+        };
+        (place, info.id.clone())
+    }
+
+    /// Whether `known` (this node among them) can found now, and which of them. The error says how many there should be.
+    fn party<'a>(&self, now: Time, known: &[Known<'a>]) -> Result<Vec<&'a MemberInfo>, usize> {
+        let mut party: Vec<&MemberInfo> = known.iter().filter(|k| k.free).map(|k| k.info).collect();
+        party.sort_by_key(|i| self.rank(i));
+        let settled = now >= self.started + self.detection;
+        match &self.rule {
+            Rule::Expect(n) if party.len() < *n => return Err(*n),
+            Rule::Expect(_) => {}
+            Rule::Alone if party.len() == known.len() && settled => {}
+            Rule::Alone => return Err(1),
+            Rule::List(list) => {
+                party.retain(|i| list.contains(&i.id));
+                let majority = list.len() / 2 + 1;
+                let durable = party.iter().all(|i| i.durable);
+                if party.len() < list.len() && !(settled && durable && party.len() >= majority) {
+                    return Err(list.len());
+                }
+            }
+        }
+        party.truncate(MAX_SEATS);
+        Ok(party)
+    }
+
+    /// Says how many candidates are missing for a founding: expected, known.
+    pub(super) fn missing(&self, now: Time, known: &[Known<'_>]) -> Option<(usize, usize)> {
+        let free = known.iter().filter(|k| k.free).count();
+        self.party(now, known).err().map(|n| (n, free))
+    }
+
+    /// Proposes where it is this node's turn. `known` are the candidates connected now, this node among them.
+    pub(super) fn tick(&mut self, now: Time, me: &MemberInfo, seen: Term, known: &[Known<'_>], draw: u64) -> Option<Step> {
+        if now < self.deadline() || me.standing == Standing::Witness {
+            return None;
+        }
+        if known.iter().any(|k| !k.free) {
+            // A lineage exists: join it.
+            self.not_before = now + self.interval;
+            return self.withdraw(now);
+        }
+        let Ok(party) = self.party(now, known) else {
+            self.not_before = now + self.interval / 4;
+            return self.withdraw(now);
+        };
+        let first = party.iter().find(|i| i.standing == Standing::Candidate);
+        if first.is_none_or(|i| i.id != me.id) {
+            self.not_before = now + self.interval / 4;
+            return self.withdraw(now);
+        }
+        let Some(term) = seen.next() else { return None };
+        self.round = self.round.wrapping_add(1);
+        let lineage = match &self.phase {
+            Phase::Proposing { lineage, .. } => *lineage,
+            _ => Lineage(draw.max(1)),
+        };
+        let seats = self.seats(&party);
+        let round = self.round;
+        self.phase = Phase::Proposing {
+            lineage,
+            round,
+            term,
+            seats: seats.clone(),
+            accepted: BTreeMap::from([(me.identity, me.durable)]),
+            again: now + (self.interval / 2).max(Duration::from_millis(20)),
+        };
+        if let Some(found) = self.complete() {
+            return Some(found);
+        }
+        Some(Step::Propose(Propose { lineage, round, term, seats }))
+    }
+
+    fn seats(&self, party: &[&MemberInfo]) -> Vec<Seat> {
+        let mut order: Vec<&&MemberInfo> = party.iter().collect();
+        order.sort_by_key(|i| self.rank(i));
+        order
+            .iter()
+            .zip(0u32..)
+            .map(|(info, n)| Seat {
+                id: info.id.clone(),
+                identity: info.identity,
+                incarnation: info.incarnation,
+                priority: info.priority,
+                admitted: n,
+                witness: info.standing == Standing::Witness,
+                voting: true,
+                slot: Slot(n),
+                addrs: info.addrs.clone(),
+            })
+            .collect()
+    }
+
+    fn withdraw(&mut self, now: Time) -> Option<Step> {
+        let step = match &self.phase {
+            Phase::Proposing { lineage, seats, .. } => {
+                Some(Step::Release(*lineage, seats.iter().map(|s| s.id.clone()).collect()))
+            }
+            _ => None,
+        };
+        self.phase = Phase::Idle;
+        self.not_before = self.not_before.max(now + self.interval / 4);
+        step
+    }
+
+    /// Answers a proposal; with it comes what to tell others where an own proposal is withdrawn for it.
+    pub(super) fn proposed(&mut self, now: Time, me: &MemberInfo, from: &MemberInfo, proposal: &Propose) -> (bool, Option<Step>) {
+        let named = proposal.seats.iter().any(|s| s.identity == me.identity && s.id == me.id);
+        let enough = match &self.rule {
+            Rule::Expect(n) => proposal.seats.len() >= *n,
+            Rule::List(list) => proposal.seats.len() > list.len() / 2,
+            Rule::Alone => true,
+        };
+        if !named || !enough {
+            return (false, None);
+        }
+        let mut step = None;
+        match &self.phase {
+            Phase::Accepted { lineage, until, .. } if now < *until && *lineage != proposal.lineage => return (false, None),
+            Phase::Proposing { .. } if self.rank(me) < self.rank(from) => return (false, None),
+            Phase::Proposing { .. } => step = self.withdraw(now),
+            _ => {}
+        }
+        let until = now + self.detection;
+        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.id.clone(), until };
+        (true, step)
+    }
+
+    pub(super) fn released(&mut self, from: &NodeId, lineage: Lineage) {
+        if matches!(&self.phase, Phase::Accepted { lineage: l, proposer, .. } if *l == lineage && proposer == from) {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    /// Takes an answer; founds where it was the last that was missing.
+    pub(super) fn answered(&mut self, from: Identity, reply: &ProposeReply) -> Option<Step> {
+        let Phase::Proposing { lineage, round, accepted, .. } = &mut self.phase else { return None };
+        if reply.lineage != *lineage || reply.round != *round || !reply.accepted {
+            return None;
+        }
+        accepted.insert(from, reply.durable);
+        self.complete()
+    }
+
+    fn complete(&mut self) -> Option<Step> {
+        let Phase::Proposing { lineage, term, seats, accepted, .. } = &self.phase else { return None };
+        if !seats.iter().all(|s| accepted.contains_key(&s.identity)) {
+            return None;
+        }
+        if let Rule::List(list) = &self.rule {
+            if seats.len() < list.len() && !accepted.values().all(|durable| *durable) {
+                return None;
+            }
+        }
+        let found = Step::Found { lineage: *lineage, term: *term, seats: seats.clone() };
+        self.phase = Phase::Idle;
+        Some(found)
+    }
+}

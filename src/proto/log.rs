@@ -1,0 +1,248 @@
+//! The roll's log over its snapshot.
+//!
+//! Property: what is committed is never truncated or replaced, and of two logs of one lineage that hold an entry of the
+//! same index and term all earlier entries are alike (Raft's log matching, Ongaro and Ousterhout 2014, §5.3).
+
+use super::roll::{Applied, Roll, apply_to_line};
+use crate::types::{Index, Line, Lineage, Position, Term};
+use crate::wire::{Change, Entry, Image};
+use std::collections::VecDeque;
+
+/// How many committed entries are kept for followers that lag; those further behind get a snapshot.
+const KEEP_COMMITTED: usize = 512;
+/// Above this many committed entries the oldest are dropped, down to [`KEEP_COMMITTED`].
+const COMPACT_ABOVE: usize = 2_048;
+
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    lineage: Lineage,
+    /// The position right before the first entry kept.
+    base: Position,
+    entries: VecDeque<Entry>,
+    commit: Index,
+    /// The state at `commit`.
+    roll: Roll,
+    /// The line of the last entry, committed or not: the one that counts for majorities.
+    line: Line,
+}
+
+/// What became of entries offered by a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// The log matches up to here; `changed` tells whether anything new has to be stored, from this index on.
+    Matched { upto: Index, stored_from: Option<Index> },
+    /// The entry before them isn't here: try from this index.
+    Gap { hint: Index },
+    /// They contradict a committed entry: refused, and a bug or a forgery somewhere.
+    Contradiction,
+}
+
+impl Log {
+    pub(super) fn empty() -> Self {
+        Self {
+            lineage: Lineage::ZERO,
+            base: Position::default(),
+            entries: VecDeque::new(),
+            commit: Index::ZERO,
+            roll: Roll::default(),
+            line: Line::default(),
+        }
+    }
+
+    pub(super) fn from_image(image: &Image) -> Self {
+        let roll = Roll::from_image(image);
+        Self {
+            lineage: image.lineage,
+            base: image.position,
+            entries: VecDeque::new(),
+            commit: image.position.index,
+            line: roll.line().clone(),
+            roll,
+        }
+    }
+
+    pub(super) fn restore(image: &Image, entries: Vec<Entry>) -> Self {
+        let mut log = Self::from_image(image);
+        log.entries = entries.into();
+        log.refresh_line();
+        log
+    }
+
+    pub(super) fn lineage(&self) -> Lineage {
+        self.lineage
+    }
+
+    /// True where there is no roll at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.base == Position::default() && self.entries.is_empty()
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.entries.back().map_or(self.base, Entry::position)
+    }
+
+    pub(super) fn commit(&self) -> Index {
+        self.commit
+    }
+
+    pub(super) fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
+    /// The line in force.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// True while a change of the line waits for its commit.
+    pub(super) fn line_pending(&self) -> bool {
+        self.line.version() != self.roll.line().version()
+    }
+
+    fn offset(&self, index: Index) -> Option<usize> {
+        usize::try_from(index.0.checked_sub(self.base.index.0 + 1)?).ok()
+    }
+
+    pub(super) fn get(&self, index: Index) -> Option<&Entry> {
+        self.entries.get(self.offset(index)?)
+    }
+
+    pub(super) fn term_at(&self, index: Index) -> Option<Term> {
+        if index == self.base.index { Some(self.base.term) } else { self.get(index).map(|e| e.term) }
+    }
+
+    /// True where this very position is in the log.
+    pub(super) fn has(&self, position: Position) -> bool {
+        self.term_at(position.index) == Some(position.term)
+    }
+
+    /// The position of the committed part.
+    pub(super) fn committed(&self) -> Position {
+        // The commit index never lies before the base nor behind the last entry.
+        Position { term: self.term_at(self.commit).unwrap_or_default(), index: self.commit }
+    }
+
+    /// Makes an entry, as the leader of a term. Nothing where the index is used up.
+    pub(super) fn append(&mut self, term: Term, change: Change) -> Option<Entry> {
+        let entry = Entry { index: self.last().index.next()?, term, change };
+        apply_to_line(&mut self.line, &entry.change);
+        self.entries.push_back(entry.clone());
+        Some(entry)
+    }
+
+    /// Takes entries that follow `prev`, in place of whatever contradicts them.
+    pub(super) fn accept(&mut self, prev: Position, entries: &[Entry]) -> Accepted {
+        let (prev, entries) = match self.skip_known_prefix(prev, entries) {
+            Ok(rest) => rest,
+            Err(refused) => return refused,
+        };
+        let mut upto = prev.index;
+        let mut stored_from = None;
+        for entry in entries {
+            if Some(entry.index) != upto.next() || entry.term < self.term_at(upto).unwrap_or_default() {
+                return Accepted::Contradiction;
+            }
+            if self.term_at(entry.index) != Some(entry.term) {
+                if entry.index <= self.commit {
+                    return Accepted::Contradiction;
+                }
+                if let Some(at) = self.offset(entry.index) {
+                    self.entries.truncate(at);
+                }
+                self.entries.push_back(entry.clone());
+                stored_from = stored_from.or(Some(entry.index));
+            }
+            upto = entry.index;
+        }
+        if stored_from.is_some() {
+            self.refresh_line();
+        }
+        Accepted::Matched { upto, stored_from }
+    }
+
+    /// Entries up to the base are in the snapshot and committed: they can't be compared any more, and needn't be.
+    fn skip_known_prefix<'a>(
+        &self,
+        prev: Position,
+        entries: &'a [Entry],
+    ) -> Result<(Position, &'a [Entry]), Accepted> {
+        if prev.index >= self.base.index {
+            return if self.has(prev) {
+                Ok((prev, entries))
+            } else if prev.index <= self.commit {
+                Err(Accepted::Contradiction)
+            } else {
+                // What lies behind the commit may differ; what is committed is shared with every leader.
+                Err(Accepted::Gap { hint: self.commit.min(self.last().index) })
+            };
+        }
+        match entries.iter().position(|e| e.index == self.base.index) {
+            Some(at) if entries[at].term == self.base.term => Ok((self.base, &entries[at + 1..])),
+            Some(_) => Err(Accepted::Contradiction),
+            None => Ok((self.base, &[])),
+        }
+    }
+
+    fn refresh_line(&mut self) {
+        let mut line = self.roll.line().clone();
+        let from = self.offset(Index(self.commit.0 + 1)).unwrap_or(0);
+        for entry in self.entries.iter().skip(from) {
+            apply_to_line(&mut line, &entry.change);
+        }
+        self.line = line;
+    }
+
+    /// Commits up to `index` (at most to the last entry) and tells what each entry changed, in order.
+    pub(super) fn commit_to(&mut self, index: Index, mut told: impl FnMut(&Roll, Applied)) -> bool {
+        let target = index.min(self.last().index);
+        let before = self.commit;
+        while self.commit < target {
+            let next = Index(self.commit.0 + 1);
+            let Some(at) = self.offset(next) else { break };
+            let Some(entry) = self.entries.get(at) else { break };
+            let applied = self.roll.apply(entry);
+            self.commit = next;
+            told(&self.roll, applied);
+        }
+        self.commit > before
+    }
+
+    /// Drops old committed entries where there are many; true where it did, so that the store is rewritten as well.
+    pub(super) fn compact(&mut self) -> bool {
+        let committed = (self.commit.0 - self.base.index.0) as usize;
+        if committed <= COMPACT_ABOVE {
+            return false;
+        }
+        for _ in 0..committed - KEEP_COMMITTED {
+            if let Some(entry) = self.entries.pop_front() {
+                self.base = entry.position();
+            }
+        }
+        true
+    }
+
+    pub(super) fn image(&self) -> Image {
+        self.roll.image(self.lineage, self.committed())
+    }
+
+    /// The entries behind `after`, at least one where there is one, up to a budget in bytes.
+    pub(super) fn after(&self, after: Index, budget: usize, max: usize) -> Vec<Entry> {
+        let Some(from) = self.offset(Index(after.0.saturating_add(1))) else { return Vec::new() };
+        let mut bytes = 0;
+        let mut out = Vec::new();
+        for entry in self.entries.iter().skip(from).take(max) {
+            bytes += crate::wire::entry_len(entry);
+            if !out.is_empty() && bytes > budget {
+                break;
+            }
+            out.push(entry.clone());
+        }
+        out
+    }
+
+    /// All entries behind the committed part: what a rewritten store keeps besides the image.
+    pub(super) fn uncommitted(&self) -> impl Iterator<Item = &Entry> {
+        let from = self.offset(Index(self.commit.0 + 1)).unwrap_or(0);
+        self.entries.iter().skip(from)
+    }
+}

@@ -1,0 +1,187 @@
+//! What goes out, and what has to wait until the store holds what it rests on.
+//!
+//! Property: nothing that rests on a promise, an entry or a term leaves the node before the record of it is durable.
+//! Typed values all the way; bytes are made when the driver takes them.
+
+use super::border::{Dest, Stats, StoreWrite, StreamOutput};
+use super::event::Event;
+use crate::types::ConnId;
+use crate::wire::{self, Datagram, Message, Record};
+use bytes::BytesMut;
+use std::collections::VecDeque;
+
+/// Bytes given to the driver in one piece: messages to one peer that follow each other are joined up to this size.
+const COALESCE: usize = 64 * 1024;
+
+/// A thing that goes on a stream.
+#[derive(Debug, Clone)]
+enum StreamItem {
+    Connect(ConnId, std::net::SocketAddr),
+    Send(ConnId, Message),
+    Close(ConnId),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Outbox {
+    tag: u32,
+    datagrams: VecDeque<(Dest, Datagram)>,
+    streams: VecDeque<StreamItem>,
+    events: VecDeque<(u64, Event)>,
+    records: Vec<Record>,
+    replace: bool,
+    /// The number of the last write that was asked for (or will be, where `records` wait) and of the last durable one.
+    written: u64,
+    durable: u64,
+    withheld: VecDeque<(u64, ConnId, Message)>,
+    has_store: bool,
+    /// Set when the store failed: what rests on it never leaves.
+    pub(super) store_failed: bool,
+    pub(super) stats: Stats,
+}
+
+impl Outbox {
+    pub(super) fn new(tag: u32, has_store: bool) -> Self {
+        Self {
+            tag,
+            datagrams: VecDeque::new(),
+            streams: VecDeque::new(),
+            events: VecDeque::new(),
+            records: Vec::new(),
+            replace: false,
+            written: 0,
+            durable: 0,
+            withheld: VecDeque::new(),
+            has_store,
+            store_failed: false,
+            stats: Stats::default(),
+        }
+    }
+
+    pub(super) fn tag(&self) -> u32 {
+        self.tag
+    }
+
+    pub(super) fn datagram(&mut self, dest: Dest, datagram: Datagram) {
+        self.datagrams.push_back((dest, datagram));
+    }
+
+    pub(super) fn connect(&mut self, conn: ConnId, addr: std::net::SocketAddr) {
+        self.streams.push_back(StreamItem::Connect(conn, addr));
+    }
+
+    pub(super) fn close(&mut self, conn: ConnId) {
+        self.withheld.retain(|(_, c, _)| *c != conn);
+        self.streams.push_back(StreamItem::Close(conn));
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, message: Message) {
+        self.streams.push_back(StreamItem::Send(conn, message));
+    }
+
+    /// Sends when everything that was given to the store so far is durable.
+    pub(super) fn send_durably(&mut self, conn: ConnId, message: Message) {
+        let ticket = self.ticket();
+        if ticket <= self.durable {
+            self.send(conn, message);
+        } else if !self.store_failed {
+            self.withheld.push_back((ticket, conn, message));
+        }
+    }
+
+    /// Events are told in order, each when the term that it names is durable.
+    pub(super) fn event(&mut self, event: Event) {
+        let ticket = self.ticket();
+        self.events.push_back((ticket, event));
+    }
+
+    pub(super) fn store(&mut self, record: Record) {
+        if self.has_store && !self.store_failed {
+            self.records.push(record);
+        }
+    }
+
+    /// From here on the store holds nothing but what is stored afterwards.
+    pub(super) fn store_anew(&mut self) {
+        if self.has_store && !self.store_failed {
+            self.records.clear();
+            self.replace = true;
+        }
+    }
+
+    /// The number of the write after which everything stored so far is durable; never reached after a failure.
+    pub(super) fn ticket(&self) -> u64 {
+        if self.records.is_empty() && !self.replace { self.written } else { self.written + 1 }
+    }
+
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(super) fn stored(&mut self, seq: u64) {
+        if self.store_failed || seq > self.written || seq <= self.durable {
+            return;
+        }
+        self.durable = seq;
+        while self.withheld.front().is_some_and(|(ticket, ..)| *ticket <= seq) {
+            if let Some((_, conn, message)) = self.withheld.pop_front() {
+                self.send(conn, message);
+            }
+        }
+    }
+
+    pub(super) fn fail_store(&mut self) {
+        self.store_failed = true;
+        self.records.clear();
+        self.replace = false;
+        self.withheld.clear();
+        // Events about terms that are not durable are never told.
+        let durable = self.durable;
+        self.events.retain(|(ticket, _)| *ticket <= durable);
+        self.written = durable;
+    }
+
+    pub(super) fn poll_store(&mut self) -> Option<StoreWrite> {
+        if self.records.is_empty() && !self.replace {
+            return None;
+        }
+        self.written += 1;
+        let replace = std::mem::take(&mut self.replace);
+        Some(StoreWrite { seq: self.written, replace, records: std::mem::take(&mut self.records) })
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        match self.events.front() {
+            Some((ticket, _)) if *ticket <= self.durable => self.events.pop_front().map(|(_, e)| e),
+            _ => None,
+        }
+    }
+
+    pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
+        let (dest, datagram) = self.datagrams.pop_front()?;
+        wire::encode_datagram(&datagram, self.tag, buf);
+        self.stats.datagrams_out += 1;
+        Some(dest)
+    }
+
+    pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {
+        Some(match self.streams.pop_front()? {
+            StreamItem::Connect(conn, addr) => StreamOutput::Connect(conn, addr),
+            StreamItem::Close(conn) => StreamOutput::Close(conn),
+            StreamItem::Send(conn, message) => {
+                let mut buf = BytesMut::new();
+                wire::encode_message(&message, self.tag, &mut buf);
+                while buf.len() < COALESCE {
+                    match self.streams.front() {
+                        Some(StreamItem::Send(c, m)) if *c == conn => {
+                            wire::encode_message(m, self.tag, &mut buf);
+                            self.streams.pop_front();
+                        }
+                        _ => break,
+                    }
+                }
+                self.stats.stream_bytes_out += buf.len() as u64;
+                StreamOutput::Send(conn, buf.freeze())
+            }
+        })
+    }
+}

@@ -1,0 +1,458 @@
+//! Connections between candidates: one for each pair, kept up, and what their end proves.
+//!
+//! Properties: of two connections of a pair both ends keep the same one; what arrives is handed on only after a
+//! handshake; an accepted connection that says nothing costs bounded time and memory; a peer's incarnation is told dead
+//! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
+
+use super::outbox::Outbox;
+use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
+use crate::wire::{FrameReader, Hello, Message};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Connections that have not said who they are; one more is closed at once.
+const MAX_STRANGERS: usize = 64;
+/// Candidates that a node remembers.
+const MAX_PEERS: usize = 64;
+
+/// What happened among the peers.
+#[derive(Debug)]
+pub(super) enum PeerEvent {
+    /// A handshaken connection stands (told again where the peer's lineage or incarnation changed).
+    Up(NodeId),
+    /// The connection is gone.
+    Down(NodeId),
+    /// This incarnation is proven dead.
+    Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
+    /// A message over a handshaken connection.
+    Message(NodeId, ConnId, Message),
+    /// Another node carries this node's id, with this incarnation.
+    Namesake(Incarnation),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) info: MemberInfo,
+    /// What it said last of its lineage.
+    pub(super) lineage: Lineage,
+    /// The handshaken connection.
+    pub(super) conn: Option<ConnId>,
+    /// Which voter and incarnation shook hands last.
+    met: Option<(Identity, Incarnation)>,
+    dialing: Option<ConnId>,
+    next_dial: Time,
+    backoff: Duration,
+    noted: Time,
+    /// The incarnation whose connection ended, with the dials that are to prove its death.
+    suspect: Option<Suspect>,
+}
+
+#[derive(Debug, Clone)]
+struct Suspect {
+    identity: Identity,
+    incarnation: Incarnation,
+    open: Vec<ConnId>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    /// Dialled for this peer; no answer yet.
+    Dialing(NodeId),
+    /// Open, no Hello yet.
+    Open,
+    /// Handshaken.
+    Ready(NodeId),
+}
+
+#[derive(Debug, Clone)]
+struct Conn {
+    state: State,
+    reader: FrameReader,
+    opened: Time,
+    last_in: Time,
+    last_ping: Time,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Peers {
+    hello: Hello,
+    enabled: bool,
+    death_evidence: bool,
+    detection: Duration,
+    step: Duration,
+    interval: Duration,
+    peers: BTreeMap<NodeId, Peer>,
+    conns: BTreeMap<ConnId, Conn>,
+    next_conn: u64,
+    deadline: Time,
+}
+
+impl Peers {
+    pub(super) fn new(hello: Hello, config: &super::Config, now: Time) -> Self {
+        Self {
+            enabled: hello.info.standing.votes(),
+            hello,
+            death_evidence: config.death_evidence,
+            detection: config.detection(),
+            step: config.step(),
+            interval: config.heartbeat(),
+            peers: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            deadline: now,
+        }
+    }
+
+    fn me(&self) -> &NodeId {
+        &self.hello.info.id
+    }
+
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Peer> {
+        self.peers.get(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// Those with a handshaken connection.
+    pub(super) fn ready(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
+        self.peers.values().filter_map(|p| p.conn.map(|c| (p, c)))
+    }
+
+    /// The handshaken connection to the node that now votes as `identity`.
+    pub(super) fn conn_of(&self, id: &NodeId, identity: Identity) -> Option<ConnId> {
+        self.peers.get(id).filter(|p| p.info.identity == identity).and_then(|p| p.conn)
+    }
+
+    /// Says something else of this node from now on, to those connected as well.
+    pub(super) fn introduce(&mut self, hello: Hello, out: &mut Outbox) {
+        if hello == self.hello {
+            return;
+        }
+        self.hello = hello;
+        for conn in self.peers.values().filter_map(|p| p.conn) {
+            out.send_durably(conn, Message::Hello(self.hello.clone()));
+        }
+    }
+
+    /// A candidate was heard of.
+    pub(super) fn note(&mut self, now: Time, info: &MemberInfo, lineage: Lineage) {
+        if !self.enabled || info.id == *self.me() || !info.standing.votes() {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&info.id) {
+            peer.noted = now;
+            if peer.conn.is_some() {
+                // What a handshake said is not overruled by a datagram.
+            } else if info.incarnation > peer.info.incarnation {
+                peer.info = info.clone();
+                peer.lineage = lineage;
+                peer.backoff = Duration::ZERO;
+                peer.next_dial = now;
+                self.deadline = self.deadline.min(now);
+            } else if peer.dialing.is_none() {
+                // It is heard, so it is worth another try soon, whatever the back-off says.
+                peer.next_dial = peer.next_dial.min(now + self.step * 2);
+                self.deadline = self.deadline.min(peer.next_dial);
+            }
+            return;
+        }
+        if self.peers.len() >= MAX_PEERS && !self.make_room() {
+            return;
+        }
+        // One of the two dials at once; the other only where that doesn't come about.
+        let patience = if *self.me() < info.id { Duration::ZERO } else { self.interval };
+        let peer = Peer {
+            info: info.clone(),
+            lineage,
+            conn: None,
+            met: None,
+            dialing: None,
+            next_dial: now + patience,
+            backoff: Duration::ZERO,
+            noted: now,
+            suspect: None,
+        };
+        self.deadline = self.deadline.min(peer.next_dial);
+        self.peers.insert(info.id.clone(), peer);
+    }
+
+    fn make_room(&mut self) -> bool {
+        let oldest = self.peers.iter().filter(|(_, p)| p.conn.is_none()).min_by_key(|(_, p)| p.noted);
+        match oldest.map(|(id, _)| id.clone()) {
+            Some(id) => self.peers.remove(&id).is_some(),
+            None => false,
+        }
+    }
+
+    fn conn(&mut self, now: Time, conn: ConnId, state: State) {
+        let reader = FrameReader::default();
+        self.conns.insert(conn, Conn { state, reader, opened: now, last_in: now, last_ping: now });
+    }
+
+    fn dial(&mut self, now: Time, id: &NodeId, addr: SocketAddr, out: &mut Outbox) -> ConnId {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 2;
+        self.conn(now, conn, State::Dialing(id.clone()));
+        out.connect(conn, addr);
+        conn
+    }
+
+    pub(super) fn handle(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        input: super::StreamInput<'_>,
+        out: &mut Outbox,
+        told: &mut Vec<PeerEvent>,
+    ) {
+        use super::StreamInput as In;
+        match input {
+            In::Accepted(_) => {
+                let strangers = self.conns.values().filter(|c| matches!(c.state, State::Open)).count();
+                if !self.enabled || strangers >= MAX_STRANGERS || self.conns.contains_key(&conn) || conn.is_dialled() {
+                    out.stats.streams_cut += 1;
+                    out.close(conn);
+                } else {
+                    self.conn(now, conn, State::Open);
+                    self.deadline = self.deadline.min(now + self.patience());
+                }
+            }
+            In::Connected => {
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    if let State::Dialing(id) = &c.state {
+                        if let Some(peer) = self.peers.get_mut(id) {
+                            // Somebody answers: no proof of death from this attempt.
+                            if let Some(s) = &mut peer.suspect {
+                                if s.open.contains(&conn) {
+                                    peer.suspect = None;
+                                }
+                            }
+                        }
+                        c.state = State::Open;
+                        c.last_in = now;
+                        out.send_durably(conn, Message::Hello(self.hello.clone()));
+                        self.deadline = self.deadline.min(now + self.patience());
+                    }
+                }
+            }
+            In::Refused => self.dial_ended(now, conn, true, told),
+            In::Failed => self.dial_ended(now, conn, false, told),
+            In::Closed => self.closed(now, conn, true, out, told),
+            In::Bytes(bytes) => self.bytes(now, conn, bytes, out, told),
+        }
+    }
+
+    /// How long a connection may be silent, or a handshake may take.
+    fn patience(&self) -> Duration {
+        self.detection.max(Duration::from_millis(200))
+    }
+
+    fn dial_ended(&mut self, now: Time, conn: ConnId, refused: bool, told: &mut Vec<PeerEvent>) {
+        let Some(Conn { state: State::Dialing(id), .. }) = self.conns.remove(&conn) else { return };
+        let (step, most) = (self.step, self.interval.max(self.step));
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.dialing == Some(conn) {
+            peer.dialing = None;
+            peer.backoff = (peer.backoff * 2).clamp(step, most);
+            peer.next_dial = now + peer.backoff;
+            self.deadline = self.deadline.min(peer.next_dial);
+        }
+        let Some(suspect) = &mut peer.suspect else { return };
+        let Some(at) = suspect.open.iter().position(|c| *c == conn) else { return };
+        if !refused {
+            peer.suspect = None;
+            return;
+        }
+        suspect.open.swap_remove(at);
+        if suspect.open.is_empty() {
+            told.push(PeerEvent::Dead { id, identity: suspect.identity, incarnation: suspect.incarnation });
+            peer.suspect = None;
+        }
+    }
+
+    /// `by_peer`: the other end closed, or its host did; only that starts a proof of death.
+    fn closed(&mut self, now: Time, conn: ConnId, by_peer: bool, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        match self.conns.get(&conn).map(|c| c.state.clone()) {
+            None => return,
+            Some(State::Dialing(_)) => return self.dial_ended(now, conn, false, told),
+            Some(State::Open) => {}
+            Some(State::Ready(id)) => {
+                let Some(peer) = self.peers.get_mut(&id) else { return };
+                if peer.conn == Some(conn) {
+                    peer.conn = None;
+                    peer.next_dial = now + self.step;
+                    peer.backoff = Duration::ZERO;
+                    self.deadline = self.deadline.min(peer.next_dial);
+                    told.push(PeerEvent::Down(id.clone()));
+                    if by_peer && self.death_evidence {
+                        self.suspect(now, &id, out);
+                    }
+                }
+            }
+        }
+        self.conns.remove(&conn);
+    }
+
+    fn suspect(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
+        let Some(info) = self.peers.get(id).map(|p| p.info.clone()) else { return };
+        let open: Vec<ConnId> = info.addrs.iter().map(|addr| self.dial(now, id, *addr, out)).collect();
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.dialing = open.first().copied();
+            peer.suspect = Some(Suspect { identity: info.identity, incarnation: info.incarnation, open });
+        }
+    }
+
+    fn bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        out.stats.stream_bytes_in += bytes.len() as u64;
+        let tag = out.tag();
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        c.last_in = now;
+        c.reader.push(bytes);
+        loop {
+            let Some(c) = self.conns.get_mut(&conn) else { return };
+            let message = match c.reader.next(tag) {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(reject) => {
+                    super::node::count_reject(&mut out.stats, reject);
+                    return self.cut(now, conn, out, told);
+                }
+            };
+            match (&c.state, message) {
+                (State::Dialing(_), _) => return self.cut(now, conn, out, told),
+                (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
+                (State::Open, _) => return self.cut(now, conn, out, told),
+                (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
+                (State::Ready(_), Message::Pong(_)) => {}
+                (State::Ready(id), message) => told.push(PeerEvent::Message(id.clone(), conn, message)),
+            }
+        }
+    }
+
+    /// Ends a connection whose other end misbehaves or is silent.
+    fn cut(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        out.stats.streams_cut += 1;
+        out.close(conn);
+        self.closed(now, conn, false, out, told);
+    }
+
+    fn hello(&mut self, now: Time, conn: ConnId, hello: Hello, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        if hello.convention != self.hello.convention || !hello.info.standing.votes() {
+            out.stats.dropped_other_convention += 1;
+            return self.cut(now, conn, out, told);
+        }
+        if hello.info.id == *self.me() {
+            if hello.info.incarnation != self.hello.info.incarnation {
+                told.push(PeerEvent::Namesake(hello.info.incarnation));
+            }
+            if !conn.is_dialled() {
+                out.send_durably(conn, Message::Hello(self.hello.clone()));
+            }
+            return self.cut(now, conn, out, told);
+        }
+        let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
+        self.note(now, &hello.info, hello.lineage);
+        let id = hello.info.id.clone();
+        let keep = self.keeps(conn, &hello);
+        let Some(peer) = self.peers.get_mut(&id) else { return self.cut(now, conn, out, told) };
+        if hello.info.incarnation < peer.info.incarnation || !keep {
+            return self.cut(now, conn, out, told);
+        }
+        let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
+        // A larger incarnation answers: the smaller one is dead.
+        let dead = peer.met.replace((identity, incarnation)).filter(|(_, old)| *old < incarnation);
+        peer.info = hello.info;
+        peer.lineage = hello.lineage;
+        peer.backoff = Duration::ZERO;
+        peer.suspect = None;
+        if peer.dialing == Some(conn) {
+            peer.dialing = None;
+        }
+        if let Some(old) = peer.conn.replace(conn).filter(|old| *old != conn) {
+            self.conns.remove(&old);
+            out.close(old);
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.state = State::Ready(id.clone());
+        }
+        if first && !conn.is_dialled() {
+            out.send_durably(conn, Message::Hello(self.hello.clone()));
+        }
+        if let Some((identity, incarnation)) = dead {
+            told.push(PeerEvent::Dead { id: id.clone(), identity, incarnation });
+        }
+        told.push(PeerEvent::Up(id));
+        self.deadline = self.deadline.min(now + self.patience() / 2);
+    }
+
+    /// Whether this connection is the one to keep of its pair: that which the smaller id dialled; of equals the newer.
+    fn keeps(&self, conn: ConnId, hello: &Hello) -> bool {
+        let Some(peer) = self.peers.get(&hello.info.id) else { return true };
+        let Some(old) = peer.conn else { return true };
+        if old == conn || hello.info.incarnation > peer.info.incarnation || old.is_dialled() == conn.is_dialled() {
+            return true;
+        }
+        let mine_is_kept = *self.me() < hello.info.id;
+        conn.is_dialled() == mine_is_kept
+    }
+
+    /// This node was late itself: silence until now proves nothing.
+    pub(super) fn excuse(&mut self, now: Time) {
+        let grace = now - self.patience() / 2;
+        for c in self.conns.values_mut() {
+            c.last_in = c.last_in.max(grace);
+            c.opened = c.opened.max(grace);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Time {
+        if self.enabled { self.deadline } else { Time::NEVER }
+    }
+
+    /// Dials, pings, and cuts what is silent.
+    pub(super) fn tick(&mut self, now: Time, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        if !self.enabled || now < self.deadline {
+            return;
+        }
+        let patience = self.patience();
+        let mut next = Time::NEVER;
+        let mut silent = Vec::new();
+        for (conn, c) in &mut self.conns {
+            match c.state {
+                State::Dialing(_) => {}
+                State::Open if now >= c.opened + patience => silent.push(*conn),
+                State::Open => next = next.min(c.opened + patience),
+                State::Ready(_) if now >= c.last_in + patience => silent.push(*conn),
+                State::Ready(_) => {
+                    let ping_at = c.last_in.max(c.last_ping) + patience / 2;
+                    if now >= ping_at {
+                        c.last_ping = now;
+                        out.send(*conn, Message::Ping(now.as_micros()));
+                    }
+                    next = next.min(c.last_in + patience).min(c.last_in.max(c.last_ping) + patience / 2);
+                }
+            }
+        }
+        self.deadline = next;
+        for conn in silent {
+            self.cut(now, conn, out, told);
+        }
+        let due: Vec<(NodeId, SocketAddr)> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| p.conn.is_none() && p.dialing.is_none() && p.next_dial <= now)
+            .filter_map(|(id, p)| Some((id.clone(), *p.info.addrs.first()?)))
+            .collect();
+        for (id, addr) in due {
+            let conn = self.dial(now, &id, addr, out);
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.dialing = Some(conn);
+            }
+        }
+        let waiting = self.peers.values().filter(|p| p.conn.is_none() && p.dialing.is_none());
+        self.deadline = waiting.map(|p| p.next_dial).fold(self.deadline, Time::min);
+    }
+}

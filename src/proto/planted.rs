@@ -1,0 +1,66 @@
+//! Bugs planted on purpose, so that the simulator's checkers are seen to bite. Nothing of them is in a build without the
+//! feature `planted-bugs`: there [`Planted::has`] is always false, and what it guards is compiled away.
+
+/// A rule of the protocol that a node breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "planted-bugs"), allow(dead_code))]
+pub enum Bug {
+    /// A voter grants a second bidder in a term.
+    GrantTwice,
+    /// A grant goes out without its promise being stored.
+    PromiseNotStored,
+    /// A restarted voter grants at once.
+    GrantAfterRestart,
+    /// The roll is not stored, though the promise is.
+    RollNotStored,
+    /// An entry of an older term is counted as committed by its copies alone.
+    CommitOldTerm,
+    /// The lease counts from the receipt of the acknowledgements.
+    LeaseFromReceipt,
+    /// Any acknowledgement renews the lease, whatever heartbeat it echoes.
+    LeaseFromStaleAck,
+    /// A leader goes on after its lease ended.
+    LeaseNotExpired,
+    /// A restarted diskless candidate is put in its old place in one change.
+    ReadmitBySwap,
+    /// Evidence of a death counts against whoever leads when it comes.
+    EvidenceUsedTwice,
+    /// A slot is given again under the same generation.
+    SlotWithoutGeneration,
+    /// A member that left is put on the roll again by a late registration.
+    DepartedRejoins,
+    /// A bidder leads without fetching what its voters have and it hasn't.
+    LeadWithoutFetching,
+    /// A voter that granted takes entries of an older term.
+    TakeOldEntries,
+    /// A restarted voter forgets the highest term that it had seen.
+    ForgetSeenTerm,
+    /// A supporter applies entries before they are committed.
+    ApplyUncommitted,
+    /// A losing bidder never tries again.
+    NeverBidAgain,
+    /// A canvass is decided by the real random device instead of the seed.
+    RealRandomness,
+}
+
+/// The bug of this node, if any.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Planted(#[cfg(feature = "planted-bugs")] Option<Bug>);
+
+impl Planted {
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn new(bug: Bug) -> Self {
+        Self(Some(bug))
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn has(self, bug: Bug) -> bool {
+        self.0 == Some(bug)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[allow(clippy::unused_self)]
+    pub(super) const fn has(self, _: Bug) -> bool {
+        false
+    }
+}

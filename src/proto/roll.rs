@@ -1,0 +1,163 @@
+//! The roll: what the committed entries add up to.
+//!
+//! Applying is deterministic and total: an entry that doesn't fit (a taken slot, an unknown generation, an incarnation
+//! that already left) changes nothing, on every node alike.
+
+use crate::types::{Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, NodeId, Position, Slot};
+use crate::wire::{Change, Entry, Image, SlotImage};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many departed ids are remembered, so that a late copy of their registration revives nobody.
+const MAX_DEPARTED: usize = 65_536;
+/// No slot is ever larger than this: bounds the table whatever an entry says.
+const MAX_SLOT: u32 = 1 << 20;
+
+/// What applying an entry changed, for events and for the leader's tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Applied {
+    Nothing,
+    Joined(Slot),
+    Updated(Slot),
+    Left { slot: Slot, id: NodeId, incarnation: Incarnation, reason: LeftReason },
+    Line,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Roll {
+    line: Line,
+    slots: Vec<SlotImage>,
+    by_id: BTreeMap<NodeId, Slot>,
+    departed: BTreeMap<NodeId, Incarnation>,
+    /// The departed in the order in which they are forgotten; an id may stand in it more than once.
+    forget: VecDeque<(NodeId, Incarnation)>,
+}
+
+impl Roll {
+    pub(super) fn from_image(image: &Image) -> Self {
+        let by_id = (0u32..).zip(&image.slots).filter_map(|(n, s)| s.info.as_ref().map(|i| (i.id.clone(), Slot(n)))).collect();
+        Self {
+            line: image.line.clone(),
+            slots: image.slots.clone(),
+            by_id,
+            departed: image.departed.iter().cloned().collect(),
+            forget: image.departed.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn image(&self, lineage: Lineage, position: Position) -> Image {
+        Image {
+            lineage,
+            position,
+            line: self.line.clone(),
+            slots: self.slots.clone(),
+            departed: self.forget.iter().cloned().collect(),
+        }
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn slots(&self) -> &[SlotImage] {
+        &self.slots
+    }
+
+    pub(super) fn find(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
+        let slot = *self.by_id.get(id)?;
+        let s = self.slots.get(slot.0 as usize)?;
+        Some((slot, s.generation, s.info.as_ref()?))
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<(Generation, &MemberInfo)> {
+        let s = self.slots.get(slot.0 as usize)?;
+        Some((s.generation, s.info.as_ref()?))
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
+        (0u32..).zip(&self.slots).filter_map(|(n, s)| s.info.as_ref().map(|i| (Slot(n), s.generation, i)))
+    }
+
+    pub(super) fn departed(&self, id: &NodeId) -> Option<Incarnation> {
+        self.departed.get(id).copied()
+    }
+
+    pub(super) fn identity(&self, identity: Identity) -> Option<(Slot, &MemberInfo)> {
+        self.members().find(|(_, _, i)| i.identity == identity).map(|(s, _, i)| (s, i))
+    }
+
+    pub(super) fn apply(&mut self, entry: &Entry) -> Applied {
+        match &entry.change {
+            Change::Joined { slot, generation, info } => self.join(*slot, *generation, info),
+            Change::Updated { slot, generation, revision, capabilities } => {
+                match self.owned(*slot, *generation) {
+                    Some(info) if *revision > info.revision => {
+                        info.revision = *revision;
+                        info.capabilities = capabilities.clone();
+                        Applied::Updated(*slot)
+                    }
+                    _ => Applied::Nothing,
+                }
+            }
+            Change::Left { slot, generation, reason } => self.leave(*slot, *generation, *reason),
+            change => {
+                if apply_to_line(&mut self.line, change) {
+                    Applied::Line
+                } else {
+                    Applied::Nothing
+                }
+            }
+        }
+    }
+
+    fn owned(&mut self, slot: Slot, generation: Generation) -> Option<&mut MemberInfo> {
+        let s = self.slots.get_mut(slot.0 as usize)?;
+        if s.generation == generation { s.info.as_mut() } else { None }
+    }
+
+    fn join(&mut self, slot: Slot, generation: Generation, info: &MemberInfo) -> Applied {
+        let taken = self.get(slot).is_some() || self.by_id.contains_key(&info.id);
+        if taken || slot.0 >= MAX_SLOT || self.departed(&info.id).is_some_and(|gone| gone >= info.incarnation) {
+            return Applied::Nothing;
+        }
+        let at = slot.0 as usize;
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, SlotImage { generation: Generation(0), info: None });
+        }
+        self.slots[at] = SlotImage { generation, info: Some(info.clone()) };
+        self.by_id.insert(info.id.clone(), slot);
+        self.departed.remove(&info.id);
+        Applied::Joined(slot)
+    }
+
+    fn leave(&mut self, slot: Slot, generation: Generation, reason: LeftReason) -> Applied {
+        if self.owned(slot, generation).is_none() {
+            return Applied::Nothing;
+        }
+        let Some(info) = self.slots[slot.0 as usize].info.take() else { return Applied::Nothing };
+        self.by_id.remove(&info.id);
+        self.departed.insert(info.id.clone(), info.incarnation);
+        self.forget.push_back((info.id.clone(), info.incarnation));
+        while self.forget.len() > MAX_DEPARTED {
+            if let Some((id, incarnation)) = self.forget.pop_front() {
+                if self.departed.get(&id) == Some(&incarnation) {
+                    self.departed.remove(&id);
+                }
+            }
+        }
+        Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason }
+    }
+}
+
+/// Applies what concerns the line; false where nothing changed. Also used for the line that is in force before it is
+/// committed.
+pub(super) fn apply_to_line(line: &mut Line, change: &Change) -> bool {
+    match change {
+        Change::Seated(seat) => line.put(seat.clone()),
+        Change::Unseated { id, identity, keep } => line.unseat(id, *identity, *keep),
+        _ => false,
+    }
+}

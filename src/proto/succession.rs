@@ -1,0 +1,125 @@
+//! Changes of the line that the leader makes by itself, one at a time.
+//!
+//! Property: a restarted diskless candidate returns in two committed changes, never by a swap of one voter for another
+//! (a swap lets two majorities miss each other); a voter is added only when its roll is level.
+
+use super::planted::{Bug, Planted};
+use super::roll::Roll;
+use crate::types::{Identity, Line, MAX_SEATS, Seat, Slot, Standing};
+use crate::wire::Change;
+
+/// The next change that brings the line nearer to the roll, if any is due. The caller has no change of the line under
+/// way and has committed an entry of its own term. `level` tells whether a voter's roll is level with the leader's.
+pub(super) fn next_change(roll: &Roll, line: &Line, level: impl Fn(Identity) -> bool, bug: Planted) -> Option<Change> {
+    for seat in line.seats() {
+        let Some((slot, _, info)) = roll.find(&seat.id) else { continue };
+        if !info.standing.votes() {
+            if seat.voting {
+                return Some(unseat(seat));
+            }
+            continue;
+        }
+        let renewed = Seat {
+            incarnation: info.incarnation,
+            priority: info.priority,
+            witness: info.standing == Standing::Witness,
+            identity: info.identity,
+            slot,
+            addrs: info.addrs.clone(),
+            voting: true,
+            ..seat.clone()
+        };
+        if info.identity == seat.identity && seat.voting {
+            if renewed != *seat {
+                return Some(Change::Seated(renewed));
+            }
+        } else if seat.voting {
+            return Some(if bug.has(Bug::ReadmitBySwap) { Change::Seated(renewed) } else { unseat(seat) });
+        } else if level(info.identity) {
+            return Some(Change::Seated(renewed));
+        }
+    }
+    admission(roll, line, level)
+}
+
+fn unseat(seat: &Seat) -> Change {
+    Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: true }
+}
+
+/// A candidate on the roll that has no seat yet.
+fn admission(roll: &Roll, line: &Line, level: impl Fn(Identity) -> bool) -> Option<Change> {
+    let newcomer = |(slot, info): (Slot, &crate::types::MemberInfo)| Seat {
+        id: info.id.clone(),
+        identity: info.identity,
+        incarnation: info.incarnation,
+        priority: info.priority,
+        admitted: line.next_admission(),
+        witness: info.standing == Standing::Witness,
+        voting: true,
+        slot,
+        addrs: info.addrs.clone(),
+    };
+    let mut waiting = roll
+        .members()
+        .filter(|(_, _, i)| i.standing.votes() && line.seat(&i.id).is_none())
+        .map(|(slot, _, info)| (slot, info));
+    let (slot, info) = waiting.find(|(_, info)| level(info.identity))?;
+    if line.seats().len() < MAX_SEATS {
+        return Some(Change::Seated(newcomer((slot, info))));
+    }
+    // The line is full: a seat that nobody sits in and whose owner is off the roll makes room.
+    let vacant = line.seats().iter().find(|s| !s.voting && roll.find(&s.id).is_none())?;
+    Some(Change::Unseated { id: vacant.id.clone(), identity: vacant.identity, keep: false })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::types::{Capabilities, Generation, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Term};
+    use crate::wire::{Entry, Image};
+
+    fn info(n: u32, identity: u64, incarnation: u64) -> MemberInfo {
+        MemberInfo {
+            id: NodeId::new(&format!("n{n}")).unwrap(),
+            incarnation: Incarnation(incarnation),
+            identity: Identity(identity),
+            standing: Standing::Candidate,
+            priority: 0,
+            durable: false,
+            multicast: true,
+            addrs: vec![],
+            revision: 0,
+            capabilities: Capabilities::new(),
+        }
+    }
+
+    #[test]
+    fn a_diskless_restart_takes_two_changes_and_keeps_its_place() {
+        let mut roll = Roll::from_image(&Image { lineage: Lineage(1), position: Position::default(), ..Image::default() });
+        let mut index = 0;
+        let mut apply = |roll: &mut Roll, change: Change| {
+            index += 1;
+            roll.apply(&Entry { index: Index(index), term: Term(1), change });
+        };
+        for n in 0..3 {
+            apply(&mut roll, Change::Joined { slot: Slot(n), generation: Generation(1), info: info(n, 10 + u64::from(n), 1) });
+            let line = roll.line().clone();
+            let seated = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
+            apply(&mut roll, seated);
+        }
+        assert_eq!(next_change(&roll, roll.line(), |_| true, Planted::default()), None);
+        apply(&mut roll, Change::Left { slot: Slot(1), generation: Generation(1), reason: crate::types::LeftReason::Replaced });
+        apply(&mut roll, Change::Joined { slot: Slot(3), generation: Generation(1), info: info(1, 99, 2) });
+        let line = roll.line().clone();
+        let first = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
+        assert!(matches!(&first, Change::Unseated { identity: Identity(11), keep: true, .. }));
+        apply(&mut roll, first);
+        assert_eq!(roll.line().voters().count(), 2);
+        assert_eq!(next_change(&roll, roll.line(), |_| false, Planted::default()), None, "not before its roll is level");
+        let second = next_change(&roll, roll.line(), |_| true, Planted::default()).unwrap();
+        apply(&mut roll, second);
+        assert_eq!(roll.line().rank(&NodeId::new("n1").unwrap()), Some(1));
+        assert_eq!(roll.line().seats()[1].identity, Identity(99));
+    }
+}
