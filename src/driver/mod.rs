@@ -1,0 +1,120 @@
+//! The shell around the core: sockets, a clock and a store, in the caller's loop or on a thread of its own.
+//!
+//! ```text
+//!   your mio::Poll ── one token ──> Driver ─┬─ Node   (the core: decides)
+//!                                           ├─ Net    (sockets behind one descriptor)
+//!   or: Handle ── queues ── thread ─────────┘─ Store  (where there is one)
+//! ```
+//!
+//! # In a loop of your own
+//! 1. [`Driver::bind`] with your [`mio::Registry`] and a token.
+//! 2. Poll for at most [`Driver::timeout`].
+//! 3. Call [`Driver::advance`], at each turn, whichever token was reported: the descriptor tells each change once, and
+//!    timers run here too. It works within a budget; while work is left, the time-out is zero.
+//! 4. Take the events by [`Driver::poll_event`] until there is none.
+//! 5. [`Driver::command`] at any time between turns; then go on with step 2.
+//!
+//! # On a thread of its own
+//! [`Handle::spawn`] gives a handle with bounded queues, and a descriptor that becomes readable when events wait, for any
+//! other kind of loop.
+//!
+//! # Time
+//! Both read `CLOCK_BOOTTIME` on Linux, which counts suspension, and a monotonic clock elsewhere.
+
+mod handle;
+mod journal;
+mod shell;
+mod store;
+
+pub use handle::{Closed, Handle, QueueError, ShutdownError};
+pub use shell::Driver;
+pub use store::{FileStore, Store, StoreError};
+
+use crate::net::{NetConfig, NetError, NetNotice};
+use crate::proto::{Command, CommandError, Config, Event};
+use std::fmt;
+use std::io;
+
+/// What a node is made of.
+pub struct Setup {
+    /// What it is in the convention.
+    pub config: Config,
+    /// Where it listens, and by which ways it looks for others.
+    pub net: NetConfig,
+    /// Where its promises and its roll survive a restart; without one a restarted candidate is a new voter.
+    pub store: Option<Box<dyn Store + Send>>,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, net, store } = self;
+        f.debug_struct("Setup").field("config", config).field("net", net).field("store", &store.is_some()).finish()
+    }
+}
+
+/// What a driver tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverEvent {
+    /// From the core.
+    Node(Event),
+    /// From the sockets.
+    Net(NetNotice),
+    /// The store can't be written, for this reason: the node stops.
+    StoreFailed(String),
+    /// A command given to a [`Handle`] could not be carried out.
+    CommandFailed(Command, CommandError),
+    /// So many events were lost here, because nobody took them: ask for the present state by [`Handle::inspect`].
+    Lost(u64),
+}
+
+/// Why a node can't start. Nothing is left behind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The two configurations contradict each other; a sentence that says what to do.
+    Mismatch(String),
+    /// The network.
+    Net(NetError),
+    /// The store.
+    Store(StoreError),
+    /// Something else that the system denied: what.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch(sentence) => f.write_str(sentence),
+            Self::Net(e) => e.fmt(f),
+            Self::Store(e) => e.fmt(f),
+            Self::System(what, e) => write!(f, "can't {what}: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Mismatch(_) => None,
+            Self::Net(e) => e.source(),
+            Self::Store(e) => e.source(),
+            Self::System(_, e) => Some(e),
+        }
+    }
+}
+
+impl From<NetError> for BindError {
+    fn from(e: NetError) -> Self {
+        Self::Net(e)
+    }
+}
+
+impl From<StoreError> for BindError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+#[cfg(test)]
+mod tests;

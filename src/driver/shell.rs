@@ -1,0 +1,325 @@
+//! One node in the caller's poll.
+
+use super::{BindError, DriverEvent, Setup, Store};
+use crate::net::{Net, NetConfig, NetStats, StreamEvent, Way, sys};
+use crate::proto::{Command, CommandError, Config, Dest, Lane, Node, Role, Start, StreamInput, StreamOutput};
+use crate::types::Time;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, SystemTime};
+
+/// How many datagrams are read in one turn.
+const DATAGRAMS: usize = 512;
+/// How many pieces of streams, of up to 64 KiB, are read in one turn.
+const PIECES: usize = 64;
+/// How many datagrams are sent before something else gets its turn.
+const SENDS: usize = 4_096;
+/// How often the core's outputs are drained in one turn.
+const ROUNDS: usize = 64;
+/// How many datagrams are read while a timeout waits for the sockets to be empty: as many as a large receive buffer
+/// holds. What came later is not what the timeout has to wait for.
+const BEFORE_TIMEOUT: usize = 16_384;
+/// Heartbeats of at most this interval are worth a timer finer than a millisecond.
+const FINE_HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// One node with its sockets, its clock and its store, in a [`mio::Poll`] of the caller.
+///
+/// How to run it stands in [`crate::driver`].
+pub struct Driver {
+    node: Node,
+    net: Net,
+    store: Option<Box<dyn Store + Send>>,
+    events: VecDeque<DriverEvent>,
+    /// Where the core writes a datagram that shall be sent.
+    buffer: Vec<u8>,
+    /// Something is left to do without waiting.
+    more: bool,
+    /// Datagrams read since a timeout fell due that still waits for the sockets to be empty.
+    read_since_due: usize,
+    /// The address that the core knows to be this node's.
+    told: SocketAddr,
+}
+
+/// The time on the driver's clock.
+fn now() -> Time {
+    Time::from_micros(sys::clock_us())
+}
+
+/// A number that differs between nodes and starts: the hasher's keys come from the system's random source.
+fn seed() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(sys::clock_us());
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+/// Whether what the core counts on is there.
+fn check(config: &Config, net: &NetConfig) -> Result<(), BindError> {
+    let missing = if config.multicast && net.multicast().is_none() {
+        "the node counts on multicast, but the network has none: turn it off in both, or in neither"
+    } else if config.broadcast && !net.broadcast() {
+        "the node counts on broadcast, but the network doesn't use it: turn it on in both, or in neither"
+    } else if config.seeds && !net.has_seeds() {
+        "the node counts on seeds, but the network names none: name one"
+    } else {
+        return Ok(());
+    };
+    Err(BindError::Mismatch(missing.into()))
+}
+
+impl Driver {
+    /// Opens the store and the sockets, and puts them into the caller's poll under one token.
+    ///
+    /// # Errors
+    /// [`BindError`], naming the thing that stands in the way.
+    pub fn bind(setup: Setup, registry: &Registry, token: Token) -> Result<Self, BindError> {
+        let Setup { config, net, mut store } = setup;
+        check(&config, &net)?;
+        let restored = match &mut store {
+            Some(store) => store.load()?,
+            None => None,
+        };
+        let votes = config.standing().votes();
+        let fine = votes || config.heartbeat() <= FINE_HEARTBEAT;
+        let net = Net::bind(net, votes, fine, now())?;
+        let fd = net.as_raw_fd();
+        let registered = registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
+        registered.map_err(|e| BindError::System("watch the node's sockets", e))?;
+        let told = net.advertised();
+        // A clock before 1970 counts as none.
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let start = Start {
+            seed: seed(),
+            wall_clock_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+            addrs: vec![told],
+            durable: store.is_some(),
+            restored,
+        };
+        let node = Node::new(config, start, now());
+        let (events, buffer) = (VecDeque::new(), Vec::new());
+        Ok(Self { node, net, store, events, buffer, more: true, read_since_due: 0, told })
+    }
+
+    /// The core, to look at.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Where this node listens, by TCP and UDP.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.net.local_addr()
+    }
+
+    /// The address that others are told.
+    #[must_use]
+    pub fn advertised(&self) -> SocketAddr {
+        self.told
+    }
+
+    /// The counters of the sockets' layer.
+    #[must_use]
+    pub fn net_stats(&self) -> &NetStats {
+        self.net.stats()
+    }
+
+    /// Gives a command to the core. What follows from it goes out at the next [`Driver::advance`].
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing changed then.
+    pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
+        self.more = true;
+        self.node.handle_command(now(), command)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<DriverEvent> {
+        let own = self.events.pop_front();
+        own.or_else(|| self.node.poll_event().map(DriverEvent::Node))
+            .or_else(|| self.net.poll_notice().map(DriverEvent::Net))
+    }
+
+    /// How long the caller may wait before the next [`Driver::advance`]: zero while work is left.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        if self.more {
+            return Some(Duration::ZERO);
+        }
+        Some(self.deadline() - now())
+    }
+
+    fn deadline(&self) -> Time {
+        self.node.poll_timeout().unwrap_or(Time::NEVER).min(self.net.next_timeout())
+    }
+
+    /// True once the node takes no part any more and all it had to say is sent.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.node.role() == Role::Stopped && !self.more && !self.net.is_flushing()
+    }
+
+    /// One turn: reads what is there, lets the core's timers run, carries out what the core wants. True where work is
+    /// left.
+    pub fn advance(&mut self) -> bool {
+        // It can't fail with a descriptor of ours that is open; if it did, timers would still run.
+        if let Err(e) = self.net.poll(Some(Duration::ZERO)) {
+            tracing::error!("can't poll the node's sockets: {e}");
+        }
+        self.more = false;
+        self.net.handle_timeout(now());
+        self.follow_address();
+        let read = self.read_datagrams();
+        self.read_streams();
+        let emptied = !self.net.has_work();
+        self.run_timers(read, emptied);
+        self.carry_out();
+        self.net.flush();
+        let (now, deadline) = (now(), self.deadline());
+        self.more |= self.net.has_work() || deadline <= now;
+        if !self.more {
+            self.net.arm(now, deadline);
+        }
+        self.more
+    }
+
+    /// Tells the core where it listens, where that changed.
+    fn follow_address(&mut self) {
+        let addr = self.net.advertised();
+        if addr != self.told {
+            self.told = addr;
+            // The only error is that the node has stopped, which makes it pointless.
+            let _ = self.node.handle_command(now(), Command::Addresses(vec![addr]));
+        }
+    }
+
+    fn read_datagrams(&mut self) -> usize {
+        let mut read = 0;
+        while read < DATAGRAMS {
+            let (now, node) = (now(), &mut self.node);
+            let batch = self.net.receive(now, |from, way, bytes| {
+                let lane = match way {
+                    Way::Floor => Lane::Floor,
+                    Way::Bench => Lane::Bench,
+                    Way::Own => Lane::Unicast,
+                };
+                node.handle_datagram(now, from, lane, bytes);
+            });
+            match batch {
+                // An empty one counts too, so that this ends.
+                Some(n) => read += n.max(1),
+                None => break,
+            }
+            // Answers go out after each batch, not after all of them: a leader's lease waits for them.
+            self.send_datagrams(now);
+        }
+        read
+    }
+
+    fn read_streams(&mut self) {
+        let (now, node) = (now(), &mut self.node);
+        for _ in 0..PIECES {
+            let told = self.net.next_stream(now, |id, event| {
+                let input = match event {
+                    StreamEvent::Accepted(peer) => StreamInput::Accepted(peer),
+                    StreamEvent::Connected => StreamInput::Connected,
+                    StreamEvent::Refused => StreamInput::Refused,
+                    StreamEvent::Failed => StreamInput::Failed,
+                    StreamEvent::Bytes(bytes) => StreamInput::Bytes(bytes),
+                    StreamEvent::Closed => StreamInput::Closed,
+                };
+                node.handle_stream(now, id, input);
+            });
+            if !told {
+                return;
+            }
+        }
+    }
+
+    /// Runs the core's timers where they are due and all that was waiting is read: a loop that is late must not take
+    /// others for silent whose datagrams lie in its own buffers. Under a flood that never ends they run all the same.
+    fn run_timers(&mut self, read: usize, emptied: bool) {
+        let now = now();
+        if self.node.poll_timeout().is_none_or(|at| at > now) {
+            self.read_since_due = 0;
+            return;
+        }
+        self.read_since_due += read;
+        if emptied || self.read_since_due >= BEFORE_TIMEOUT {
+            self.read_since_due = 0;
+            self.node.handle_timeout(now);
+        } else {
+            self.more = true;
+        }
+    }
+
+    /// Stores, sends and connects as the core wants it, until it wants nothing more.
+    fn carry_out(&mut self) {
+        for _ in 0..ROUNDS {
+            let stored = self.write_store();
+            let now = now();
+            let sent = self.send_datagrams(now);
+            let streamed = self.serve_streams(now);
+            if !(stored || sent || streamed) {
+                return;
+            }
+        }
+        self.more = true;
+    }
+
+    fn write_store(&mut self) -> bool {
+        let Some(write) = self.node.poll_store() else { return false };
+        let result = match &mut self.store {
+            Some(store) => store.write(&write),
+            // A core that was told that it isn't durable rests nothing on a write.
+            None => Ok(()),
+        };
+        // Writing takes its time: the core has to hear when it was over.
+        match result {
+            Ok(()) => self.node.handle_stored(now(), write.seq),
+            Err(e) => {
+                self.events.push_back(DriverEvent::StoreFailed(e.to_string()));
+                self.node.handle_store_failed(now());
+            }
+        }
+        true
+    }
+
+    fn send_datagrams(&mut self, now: Time) -> bool {
+        for sent in 0..SENDS {
+            let Some(dest) = self.node.poll_transmit(&mut self.buffer) else { return sent > 0 };
+            match dest {
+                Dest::Floor => self.net.send_floor(&self.buffer),
+                Dest::Bench => self.net.send_bench(&self.buffer),
+                Dest::Broadcast => self.net.send_broadcast(&self.buffer),
+                Dest::Seeds => self.net.send_seeds(now, &self.buffer),
+                Dest::Addr(to) => self.net.send_to(to, &self.buffer),
+            }
+        }
+        self.more = true;
+        true
+    }
+
+    fn serve_streams(&mut self, now: Time) -> bool {
+        let mut served = false;
+        while let Some(output) = self.node.poll_stream() {
+            served = true;
+            match output {
+                StreamOutput::Connect(id, to) => self.net.connect(now, id, to),
+                StreamOutput::Send(id, bytes) => self.net.write(id, bytes),
+                StreamOutput::Close(id) => self.net.close(now, id),
+            }
+        }
+        served
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("net", &self.net).field("more", &self.more).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,474 @@
+//! The stream connections of a node: dialled and accepted, read within a budget, written once for each turn of the loop.
+
+use super::sys;
+use super::{NetStats, STREAM_TOKENS};
+use crate::types::{ConnId, Time};
+use bytes::Bytes;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::Duration;
+
+/// What happened to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEvent<'a> {
+    /// Somebody connected.
+    Accepted(SocketAddr),
+    /// The connection that was asked for stands.
+    Connected,
+    /// The peer's host refused it: nobody listens there.
+    Refused,
+    /// It could not be made for another reason, or took too long.
+    Failed,
+    /// Bytes came in.
+    Bytes(&'a [u8]),
+    /// It ended. Nothing follows for it.
+    Closed,
+}
+
+/// What is known of streams without reading.
+enum Pending {
+    Accepted(SocketAddr),
+    Refused,
+    Failed,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not made yet; given up at this time.
+    Connecting(Time),
+    Open,
+    /// To be closed once all is written, at the latest at this time.
+    Flushing(Time),
+    /// All is written and the end is told: what still comes is thrown away, until the peer's end or this time. Closing
+    /// at once could have the kernel throw away what the peer hasn't read yet.
+    Lingering(Time),
+}
+
+struct Conn {
+    id: ConnId,
+    stream: TcpStream,
+    state: State,
+    readable: bool,
+    writable: bool,
+    /// In the queue of those to be read.
+    queued: bool,
+    /// In the list of those to be written.
+    dirty: bool,
+    output: VecDeque<Bytes>,
+    output_bytes: usize,
+}
+
+/// Limits of streams.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StreamLimits {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) user_timeout: Duration,
+    pub(crate) max_output: usize,
+    pub(crate) max_streams: usize,
+}
+
+/// How many bytes are read at a time.
+const READ: usize = 64 << 10;
+/// How many connections are accepted at a time.
+const ACCEPTS: usize = 64;
+/// How many pieces are written in one call.
+const PIECES: usize = 64;
+/// How long a connection may take to be closed in order.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How long no connections are accepted where there are no descriptors for them.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// All streams of a node.
+pub(crate) struct Streams {
+    registry: Registry,
+    limits: StreamLimits,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    by_id: HashMap<ConnId, usize>,
+    /// Those that have something to read.
+    ready: VecDeque<usize>,
+    /// Those that have something to write.
+    dirty: Vec<usize>,
+    pending: VecDeque<(ConnId, Pending)>,
+    next_accepted: u64,
+    /// How many have a time to watch.
+    timed: usize,
+    buffer: Box<[u8]>,
+    /// Where accepting failed for want of descriptors: when to go on.
+    pub(crate) accept_again: Option<Time>,
+}
+
+impl Streams {
+    pub(crate) fn new(registry: Registry, limits: StreamLimits) -> Self {
+        Self {
+            registry,
+            limits,
+            conns: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            pending: VecDeque::new(),
+            next_accepted: 1,
+            timed: 0,
+            buffer: Box::default(),
+            accept_again: None,
+        }
+    }
+
+    fn add(&mut self, id: ConnId, mut stream: TcpStream, state: State) -> io::Result<()> {
+        let slot = self.free.pop().unwrap_or(self.conns.len());
+        let token = Token(STREAM_TOKENS + slot);
+        if let Err(e) = self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+            if slot < self.conns.len() {
+                self.free.push(slot);
+            }
+            return Err(e);
+        }
+        self.timed += usize::from(state != State::Open);
+        let (output, dirty) = (VecDeque::new(), false);
+        let conn =
+            Conn { id, stream, state, readable: false, writable: false, queued: false, dirty, output, output_bytes: 0 };
+        if slot == self.conns.len() {
+            self.conns.push(Some(conn));
+        } else {
+            self.conns[slot] = Some(conn);
+        }
+        self.by_id.insert(id, slot);
+        Ok(())
+    }
+
+    fn remove(&mut self, slot: usize) {
+        let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
+        let _ = self.registry.deregister(&mut conn.stream);
+        self.timed -= usize::from(conn.state != State::Open);
+        self.by_id.remove(&conn.id);
+        self.free.push(slot);
+    }
+
+    fn end(&mut self, slot: usize, how: Pending) {
+        let Some(Some(conn)) = self.conns.get(slot) else { return };
+        let told = matches!(conn.state, State::Connecting(_) | State::Open);
+        if told {
+            self.pending.push_back((conn.id, how));
+        }
+        self.remove(slot);
+    }
+
+    /// Begins to connect. What becomes of it comes by [`Streams::next`].
+    pub(crate) fn connect(&mut self, now: Time, id: ConnId, to: SocketAddr) {
+        let made = TcpStream::connect(to).and_then(|stream| {
+            configure(&stream, self.limits.user_timeout)?;
+            self.add(id, stream, State::Connecting(now + self.limits.connect_timeout))
+        });
+        if let Err(e) = made {
+            let refused = e.kind() == ErrorKind::ConnectionRefused;
+            self.pending.push_back((id, if refused { Pending::Refused } else { Pending::Failed }));
+        }
+    }
+
+    /// Adds to what shall be sent. What isn't known any more is dropped.
+    pub(crate) fn write(&mut self, id: ConnId, bytes: Bytes, stats: &mut NetStats) {
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
+        if bytes.is_empty() || !matches!(conn.state, State::Connecting(_) | State::Open) {
+            return;
+        }
+        conn.output_bytes += bytes.len();
+        if conn.output_bytes > self.limits.max_output {
+            stats.streams_overflowed += 1;
+            return self.end(slot, Pending::Closed);
+        }
+        conn.output.push_back(bytes);
+        if !std::mem::replace(&mut conn.dirty, true) {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Closes once all is sent. Nothing comes in for it any more.
+    pub(crate) fn close(&mut self, now: Time, id: ConnId) {
+        // What was known of it before isn't of interest any more either.
+        self.pending.retain(|(other, _)| *other != id);
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
+        match conn.state {
+            State::Connecting(_) => self.remove(slot),
+            State::Open => {
+                conn.state = State::Flushing(now + CLOSING);
+                self.timed += 1;
+                if !std::mem::replace(&mut conn.dirty, true) {
+                    self.dirty.push(slot);
+                }
+            }
+            State::Flushing(_) | State::Lingering(_) => {}
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self, stats: &mut NetStats) {
+        for slot in std::mem::take(&mut self.dirty) {
+            let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
+            conn.dirty = false;
+            if matches!(conn.state, State::Connecting(_)) {
+                continue;
+            }
+            match conn.write_out() {
+                Ok(n) => stats.stream_bytes_out += n,
+                Err(_) => {
+                    self.end(slot, Pending::Closed);
+                    continue;
+                }
+            }
+            if let State::Flushing(until) = conn.state
+                && conn.output.is_empty()
+            {
+                let _ = conn.stream.shutdown(Shutdown::Write);
+                conn.state = State::Lingering(until);
+                if !std::mem::replace(&mut conn.queued, true) {
+                    self.ready.push_back(slot);
+                }
+            }
+        }
+    }
+
+    /// True where something would be written now.
+    pub(crate) fn wants_flush(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes note of what the poll told of a stream.
+    pub(crate) fn note(&mut self, slot: usize, event: &mio::event::Event) {
+        let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
+        conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        conn.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+        if !std::mem::replace(&mut conn.queued, true) {
+            self.ready.push_back(slot);
+        }
+        if conn.writable && !conn.output.is_empty() && !std::mem::replace(&mut conn.dirty, true) {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Accepts some connections; true where more may wait.
+    pub(crate) fn accept(&mut self, now: Time, listener: &TcpListener, stats: &mut NetStats) -> bool {
+        for _ in 0..ACCEPTS {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    if self.by_id.len() >= self.limits.max_streams {
+                        stats.accepts_refused += 1;
+                        continue;
+                    }
+                    let id = ConnId(self.next_accepted);
+                    let made = configure(&stream, self.limits.user_timeout);
+                    if made.and_then(|()| self.add(id, stream, State::Open)).is_ok() {
+                        self.next_accepted += 2;
+                        self.pending.push_back((id, Pending::Accepted(peer)));
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
+                // The peer was gone before we took it.
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(_) => {
+                    stats.accepts_failed += 1;
+                    self.accept_again = Some(now + BREATH);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Tells one thing that happened. False where nothing is left to tell.
+    pub(crate) fn next(&mut self, stats: &mut NetStats, tell: &mut dyn FnMut(ConnId, StreamEvent<'_>)) -> bool {
+        if let Some((id, what)) = self.pending.pop_front() {
+            match what {
+                Pending::Accepted(peer) => tell(id, StreamEvent::Accepted(peer)),
+                Pending::Refused => tell(id, StreamEvent::Refused),
+                Pending::Failed => tell(id, StreamEvent::Failed),
+                Pending::Closed => tell(id, StreamEvent::Closed),
+            }
+            return true;
+        }
+        while let Some(slot) = self.ready.pop_front() {
+            let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
+            conn.queued = false;
+            let told = match conn.state {
+                State::Connecting(_) => self.finish_connect(slot, tell),
+                _ if conn.readable => self.read(slot, stats, tell),
+                _ => false,
+            };
+            if told {
+                return true;
+            }
+        }
+        // What was found while reading.
+        !self.pending.is_empty() && self.next(stats, tell)
+    }
+
+    fn finish_connect(&mut self, slot: usize, tell: &mut dyn FnMut(ConnId, StreamEvent<'_>)) -> bool {
+        let Some(Some(conn)) = self.conns.get_mut(slot) else { return false };
+        if !conn.writable && !conn.readable {
+            return false;
+        }
+        let id = conn.id;
+        let outcome = match conn.stream.take_error() {
+            Ok(Some(e)) | Err(e) if e.kind() == ErrorKind::ConnectionRefused => StreamEvent::Refused,
+            Ok(Some(_)) | Err(_) => StreamEvent::Failed,
+            Ok(None) => match (conn.stream.local_addr(), conn.stream.peer_addr()) {
+                // TCP lets a socket connect to itself where it drew the very port that it calls: nobody listens there.
+                (Ok(local), Ok(peer)) if local == peer => StreamEvent::Refused,
+                (_, Ok(_)) => StreamEvent::Connected,
+                (_, Err(_)) => {
+                    // Not yet: another event will come, or the time runs out.
+                    (conn.readable, conn.writable) = (false, false);
+                    return false;
+                }
+            },
+        };
+        if outcome == StreamEvent::Connected {
+            conn.state = State::Open;
+            self.timed -= 1;
+            if conn.readable {
+                conn.queued = true;
+                self.ready.push_back(slot);
+            }
+            if !conn.output.is_empty() && !std::mem::replace(&mut conn.dirty, true) {
+                self.dirty.push(slot);
+            }
+        } else {
+            self.remove(slot);
+        }
+        tell(id, outcome);
+        true
+    }
+
+    fn read(&mut self, slot: usize, stats: &mut NetStats, tell: &mut dyn FnMut(ConnId, StreamEvent<'_>)) -> bool {
+        if self.buffer.is_empty() {
+            // Only nodes that have streams pay for it.
+            self.buffer = vec![0; READ].into_boxed_slice();
+        }
+        let Some(Some(conn)) = self.conns.get_mut(slot) else { return false };
+        loop {
+            match conn.stream.read(&mut self.buffer) {
+                Ok(0) => {
+                    self.end(slot, Pending::Closed);
+                    return false;
+                }
+                Ok(n) => {
+                    // There may be more: its turn comes again after the others'.
+                    conn.queued = true;
+                    self.ready.push_back(slot);
+                    stats.stream_bytes_in += n as u64;
+                    if conn.state == State::Open {
+                        tell(conn.id, StreamEvent::Bytes(&self.buffer[..n]));
+                    }
+                    return true;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    conn.readable = false;
+                    return false;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.end(slot, Pending::Closed);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// True where [`Streams::next`] has something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.ready.is_empty()
+    }
+
+    /// When [`Streams::expire`] has something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        if self.timed == 0 {
+            return self.accept_again;
+        }
+        let times = self.conns.iter().flatten().filter_map(|c| c.deadline());
+        times.chain(self.accept_again).min()
+    }
+
+    /// Gives up what took too long.
+    pub(crate) fn expire(&mut self, now: Time) {
+        if self.timed == 0 {
+            return;
+        }
+        for slot in 0..self.conns.len() {
+            if self.conns[slot].as_ref().and_then(Conn::deadline).is_some_and(|at| at <= now) {
+                self.end(slot, Pending::Failed);
+            }
+        }
+    }
+
+    /// How many there are, those included that are being closed.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True while bytes wait to be sent on a connection that is being closed.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.timed > 0 && self.conns.iter().flatten().any(|c| matches!(c.state, State::Flushing(_)))
+    }
+}
+
+impl Conn {
+    fn deadline(&self) -> Option<Time> {
+        match self.state {
+            State::Connecting(at) | State::Flushing(at) | State::Lingering(at) => Some(at),
+            State::Open => None,
+        }
+    }
+
+    /// Writes until all is written or the kernel takes no more; how many bytes.
+    fn write_out(&mut self) -> io::Result<u64> {
+        let mut written = 0;
+        while self.writable && !self.output.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = self.output.len().min(PIECES);
+            for (piece, bytes) in pieces.iter_mut().zip(&self.output) {
+                *piece = IoSlice::new(bytes);
+            }
+            match self.stream.write_vectored(&pieces[..count]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    written += n as u64;
+                    self.consume(n);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(written)
+    }
+
+    fn consume(&mut self, mut n: usize) {
+        self.output_bytes -= n;
+        while let Some(front) = self.output.front_mut() {
+            if n < front.len() {
+                bytes::Buf::advance(front, n);
+                return;
+            }
+            n -= front.len();
+            self.output.pop_front();
+        }
+    }
+}
+
+fn configure(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sys::set_user_timeout(stream, user_timeout)?;
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+#[cfg(test)]
+mod tests;
