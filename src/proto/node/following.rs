@@ -225,9 +225,10 @@ impl Node {
         self.out.send_durably(from.conn, Message::AppendReply(reply));
     }
 
-    /// True where this node tells the leader by beats that it lives: voters do so by acknowledgements.
+    /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:
+    /// a beat that finds no entry is answered.
     pub(super) fn beats(&self) -> bool {
-        !self.me.standing.votes() && self.lead.is_none()
+        self.lead.is_none()
     }
 
     /// True where the roll says all of this node that it should.
