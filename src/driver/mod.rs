@@ -22,12 +22,13 @@
 //! Both read `CLOCK_BOOTTIME` on Linux, which counts suspension, and a monotonic clock elsewhere.
 
 mod handle;
+mod journal;
 mod shell;
 mod store;
 
 pub use handle::{Closed, Handle, QueueError, ShutdownError};
 pub use shell::Driver;
-pub use store::{Store, StoreError};
+pub use store::{FileStore, Store, StoreError};
 
 use crate::net::{NetConfig, NetError, NetNotice};
 use crate::proto::{Command, CommandError, Config, Event};

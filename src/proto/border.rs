@@ -99,7 +99,12 @@ impl Restored {
             }
             Record::Entry(entry) => {
                 let base = self.image.as_ref().map_or(0, |i| i.position.index.0);
-                let at = entry.index.0.checked_sub(base + 1).and_then(|n| usize::try_from(n).ok());
+                let at = entry
+                    .index
+                    .0
+                    .checked_sub(base)
+                    .and_then(|n| n.checked_sub(1))
+                    .and_then(|n| usize::try_from(n).ok());
                 match at {
                     Some(at) if at <= self.entries.len() => {
                         self.entries.truncate(at);

@@ -77,6 +77,28 @@ impl<'a> DatagramView<'a> {
         }
     }
 
+    /// The beat, where it is one: the shortest way for the frame that comes most often. Where it is none, or a malformed
+    /// one, [`DatagramView::meaning`] says which.
+    #[inline]
+    #[must_use]
+    pub fn as_beat(&self) -> Option<Beat> {
+        if self.kind == kind::BEAT { beat(&self.body).ok() } else { None }
+    }
+
+    /// The heartbeat, where it is one, as [`DatagramView::as_beat`].
+    #[inline]
+    #[must_use]
+    pub fn as_heartbeat(&self) -> Option<Heartbeat> {
+        if self.kind == kind::HEARTBEAT { heartbeat(&self.body).ok() } else { None }
+    }
+
+    /// The acknowledgement, where it is one, as [`DatagramView::as_beat`].
+    #[inline]
+    #[must_use]
+    pub fn as_ack(&self) -> Option<Ack> {
+        if self.kind == kind::ACK { ack(&self.body).ok() } else { None }
+    }
+
     /// Apart, so that the frequent kinds stay small enough to be inlined.
     fn rare_meaning(&self) -> Result<Datagram, Reject> {
         let body = &self.body;

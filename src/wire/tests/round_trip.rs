@@ -29,6 +29,24 @@ fn one_of_each_comes_back() {
 }
 
 #[test]
+fn the_short_ways_agree_with_the_meaning() {
+    for datagram in sample::datagrams() {
+        let bytes = encode(&datagram);
+        let view = DatagramView::parse(&bytes, TAG).unwrap();
+        let short = [
+            view.as_beat().map(Datagram::Beat),
+            view.as_heartbeat().map(Datagram::Heartbeat),
+            view.as_ack().map(Datagram::Ack),
+        ];
+        let short: Vec<Datagram> = short.into_iter().flatten().collect();
+        match view.kind() {
+            1..=3 => assert_eq!(short, [datagram]),
+            _ => assert_eq!(short, []),
+        }
+    }
+}
+
+#[test]
 fn a_change_of_the_future_is_passed_on_byte_for_byte() {
     let mut bytes = vec![0; 16];
     bytes.extend([99, 1, 2, 3, 0xFF]);
