@@ -79,7 +79,6 @@ fn three_drivers_in_one_poll_of_the_caller() {
         .collect();
     let start = Instant::now();
     let mut events = Events::with_capacity(8);
-    let mut turns = 0;
     let mut first: Option<NodeId> = None;
     let mut stopped = false;
     loop {
@@ -91,7 +90,6 @@ fn three_drivers_in_one_poll_of_the_caller() {
                 stopped |= matches!(event, DriverEvent::Node(Event::Stopped(_)));
             }
         }
-        turns += 1;
         let leader = |d: &Driver| d.node().leader().map(|l| l.id);
         match &first {
             None => {
@@ -112,8 +110,19 @@ fn three_drivers_in_one_poll_of_the_caller() {
         let views = || drivers.iter().map(|d| (d.node().role(), leader(d))).collect::<Vec<_>>();
         assert!(start.elapsed() < PATIENCE, "first {first:?}, stopped {stopped}, now {:?}", views());
     }
-    let a_second = turns as f64 / start.elapsed().as_secs_f64();
-    assert!(a_second < 3_000.0, "{a_second:.0} turns a second: it spins");
+    // Agreed, they do little: a heartbeat a tenth of a second, its acknowledgements, now and then a timer.
+    let (start, mut turns) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_millis(500) {
+        let timeout = drivers.iter().filter_map(Driver::timeout).min();
+        poll.poll(&mut events, timeout).unwrap();
+        for driver in &mut drivers {
+            driver.advance();
+            while driver.poll_event().is_some() {}
+        }
+        turns += 1;
+    }
+    assert!(turns < 500, "{turns} turns in half a second: it spins");
+    eprintln!("{turns} turns in half a second");
 }
 
 #[test]
@@ -198,4 +207,28 @@ fn a_shutdown_without_anybody_to_tell_is_short() {
     let start = Instant::now();
     lonely.shutdown(Duration::from_secs(5)).unwrap();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_leader_leaves_in_order() {
+    let group = group();
+    let mut nodes: Vec<Handle> = ["a", "b", "c"].iter().map(|n| by_multicast(candidate(n, 3), group)).collect();
+    let leader = agreed(&nodes.iter().collect::<Vec<_>>(), None);
+    nodes.iter().for_each(registered);
+    let at = nodes.iter().position(|h| h.inspect(|n| n.role() == Role::Leader).unwrap()).unwrap();
+    let mut leaving = nodes.remove(at);
+    let start = Instant::now();
+    leaving.shutdown(Duration::from_secs(5)).unwrap();
+    let took = start.elapsed();
+    agreed(&nodes.iter().collect::<Vec<_>>(), Some(&leader));
+    let mut lines = 0;
+    let reason = loop {
+        match nodes[0].recv_timeout(PATIENCE).unwrap() {
+            Some(DriverEvent::Node(Event::Line { .. })) => lines += 1,
+            Some(DriverEvent::Node(Event::Left { id, reason, .. })) if id == leader => break reason,
+            _ => assert!(start.elapsed() < PATIENCE, "it didn't hear that the leader left"),
+        }
+    };
+    assert_eq!((reason.as_str(), took < Duration::from_millis(300)), ("left", true), "it took {took:?}");
+    assert!(lines < 10, "the line changed {lines} times");
 }
