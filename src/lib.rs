@@ -3,5 +3,7 @@
 pub mod driver;
 pub mod net;
 pub mod proto;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,161 @@
+//! The core's events as lines.
+
+use crate::notices;
+use crate::report::{Line, Reporter};
+use convoke::proto::{Event, LinePlace, Role, StopReason};
+use convoke::types::{Capabilities, MemberInfo, Slot};
+use serde_json::{Map, Value, json};
+
+/// The lines for an event. The reporter learns the term first: it stands on the line that brings it.
+pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
+    let line = match event {
+        Event::Role { role, term } => {
+            if term.0 > 0 {
+                reporter.set_term(*term);
+            }
+            if *role == Role::Stopped {
+                // The event of its own that follows says why.
+                return;
+            }
+            let word = role.as_str();
+            reporter.print(&Line::new("role", word).with("role", word));
+            if *role != Role::Isolated {
+                return;
+            }
+            let reason = "no leader is heard and no majority of the line is found";
+            Line::new("isolated", reason).with("reason", reason)
+        }
+        Event::Leader { leader, term, lineage } => {
+            reporter.set_term(*term);
+            let (text, id) = match leader {
+                Some(id) => (format!("{id} leads in term {term}"), Value::from(id.as_str())),
+                None => (format!("none (the last term was {term})"), Value::Null),
+            };
+            Line::new("leader", text).with("leader", id).with("lineage", format!("{:016x}", lineage.0))
+        }
+        Event::Registered { slot, generation, incarnation, leader, term } => {
+            reporter.set_term(*term);
+            Line::new("registered", format!("in slot {slot} by {leader} in term {term}"))
+                .with("slot", slot.0)
+                .with("generation", generation.0)
+                .with("incarnation", incarnation.0)
+                .with("leader", leader.as_str())
+        }
+        Event::Line { version, line } => places(*version, line),
+        Event::Joined { info, slot } => member("joined", info, *slot),
+        Event::Updated { id, incarnation, slot, capabilities } => {
+            let text = format!("{id}: {}", shown(capabilities));
+            Line::new("updated", text)
+                .with("member", id.as_str())
+                .with("incarnation", incarnation.0)
+                .with("slot", slot.0)
+                .with("capabilities", object(capabilities))
+        }
+        Event::Left { id, incarnation, reason } => Line::new("left", format!("{id}: {}", reason.as_str()))
+            .with("member", id.as_str())
+            .with("incarnation", incarnation.0)
+            .with("reason", reason.as_str()),
+        Event::Network(notice) => notices::core(notice),
+        // Told by `stopped`, once the driver has stopped as well.
+        Event::Stopped(_) => return,
+        other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
+    };
+    reporter.print(&line);
+}
+
+/// The line `stopped`.
+pub(crate) fn stopped(reason: Option<StopReason>) -> Line {
+    let (word, text) = match reason {
+        Some(StopReason::Left) => ("left", "left in order".into()),
+        Some(StopReason::Superseded(by)) => ("superseded", format!("incarnation {by} of this id took its place")),
+        Some(StopReason::Store) => ("store", "the store can't be written".into()),
+        None => ("quit", "stopped without a word to the others".into()),
+    };
+    Line::new("stopped", text).with("reason", word)
+}
+
+/// The line of succession.
+pub(crate) fn places(version: u32, line: &[LinePlace]) -> Line {
+    let text: Vec<String> =
+        line.iter().map(|p| if p.active { p.id.to_string() } else { format!("({})", p.id) }).collect();
+    let list: Vec<Value> = line
+        .iter()
+        .enumerate()
+        .map(|(index, p)| {
+            json!({
+                "id": p.id.as_str(),
+                "incarnation": p.incarnation.0,
+                "priority": p.priority,
+                "active": p.active,
+                "index": index,
+            })
+        })
+        .collect();
+    Line::new("line", text.join(" > ")).with("line", list).with("version", version)
+}
+
+fn member(event: &'static str, info: &MemberInfo, slot: Slot) -> Line {
+    Line::new(event, entry_text(info, slot))
+        .with("member", info.id.as_str())
+        .with("incarnation", info.incarnation.0)
+        .with("slot", slot.0)
+        .with("candidate", info.standing.votes())
+        .with("capabilities", object(&info.capabilities))
+}
+
+fn entry_text(info: &MemberInfo, slot: Slot) -> String {
+    let what = if info.standing.votes() { "candidate" } else { "member" };
+    let capabilities = shown(&info.capabilities);
+    let gap = if capabilities.is_empty() { "" } else { ", " };
+    format!("{} ({what}, slot {slot}{gap}{capabilities})", info.id)
+}
+
+/// A part of the roll, as the answer to `members` and `find`.
+pub(crate) fn members(event: &'static str, entries: &[(Slot, MemberInfo)]) -> Line {
+    let text: Vec<String> = entries.iter().map(|(slot, info)| entry_text(info, *slot)).collect();
+    let list: Vec<Value> = entries
+        .iter()
+        .map(|(slot, info)| {
+            json!({
+                "member": info.id.as_str(),
+                "incarnation": info.incarnation.0,
+                "slot": slot.0,
+                "candidate": info.standing.votes(),
+                "capabilities": object(&info.capabilities),
+            })
+        })
+        .collect();
+    Line::new(event, format!("{}: {}", entries.len(), text.join(", ")))
+        .with("count", entries.len())
+        .with("members", list)
+}
+
+fn object(capabilities: &Capabilities) -> Value {
+    Value::Object(capabilities.iter().map(|(k, v)| (k.to_owned(), Value::from(v))).collect::<Map<_, _>>())
+}
+
+fn shown(capabilities: &Capabilities) -> String {
+    capabilities.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use convoke::types::{Incarnation, NodeId};
+
+    #[test]
+    fn the_line_is_told_in_order() {
+        let place = |id: &str, active| LinePlace {
+            id: NodeId::new(id).unwrap(),
+            incarnation: Incarnation(3),
+            priority: 0,
+            active,
+        };
+        let line = places(4, &[place("a", true), place("b", false)]);
+        assert_eq!(line.text, "a > (b)");
+        let (name, value) = &line.fields[0];
+        assert_eq!(*name, "line");
+        assert_eq!(value[1], json!({"id": "b", "incarnation": 3, "priority": 0, "active": false, "index": 1}));
+    }
+}

@@ -1,0 +1,73 @@
+//! What `--help` prints.
+
+pub(crate) const GENERAL: &str = "\
+convoke: nodes that find each other, agree on a leader, and replace it within milliseconds
+
+  convoke node    one node, in the foreground (convoke node --help)
+  convoke demo    the main job in one command, on loopback: discovery, a killed leader, its return
+  convoke sim     the deterministic simulator (convoke sim --help)
+  convoke probe   not yet: what is in reach
+  convoke swarm   not yet: many members in one process, for load
+
+  --help, --version
+";
+
+pub(crate) const NODE: &str = "\
+convoke node: one node, in the foreground
+
+  --convention NAME         required: which convention
+  --id ID                   this node's stable name, unique in the convention (the host's name)
+  --candidate, --witness    may lead and vote; vote only. Neither: a plain member
+  --priority N              place in the line: larger first (0)
+  --interface NAME-OR-CIDR  repeatable: a name, a glob, a CIDR (loopback only)
+  --multicast ADDR:PORT     the group of all members; the next port is the candidates' (a default in 239/8)
+  --no-multicast
+  --seed HOST:PORT          repeatable: where to ask as well; names are resolved anew at each try
+  --broadcast               seek by limited broadcast as well
+  --found HOW               how a convention begins, for candidates: expect=N, list=ID@HOST:PORT,... or alone
+  --admin HOST:PORT         where to listen, TCP and UDP (the interface's address, any port)
+  --advertise HOST:PORT     what others are told instead
+  --heartbeat MS            interval (1000)
+  --detect N                intervals of silence until a node is taken for gone (3)
+  --policy quorum           what a side without a majority does: nothing (quorum); available: not yet
+  --preempt never           whether an earlier candidate takes over (never); MS: not yet
+  --store DIR               where terms and votes survive a restart (none)
+  --give-up MS              no leader within this time from the start: exit 1 (never)
+  --capability KEY=VALUE    repeatable
+  --subscribe               report the whole roll (candidates do; plain members: not yet)
+  --until-eof               the end of stdin is an order to stop at once (it is none)
+  --json                    one JSON object a line on stdout; otherwise readable lines
+
+  SIGTERM, SIGINT: leave in order. Logs go to stderr, CONVOKE_LOG filters them (CONVOKE_LOG=convoke=debug).
+
+Commands, a line each on stdin:
+  set KEY=VALUE, unset KEY  change this node's capabilities
+  find KEY=VALUE, members   who is on the roll (candidates)
+  line                      the line of succession
+  stats                     all counters
+  leave                     leave in order
+  quit                      stop at once, without a word to the others
+";
+
+pub(crate) const DEMO: &str = "\
+convoke demo: the main job in one command, on loopback, as real processes
+
+  --nodes N    candidates, 3 to 15 (5)
+  --members N  plain members, 0 to 50 (3)
+  --json       one JSON object a line
+
+Ends by itself in under 30 s. Exit status 0 only if all of it happened.
+";
+
+pub(crate) const SIM: &str = "\
+convoke sim: the deterministic simulator
+
+  --seed N          one run, told as a story
+  --seeds A..B      a band of seeds, B excluded; stops at the first that fails
+  --candidates N    how many candidates (drawn from the seed)
+  --members N       how many plain members (drawn from the seed)
+  --for TIME        how long faults act, in simulated time: 500ms, 60s, 10m, 1h (drawn from the seed)
+  --faults LIST     all, none, or some of them, with commas between (all)
+
+Exit status 1 on a violation.
+";

@@ -1,0 +1,312 @@
+//! `convoke node`: one node, in the foreground.
+
+use crate::commands::{self, Command};
+use crate::inputs::{self, Input};
+use crate::options::NodeOptions;
+use crate::report::{Line, Reporter};
+use crate::{Failure, events, notices};
+use convoke::driver::{BindError, Closed, DriverEvent, Handle, Setup};
+use convoke::proto::{self, Event, LinePlace, Node, StopReason};
+use convoke::types::{Capabilities, MemberInfo, Slot};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+const NODE: Token = Token(0);
+const INPUTS: Token = Token(1);
+
+/// A node that runs.
+struct Running {
+    handle: Handle,
+    inputs: Receiver<Input>,
+    poll: Poll,
+    reporter: Reporter,
+    capabilities: Capabilities,
+    until_eof: bool,
+    /// D, of which the patience with a leave is made.
+    detection: Duration,
+    /// Until when a leader has to be known, and the time that this was.
+    give_up: Option<(Instant, Duration)>,
+    /// Until when an orderly leave may take.
+    leaving: Option<Instant>,
+}
+
+/// How it ended.
+enum End {
+    /// The node stopped by itself, or at a command.
+    Stopped(StopReason),
+    /// At once, at a command or a second signal.
+    Quit,
+    /// No leader within this time.
+    GaveUp(Duration),
+    /// Its thread failed, which is a bug.
+    Failed(Closed),
+}
+
+pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
+    crate::start_logs()?;
+    let config = options.config()?;
+    let net = options.net()?;
+    let warnings = config.warnings().to_vec();
+    let detection = config.detection();
+    let store = match &options.set.store {
+        Some(dir) => {
+            let _ = dir;
+            return Err(Failure::usage("not yet: --store: a restarted candidate is a new voter so far"));
+        }
+        None => None,
+    };
+    let poll = Poll::new().map_err(Failure::failed)?;
+    // Before there is a node: a signal must never find it without a listener.
+    let inputs = inputs::start(Waker::new(poll.registry(), INPUTS).map_err(Failure::failed)?)?;
+    let handle = Handle::spawn(Setup { config, net, store }).map_err(|e| match e {
+        BindError::Mismatch(sentence) => Failure::Usage(sentence),
+        other => Failure::failed(other),
+    })?;
+    poll.registry().register(&mut SourceFd(&handle.as_raw_fd()), NODE, Interest::READABLE).map_err(Failure::failed)?;
+    let mut running = Running {
+        handle,
+        inputs,
+        poll,
+        reporter: Reporter::new(options.id, options.set.json),
+        capabilities: options.set.capabilities,
+        until_eof: options.set.until_eof,
+        detection,
+        give_up: options.set.give_up.map(|limit| (Instant::now() + limit, limit)),
+        leaving: None,
+    };
+    running.started(&warnings);
+    let end = running.follow()?;
+    running.stopped(end)
+}
+
+impl Running {
+    fn started(&mut self, warnings: &[String]) {
+        // Where its thread is over already, what follows tells why.
+        let (incarnation, term) = self.handle.inspect(|n| (n.incarnation(), n.term())).unwrap_or_default();
+        if term.0 > 0 {
+            self.reporter.set_term(term);
+        }
+        let admin = self.handle.local_addr().to_string();
+        let line = Line::new("started", format!("listens at {admin}, incarnation {incarnation}"))
+            .with("admin", admin)
+            .with("incarnation", incarnation.0)
+            .with("version", env!("CARGO_PKG_VERSION"));
+        self.reporter.print(&line);
+        for warning in warnings {
+            eprintln!("convoke: warning: {warning}");
+            self.reporter.print(&notices::line("warning", warning.as_str()));
+        }
+    }
+
+    fn follow(&mut self) -> Result<End, Failure> {
+        let mut ready = Events::with_capacity(4);
+        loop {
+            match self.poll.poll(&mut ready, self.patience()) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                result => result.map_err(Failure::failed)?,
+            }
+            if let Some(end) = self.take_events().or_else(|| self.take_inputs()).or_else(|| self.look_at_clock()) {
+                return Ok(end);
+            }
+            if self.reporter.is_broken() && self.leaving.is_none() {
+                // Nobody reads any more.
+                self.leave();
+            }
+        }
+    }
+
+    /// How long may be waited for events and inputs.
+    fn patience(&self) -> Option<Duration> {
+        let next = [self.give_up.map(|(at, _)| at), self.leaving].into_iter().flatten().min();
+        next.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn look_at_clock(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if let Some(at) = self.leaving {
+            // Without a majority nobody can confirm a leave.
+            return (now >= at).then_some(End::Stopped(StopReason::Left));
+        }
+        self.give_up.filter(|(at, _)| now >= *at).map(|(_, limit)| End::GaveUp(limit))
+    }
+
+    fn take_events(&mut self) -> Option<End> {
+        loop {
+            match self.handle.try_recv() {
+                Ok(Some(event)) => {
+                    if let Some(end) = self.on_event(event) {
+                        return Some(end);
+                    }
+                }
+                Ok(None) => return None,
+                Err(closed) => return Some(End::Failed(closed)),
+            }
+        }
+    }
+
+    fn take_inputs(&mut self) -> Option<End> {
+        while let Ok(input) = self.inputs.try_recv() {
+            if let Some(end) = self.on_input(input) {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    fn on_event(&mut self, event: DriverEvent) -> Option<End> {
+        match event {
+            DriverEvent::Node(event) => {
+                events::report(&mut self.reporter, &event);
+                match event {
+                    Event::Leader { leader: Some(_), .. } => self.give_up = None,
+                    Event::Stopped(reason) => return Some(End::Stopped(reason)),
+                    _ => {}
+                }
+            }
+            DriverEvent::Net(notice) => self.reporter.print(&notices::net(&notice)),
+            DriverEvent::StoreFailed(why) => self.reporter.print(&notices::line("store_failed", why)),
+            DriverEvent::CommandFailed(_, why) => self.reporter.print(&Line::error(why.to_string())),
+            DriverEvent::Lost(count) => {
+                self.reporter
+                    .print(&notices::line("events_lost", format!("{count} events were lost here: stdout is slow")));
+            }
+            other => self.reporter.print(&notices::line("other", format!("{other:?}"))),
+        }
+        None
+    }
+
+    fn on_input(&mut self, input: Input) -> Option<End> {
+        match input {
+            // Who asks twice doesn't want to wait.
+            Input::Signal if self.leaving.is_some() => return Some(End::Quit),
+            Input::Signal => self.leave(),
+            Input::End if self.until_eof => return Some(End::Quit),
+            Input::End => {}
+            Input::Line(line) => match commands::parse(&line) {
+                Ok(None) => {}
+                Ok(Some(Command::Quit)) => return Some(End::Quit),
+                Ok(Some(command)) => {
+                    if let Err(message) = self.carry_out(command) {
+                        self.reporter.print(&Line::error(message));
+                    }
+                }
+                Err(message) => self.reporter.print(&Line::error(message)),
+            },
+        }
+        None
+    }
+
+    fn leave(&mut self) {
+        // The core retires a candidate, then waits for a confirmation; where there is nobody to give it, this ends it.
+        self.leaving = Some(Instant::now() + 2 * self.detection + Duration::from_secs(2));
+        if let Err(e) = self.handle.command(proto::Command::Leave) {
+            self.reporter.print(&Line::error(e.to_string()));
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::Set(key, value) => {
+                let mut changed = self.capabilities.clone();
+                changed.set(&key, &value).map_err(|e| e.to_string())?;
+                self.set_capabilities(changed)?;
+            }
+            Command::Unset(key) => {
+                let mut changed = self.capabilities.clone();
+                if !changed.unset(&key) {
+                    return Err(format!("unset: there is no capability {key:?}"));
+                }
+                self.set_capabilities(changed)?;
+            }
+            Command::Members => {
+                let found = self.roll(|_| true)?;
+                self.reporter.print(&events::members("members", &found));
+            }
+            Command::Find(key, value) => {
+                let found = self.roll(move |info| info.capabilities.get(&key) == Some(&value))?;
+                self.reporter.print(&events::members("find", &found));
+            }
+            Command::Line => {
+                let (version, places) = self.ask(places)?;
+                if places.is_empty() {
+                    return Err("no line of succession is known".into());
+                }
+                self.reporter.print(&events::places(version, &places));
+            }
+            Command::Stats => self.stats()?,
+            Command::Leave => self.leave(),
+            // Taken out before, since it ends the loop.
+            Command::Quit => {}
+        }
+        Ok(())
+    }
+
+    fn set_capabilities(&mut self, changed: Capabilities) -> Result<(), String> {
+        self.handle.command(proto::Command::SetCapabilities(changed.clone())).map_err(|e| e.to_string())?;
+        self.capabilities = changed;
+        Ok(())
+    }
+
+    /// Looks at the node.
+    fn ask<T: Send + 'static>(&self, look: impl FnOnce(&Node) -> T + Send + 'static) -> Result<T, String> {
+        self.handle.inspect(look).map_err(|e| e.to_string())
+    }
+
+    /// The members of the roll for which `keep` holds.
+    fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
+        let found = self.ask(move |node| {
+            node.config().standing().votes().then(|| {
+                node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
+            })
+        })?;
+        found.ok_or_else(|| "a plain member holds no roll: ask a candidate".into())
+    }
+
+    fn stats(&mut self) -> Result<(), String> {
+        let (stats, members, commit) = self.ask(|n| (*n.stats(), n.members().count(), n.commit_index()))?;
+        let sockets = self.handle.net_stats().map_err(|e| e.to_string())?;
+        let counters = [notices::counters(&stats), notices::socket_counters(&sockets)].concat();
+        let told: Vec<String> =
+            counters.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect();
+        let line = counters.iter().fold(Line::new("stats", told.join(", ")), |line, (name, n)| line.with(name, *n));
+        self.reporter.print(&line.with("members", members).with("commit", commit.0));
+        Ok(())
+    }
+
+    fn stopped(mut self, end: End) -> Result<(), Failure> {
+        // The node's end before the last line: whoever reads that may count on the ports and the store to be free.
+        drop(self.handle);
+        let (line, result) = match end {
+            End::Quit => (events::stopped(None), Ok(())),
+            End::Stopped(reason) => {
+                let line = events::stopped(Some(reason));
+                let result = if reason == StopReason::Left { Ok(()) } else { Err(Failure::failed(&line.text)) };
+                (line, result)
+            }
+            End::GaveUp(limit) => {
+                let text = format!("gave up: no leader within {} ms", limit.as_millis());
+                (Line::new("stopped", &*text).with("reason", "gave_up"), Err(Failure::failed(text)))
+            }
+            End::Failed(closed) => {
+                let text = closed.to_string();
+                (Line::new("stopped", &*text).with("reason", "failed"), Err(Failure::failed(text)))
+            }
+        };
+        self.reporter.print(&line);
+        result
+    }
+}
+
+fn places(node: &Node) -> (u32, Vec<LinePlace>) {
+    let line = node.line();
+    let places = line.seats().iter().map(|s| LinePlace {
+        id: s.id.clone(),
+        incarnation: s.incarnation,
+        priority: s.priority,
+        active: s.voting,
+    });
+    (line.version(), places.collect())
+}

@@ -1,0 +1,168 @@
+//! Property 7: in the end all agree.
+
+use crate::types::{Incarnation, Index, Lineage, NodeId, Slot, Term};
+
+/// What one running node believes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standpoint {
+    /// Who.
+    pub id: NodeId,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// True where it leads.
+    pub leads: bool,
+    /// Its lineage.
+    pub lineage: Lineage,
+    /// Its term.
+    pub term: Term,
+    /// Whom it believes to lead.
+    pub leader: Option<NodeId>,
+    /// The slot of its committed registration.
+    pub slot: Option<Slot>,
+    /// What it holds of the roll; nothing for plain members.
+    pub roll: Option<RollView>,
+}
+
+/// What a candidate or witness holds of the roll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollView {
+    /// How far it is committed.
+    pub commit: Index,
+    /// Its digest.
+    pub digest: u64,
+    /// The line: ids in order, and whether each counts.
+    pub line: Vec<(NodeId, bool)>,
+    /// The members: slot, id, incarnation.
+    pub members: Vec<(Slot, NodeId, Incarnation)>,
+}
+
+/// The first thing that the running nodes don't agree about; nothing where they agree.
+///
+/// Agreement is: one leads; all hold it for the leader, in its term and lineage; those that hold the roll hold the same
+/// one; it names exactly the running nodes, each with its present incarnation and the slot that the node knows; each
+/// running candidate and witness counts in the line, and nobody else has a vote.
+#[must_use]
+pub fn disagreement(nodes: &[Standpoint]) -> Option<String> {
+    let mut leaders = nodes.iter().filter(|n| n.leads);
+    let Some(leader) = leaders.next() else { return Some("nobody leads".into()) };
+    if let Some(other) = leaders.next() {
+        return Some(format!("{} and {} both lead", leader.id, other.id));
+    }
+    let Some(roll) = &leader.roll else { return Some(format!("the leader {} holds no roll", leader.id)) };
+    nodes
+        .iter()
+        .find_map(|n| beliefs(leader, roll, n))
+        .or_else(|| seats(roll, nodes))
+        .or_else(|| strangers(roll, nodes))
+}
+
+fn beliefs(leader: &Standpoint, roll: &RollView, n: &Standpoint) -> Option<String> {
+    let id = &n.id;
+    if n.leader.as_ref() != Some(&leader.id) {
+        return Some(format!("{id} holds {:?} for the leader, not {}", n.leader, leader.id));
+    }
+    if (n.lineage, n.term) != (leader.lineage, leader.term) {
+        return Some(format!(
+            "{id} is in term {} of lineage {}, the leader in term {} of {}",
+            n.term, n.lineage, leader.term, leader.lineage
+        ));
+    }
+    if let Some(own) = &n.roll {
+        if own.line != roll.line {
+            return Some(format!("{id} holds the line {:?}, the leader {:?}", own.line, roll.line));
+        }
+        if own.commit != roll.commit {
+            return Some(format!("{id} holds the roll up to {}, the leader up to {}", own.commit, roll.commit));
+        }
+        if own.digest != roll.digest {
+            return Some(format!("{id} holds another roll than the leader at {}", own.commit));
+        }
+    }
+    match roll.members.iter().find(|(_, m, _)| m == id) {
+        None => Some(format!("{id} runs and is not on the roll")),
+        Some((_, _, incarnation)) if *incarnation != n.incarnation => {
+            Some(format!("the roll has incarnation {incarnation} of {id}, which is in incarnation {}", n.incarnation))
+        }
+        Some((slot, ..)) if n.slot != Some(*slot) => {
+            Some(format!("the roll has {id} in slot {slot}, it believes {:?}", n.slot))
+        }
+        Some(_) => None,
+    }
+}
+
+fn seats(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
+    let voter = nodes.iter().filter(|n| n.roll.is_some()).find(|n| !roll.line.contains(&(n.id.clone(), true)));
+    if let Some(n) = voter {
+        return Some(format!("{} runs and has no vote in the line {:?}", n.id, roll.line));
+    }
+    None
+}
+
+fn strangers(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
+    let gone = roll.members.iter().find(|(_, id, _)| nodes.iter().all(|n| n.id != *id));
+    gone.map(|(_, id, incarnation)| format!("{id} incarnation {incarnation} is on the roll and doesn't run"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn id(name: &str) -> NodeId {
+        NodeId::new(name).unwrap()
+    }
+
+    /// Candidates a and b, member m; a leads.
+    fn agreed() -> Vec<Standpoint> {
+        let roll = RollView {
+            commit: Index(9),
+            digest: 1,
+            line: vec![(id("a"), true), (id("b"), true)],
+            members: ["a", "b", "m"].iter().zip(0..).map(|(n, s)| (Slot(s), id(n), Incarnation(4))).collect(),
+        };
+        ["a", "b", "m"]
+            .iter()
+            .zip(0..)
+            .map(|(n, s)| Standpoint {
+                id: id(n),
+                incarnation: Incarnation(4),
+                leads: *n == "a",
+                lineage: Lineage(7),
+                term: Term(3),
+                leader: Some(id("a")),
+                slot: Some(Slot(s)),
+                roll: (*n != "m").then(|| roll.clone()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_kind_of_disagreement_is_seen() {
+        assert_eq!(disagreement(&agreed()), None);
+        type Breakage = fn(&mut Vec<Standpoint>);
+        let cases: &[(&str, Breakage)] = &[
+            ("nobody leads", |n| n[0].leads = false),
+            ("both lead", |n| n[1].leads = true),
+            ("for the leader", |n| n[2].leader = None),
+            ("for the leader", |n| n[1].leader = Some(n[1].id.clone())),
+            ("in term", |n| n[2].term = Term(2)),
+            ("of lineage", |n| n[1].lineage = Lineage(8)),
+            ("holds the line", |n| n[1].roll.as_mut().unwrap().line.reverse()),
+            ("up to 8", |n| n[1].roll.as_mut().unwrap().commit = Index(8)),
+            ("another roll", |n| n[1].roll.as_mut().unwrap().digest = 2),
+            ("which is in incarnation", |n| n[2].incarnation = Incarnation(5)),
+            ("it believes", |n| n[2].slot = None),
+            ("doesn't run", |n| drop(n.pop())),
+            ("is not on the roll", |n| {
+                n[..2].iter_mut().for_each(|n| drop(n.roll.as_mut().unwrap().members.pop()));
+            }),
+            ("has no vote", |n| n[..2].iter_mut().for_each(|n| n.roll.as_mut().unwrap().line[1].1 = false)),
+        ];
+        for (part, breakage) in cases {
+            let mut nodes = agreed();
+            breakage(&mut nodes);
+            let text = disagreement(&nodes).unwrap_or_default();
+            assert!(text.contains(part), "{text:?} should say {part:?}");
+        }
+    }
+}

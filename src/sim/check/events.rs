@@ -1,0 +1,141 @@
+//! Property 5: what each observer is told of members makes sense.
+
+use super::{Observer, Verdict};
+use crate::types::{Incarnation, Lineage, NodeId};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    incarnation: Incarnation,
+    here: bool,
+}
+
+/// What each run of each node was told about the members of each lineage.
+#[derive(Debug, Default)]
+pub struct Events {
+    observers: BTreeMap<(Observer, Lineage), BTreeMap<NodeId, Told>>,
+}
+
+impl Events {
+    /// `joined` was told.
+    ///
+    /// # Errors
+    /// The sentence that says what was told before and forbids it.
+    pub fn joined(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        let told = self.observers.entry((who, lineage)).or_default();
+        match told.get(id) {
+            Some(t) if t.here => Err(format!(
+                "{who}: joined {id} incarnation {incarnation}, but incarnation {} has joined and not left",
+                t.incarnation
+            )),
+            Some(t) if t.incarnation >= incarnation => {
+                Err(format!("{who}: joined {id} incarnation {incarnation}, but incarnation {} has left", t.incarnation))
+            }
+            _ => {
+                told.insert(id.clone(), Told { incarnation, here: true });
+                Ok(())
+            }
+        }
+    }
+
+    /// `updated` was told.
+    ///
+    /// # Errors
+    /// The sentence that says what was told before and forbids it.
+    pub fn updated(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        self.here(who, lineage, id, incarnation, "updated").map(|_| ())
+    }
+
+    /// `left` was told.
+    ///
+    /// # Errors
+    /// The sentence that says what was told before and forbids it.
+    pub fn left(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        self.here(who, lineage, id, incarnation, "left").map(|t| t.here = false)
+    }
+
+    fn here(
+        &mut self,
+        who: Observer,
+        lineage: Lineage,
+        id: &NodeId,
+        incarnation: Incarnation,
+        what: &str,
+    ) -> Result<&mut Told, String> {
+        match self.observers.entry((who, lineage)).or_default().get_mut(id) {
+            Some(t) if t.here && t.incarnation == incarnation => Ok(t),
+            Some(t) => Err(format!(
+                "{who}: {what} {id} incarnation {incarnation}, but incarnation {} has {}",
+                t.incarnation,
+                if t.here { "joined" } else { "left" }
+            )),
+            None => Err(format!("{who}: {what} {id} incarnation {incarnation}, which never joined")),
+        }
+    }
+
+    /// This run is over: nothing more comes from it.
+    pub fn ended(&mut self, who: Observer) {
+        self.observers.retain(|(w, _), _| *w != who);
+    }
+
+    /// How many members this observer holds for present.
+    #[must_use]
+    pub fn present(&self, who: Observer, lineage: Lineage) -> usize {
+        self.observers.get(&(who, lineage)).map_or(0, |m| m.values().filter(|t| t.here).count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const L: Lineage = Lineage(7);
+    const A: Observer = Observer { node: 0, run: 1 };
+
+    #[test]
+    fn histories_that_make_no_sense_are_seen() {
+        let m = NodeId::new("m").unwrap();
+        // (history of (what, incarnation), whether the last step is allowed)
+        let cases: &[(&[(char, u64)], bool)] = &[
+            (&[('j', 1)], true),
+            (&[('l', 1)], false),
+            (&[('u', 1)], false),
+            (&[('j', 1), ('j', 1)], false),
+            (&[('j', 1), ('j', 2)], false),
+            (&[('j', 1), ('u', 1)], true),
+            (&[('j', 1), ('u', 2)], false),
+            (&[('j', 1), ('l', 1), ('u', 1)], false),
+            (&[('j', 1), ('l', 1), ('l', 1)], false),
+            (&[('j', 1), ('l', 1), ('j', 1)], false),
+            (&[('j', 2), ('l', 2), ('j', 1)], false),
+            (&[('j', 1), ('l', 1), ('j', 2)], true),
+            (&[('j', 1), ('l', 1), ('j', 2), ('l', 1)], false),
+        ];
+        for (history, allowed) in cases {
+            let mut c = Events::default();
+            let mut last = Ok(());
+            for (what, n) in *history {
+                let n = Incarnation(*n);
+                last = match what {
+                    'j' => c.joined(A, L, &m, n),
+                    'u' => c.updated(A, L, &m, n),
+                    _ => c.left(A, L, &m, n),
+                };
+            }
+            assert_eq!(last.is_ok(), *allowed, "{history:?}: {last:?}");
+        }
+    }
+
+    #[test]
+    fn another_run_or_lineage_begins_anew() {
+        let m = NodeId::new("m").unwrap();
+        let mut c = Events::default();
+        c.joined(A, L, &m, Incarnation(1)).unwrap();
+        assert!(c.joined(A, Lineage(8), &m, Incarnation(1)).is_ok());
+        assert!(c.joined(Observer { node: 0, run: 2 }, L, &m, Incarnation(1)).is_ok());
+        c.ended(A);
+        assert!(c.joined(A, L, &m, Incarnation(1)).is_ok());
+        assert_eq!(c.present(A, L), 1);
+    }
+}

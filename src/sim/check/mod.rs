@@ -1,0 +1,36 @@
+//! The checkers: what must always hold, as small machines that are fed observations.
+//!
+//! They know nothing of the simulator, so that they can be fed from elsewhere too: from the events of real processes,
+//! or from a history that is broken on purpose, to see that they bite.
+
+mod agreement;
+mod commits;
+mod events;
+mod leaders;
+mod members;
+mod terms;
+
+pub use agreement::{RollView, Standpoint, disagreement};
+pub use commits::Commits;
+pub use events::Events;
+pub use leaders::{Leaders, Leases};
+pub use members::{OnRoll, Slots};
+pub use terms::Terms;
+
+/// One run of one node: what a restart ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Observer {
+    /// Which node.
+    pub node: u32,
+    /// Which run of it.
+    pub run: u32,
+}
+
+impl std::fmt::Display for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {} run {}", self.node, self.run)
+    }
+}
+
+/// What a checker says: nothing, or what is wrong, in a sentence.
+pub type Verdict = Result<(), String>;

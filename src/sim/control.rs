@@ -1,0 +1,335 @@
+//! What can be done to a [`World`]: start, kill, pause, cut, heal.
+
+use super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of};
+use super::net::{Conditions, Cut};
+use super::observe::Violation;
+use super::process::{Input, Process};
+use super::queue::Plan;
+use super::trace::Detail;
+use super::world::{Counts, World};
+use crate::proto::{Command, CommandError, Event, Start};
+use crate::types::{NodeId, Time};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The wall clock at the world's beginning, microseconds since 1970.
+pub(super) const EPOCH_US: u64 = 1_800_000_000_000_000;
+
+impl World {
+    /// Starts the node of a host, with what its store holds, where it has one. Does nothing where it runs or where the
+    /// host is without power.
+    pub fn start(&mut self, host: HostId) {
+        let h = &mut self.hosts[host.at()];
+        if h.process.is_some() || !h.powered {
+            return;
+        }
+        h.run += 1;
+        h.port = port_of(h.run, h.options.new_ports);
+        // Even where the clock stands still between two starts, the second one is later.
+        h.last_wall = (EPOCH_US + self.now + h.options.wall_ahead_us).max(h.last_wall + 1);
+        h.stopped = None;
+        h.seen = Seen::NOTHING;
+        let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
+        let restored = h.disk.as_ref().and_then(|d| d.restored());
+        let now = h.clock.local(self.now);
+        let config = h.config.clone();
+        let name = config.id().clone();
+        if let Some(watch) = &mut self.watch {
+            watch.terms.restarted(host.0, durable);
+        }
+        let seed = self.start_seed(host, run);
+        let addrs = vec![addr_of(host.0, port)];
+        self.trace.number(seed);
+        let how = if restored.is_some() { "with what its store holds" } else { "anew" };
+        self.say(host.0, format_args!("{name} starts {how}"));
+        let start = Start { seed, wall_clock_us, addrs, durable, restored };
+        let process = Box::new(Process::new(config, start, now, run, self.options.twins));
+        let h = &mut self.hosts[host.at()];
+        h.incarnation = process.node.incarnation();
+        h.identity = process.node.identity();
+        self.drain(host.0, process);
+    }
+
+    /// Kills the process, as SIGKILL does: peers that can be reached see its streams end at once.
+    pub fn kill(&mut self, host: HostId) {
+        if self.hosts[host.at()].process.is_some() {
+            self.say(host.0, format_args!("is killed"));
+        }
+        self.crash_disk(host.0);
+        self.end_process(host.0, false);
+    }
+
+    /// Kills the process and starts it again at once.
+    pub fn restart(&mut self, host: HostId) {
+        self.kill(host);
+        self.start(host);
+    }
+
+    /// Cuts the host's power: nobody sees anything but silence. [`World::power_on`] gives it back, without a process.
+    pub fn power_off(&mut self, host: HostId) {
+        self.say(host.0, format_args!("loses its power"));
+        self.crash_disk(host.0);
+        self.end_process(host.0, true);
+        self.hosts[host.at()].powered = false;
+    }
+
+    /// Gives the host its power back. [`World::start`] starts its node.
+    pub fn power_on(&mut self, host: HostId) {
+        self.hosts[host.at()].powered = true;
+    }
+
+    fn crash_disk(&mut self, h: u32) {
+        if let Some(disk) = &mut self.hosts[h as usize].disk {
+            self.counts.writes_lost += disk.crash(&mut self.rng) as u64;
+            if let Some(damage) = disk.take_damage() {
+                self.violated(3, damage);
+            }
+        }
+    }
+
+    /// Wipes the store of a host whose node doesn't run: its next start is that of a new voter.
+    pub fn wipe(&mut self, host: HostId) {
+        let h = &mut self.hosts[host.at()];
+        if h.process.is_none() && h.disk.is_some() {
+            h.disk = Some(Default::default());
+            if let Some(watch) = &mut self.watch {
+                watch.terms.restarted(host.0, false);
+            }
+        }
+    }
+
+    /// The store of a host can't be written any more: its node is told so.
+    pub fn break_store(&mut self, host: HostId) {
+        self.say(host.0, format_args!("can't write its store"));
+        self.feed(host.0, Input::StoreFailed);
+    }
+
+    /// Ends the process in whatever way; `silently`: the host with it.
+    pub(super) fn end_process(&mut self, h: u32, silently: bool) {
+        let Some(mut process) = self.hosts[h as usize].process.take() else { return };
+        self.streams_end(h, &mut process, silently);
+        let host = &mut self.hosts[h as usize];
+        (host.fires, host.deadline, host.asked) = (NEVER, NEVER, None);
+        host.pause += host.pause % 2;
+        host.datagrams_waiting = 0;
+        host.sync_at = 0;
+        host.synced_now = None;
+        for waiting in std::mem::take(&mut host.inbox) {
+            if let Waiting::Datagram(packet) = waiting {
+                self.packets.release(packet);
+            }
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.process_ended(h, process.run, self.hosts[h as usize].seen);
+        }
+    }
+
+    /// Stops the process for a while, as SIGSTOP does: what comes meanwhile waits, up to the receive buffer.
+    pub fn pause(&mut self, host: HostId, duration: Duration) {
+        let h = &mut self.hosts[host.at()];
+        if h.process.is_none() || h.is_paused() {
+            return;
+        }
+        h.pause += 1;
+        let pause = h.pause;
+        self.queue.push(self.now + duration.as_micros() as u64, Plan::Wake { host: host.0, pause });
+        self.say(host.0, format_args!("is paused for {duration:?}"));
+    }
+
+    /// A paused process goes on: it reads what waits, then looks at its clock.
+    pub(super) fn wake(&mut self, h: u32, pause: u32) {
+        let host = &mut self.hosts[h as usize];
+        if host.pause != pause || !host.is_paused() {
+            return;
+        }
+        host.pause += 1;
+        host.datagrams_waiting = 0;
+        self.say(h, format_args!("goes on"));
+        let run = self.hosts[h as usize].run;
+        for waiting in std::mem::take(&mut self.hosts[h as usize].inbox) {
+            let same = self.hosts[h as usize].run == run && self.hosts[h as usize].process.is_some();
+            match waiting {
+                Waiting::Datagram(packet) => {
+                    if same {
+                        self.read(h, packet);
+                    }
+                    self.packets.release(packet);
+                }
+                Waiting::Stream(conn, what) if same => self.stream_input(h, conn, what),
+                Waiting::Stored(seq) if same => self.feed(h, Input::Stored(seq)),
+                Waiting::Stream(..) | Waiting::Stored(_) => {}
+            }
+        }
+        let host = &mut self.hosts[h as usize];
+        (host.fires, host.deadline) = (NEVER, NEVER);
+        if host.asked.is_some_and(|t| t <= host.clock.local(self.now)) {
+            self.feed(h, Input::Timeout);
+        }
+        self.rearm(h);
+    }
+
+    /// Cuts the link between two hosts.
+    pub fn cut(&mut self, a: HostId, b: HostId) {
+        self.cut_one_way(a, b, Cut::All);
+        self.cut_one_way(b, a, Cut::All);
+    }
+
+    /// Cuts one direction of a link.
+    pub fn cut_one_way(&mut self, from: HostId, to: HostId, what: Cut) {
+        self.net.cut(from.0, to.0, what, true);
+    }
+
+    /// Repairs the link between two hosts.
+    pub fn mend(&mut self, a: HostId, b: HostId) {
+        self.net.cut(a.0, b.0, Cut::All, false);
+        self.net.cut(b.0, a.0, Cut::All, false);
+    }
+
+    /// Cuts all links between a group of hosts and the rest.
+    pub fn partition(&mut self, group: &[HostId]) {
+        for a in 0..self.hosts.len() as u32 {
+            for b in group.iter().map(|b| b.0) {
+                if !group.contains(&HostId(a)) {
+                    self.cut(HostId(a), HostId(b));
+                }
+            }
+        }
+    }
+
+    /// Cuts a host off from all others.
+    pub fn isolate(&mut self, host: HostId) {
+        self.partition(&[host]);
+    }
+
+    /// Repairs all links and all ears; the general conditions stay.
+    pub fn heal(&mut self) {
+        self.net.heal();
+    }
+
+    /// A host that is deaf receives no multicast.
+    pub fn deafen(&mut self, host: HostId, deaf: bool) {
+        self.net.set_deaf(host.0, deaf);
+    }
+
+    /// The general conditions of the network, from now on.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.net.conditions = conditions;
+    }
+
+    /// Gives one direction of a link conditions of its own; nothing: the general ones again.
+    pub fn set_link(&mut self, from: HostId, to: HostId, conditions: Option<Conditions>) {
+        self.net.link(from.0, to.0, conditions);
+    }
+
+    /// From now on a host's clock runs so many millionths too fast.
+    pub fn set_clock_rate(&mut self, host: HostId, ppm: i32) {
+        let h = &mut self.hosts[host.at()];
+        h.clock.set_rate(self.now, ppm);
+        // The deadline now falls on another true time.
+        (h.fires, h.deadline, h.asked) = (NEVER, NEVER, None);
+        self.rearm(host.0);
+        self.observe_lease_anew(host.0);
+    }
+
+    /// Gives a node a command.
+    ///
+    /// # Errors
+    /// What the node says; [`CommandError::Stopped`] where it doesn't run.
+    pub fn command(&mut self, host: HostId, command: Command) -> Result<(), CommandError> {
+        let h = &mut self.hosts[host.at()];
+        let Some(mut process) = h.process.take() else { return Err(CommandError::Stopped) };
+        let result = process.command(h.clock.local(self.now), command);
+        self.drain(host.0, process);
+        result
+    }
+
+    /// What was told since this was last called: when (true time), by which node, and what.
+    pub fn take_events(&mut self) -> Vec<(Time, HostId, Event)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> impl ExactSizeIterator<Item = HostId> + use<> {
+        (0..self.hosts.len() as u32).map(HostId)
+    }
+
+    /// The name of a host's node.
+    #[must_use]
+    pub fn name(&self, host: HostId) -> &NodeId {
+        self.hosts[host.at()].config.id()
+    }
+
+    /// The host of the node with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<HostId> {
+        self.hosts().find(|h| self.name(*h).as_str() == name)
+    }
+
+    /// Where a host's node listens, or last listened.
+    #[must_use]
+    pub fn addr(&self, host: HostId) -> SocketAddr {
+        addr_of(host.0, self.hosts[host.at()].port)
+    }
+
+    /// True where the host's node runs, paused or not.
+    #[must_use]
+    pub fn is_running(&self, host: HostId) -> bool {
+        self.hosts[host.at()].process.is_some()
+    }
+
+    /// True where the host's node is paused.
+    #[must_use]
+    pub fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host.at()].is_paused()
+    }
+
+    /// True where the host has power.
+    #[must_use]
+    pub fn is_powered(&self, host: HostId) -> bool {
+        self.hosts[host.at()].powered
+    }
+
+    /// The running nodes that hold themselves for the leader, in the order of the hosts.
+    pub fn leaders(&self) -> impl Iterator<Item = HostId> {
+        self.hosts().filter(|h| self.node(*h).is_some_and(|n| n.role() == crate::proto::Role::Leader))
+    }
+
+    /// What was found to be wrong.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// What happened how often.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A number that stands for everything that happened: the same seed and calls give the same one.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// The last lines of the trace, as many as were asked for.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.trace.lines()
+    }
+
+    /// Takes the lines of the trace out.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        self.trace.take_lines()
+    }
+
+    /// From now on this much is written down.
+    pub fn set_detail(&mut self, detail: Detail) {
+        self.trace.set_detail(detail);
+    }
+
+    /// Writes a line of the story.
+    pub(super) fn say(&mut self, h: u32, what: std::fmt::Arguments<'_>) {
+        let name = self.hosts.get(h as usize).map_or("", Host::name);
+        self.trace.line(Detail::Story, self.now, name, what);
+    }
+}

@@ -1,0 +1,156 @@
+//! The kinds of faults, and sets of them.
+
+use super::rng::Rng;
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Fault {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word for it on the command line.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Datagrams are lost.
+    Loss = "loss",
+    /// Datagrams come twice.
+    Duplicate = "dup",
+    /// Datagrams overtake each other, by much.
+    Reorder = "reorder",
+    /// Datagrams and streams take long, and not always as long.
+    Delay = "delay",
+    /// Datagrams come with flipped bits or cut short.
+    Corrupt = "corrupt",
+    /// Groups of hosts, or single links, are cut.
+    Partition = "partition",
+    /// Links are cut in one direction.
+    OneWay = "oneway",
+    /// Small datagrams pass and streams don't.
+    Hole = "hole",
+    /// A process is killed and stays away for a while.
+    Crash = "crash",
+    /// A host loses its power for a while: nobody hears of it.
+    Power = "power",
+    /// A process is killed and started again at once.
+    Restart = "restart",
+    /// A node leaves in order and comes back.
+    Leave = "leave",
+    /// A process stands still for a while.
+    Pause = "pause",
+    /// Clocks run at different rates, and the rates change.
+    Clock = "clock",
+    /// A host hears no multicast.
+    Deaf = "deaf",
+}
+
+/// A set of kinds of faults.
+///
+/// ```
+/// use convoke::sim::{Fault, Faults};
+/// let some: Faults = "loss,crash".parse().unwrap();
+/// assert!(some.has(Fault::Crash) && !some.has(Fault::Pause));
+/// assert_eq!(some.to_string(), "loss,crash");
+/// assert!("none".parse::<Faults>().unwrap().is_empty());
+/// assert!("lost".parse::<Faults>().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Faults(u32);
+
+impl Faults {
+    /// No faults.
+    pub const NONE: Self = Self(0);
+
+    /// All kinds of faults.
+    #[must_use]
+    pub fn all() -> Self {
+        Fault::ALL.iter().fold(Self::NONE, |set, f| set.with(*f))
+    }
+
+    /// The set with one kind more.
+    #[must_use]
+    pub fn with(self, fault: Fault) -> Self {
+        Self(self.0 | 1 << fault as u32)
+    }
+
+    /// True where the kind is in the set.
+    #[must_use]
+    pub fn has(self, fault: Fault) -> bool {
+        self.0 & 1 << fault as u32 != 0
+    }
+
+    /// True where nothing is in the set.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kinds in the set.
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        Fault::ALL.iter().copied().filter(move |f| self.has(*f))
+    }
+
+    /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
+    pub(super) fn some(self, rng: &mut Rng) -> Self {
+        self.iter().filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        for (at, fault) in self.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(fault.word())?;
+        }
+        Ok(())
+    }
+}
+
+/// A word that names no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownFault(String);
+
+impl fmt::Display for UnknownFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no fault {:?}: say all, none, or some of {}", self.0, Faults::all())
+    }
+}
+
+impl std::error::Error for UnknownFault {}
+
+impl FromStr for Faults {
+    type Err = UnknownFault;
+    fn from_str(s: &str) -> Result<Self, UnknownFault> {
+        match s {
+            "all" => return Ok(Self::all()),
+            "none" => return Ok(Self::NONE),
+            _ => {}
+        }
+        s.split(',').try_fold(Self::NONE, |set, word| {
+            let fault = Fault::ALL.iter().find(|f| f.word() == word.trim());
+            fault.map(|f| set.with(*f)).ok_or_else(|| UnknownFault(word.trim().into()))
+        })
+    }
+}

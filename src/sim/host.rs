@@ -1,0 +1,155 @@
+//! A host: an address, a clock, perhaps a store, and the process that runs on it, if one does.
+
+use super::clock::Clock;
+use super::disk::Disk;
+use super::process::{Arrived, Process};
+use crate::proto::{Config, Role, StopReason};
+use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Term, Time};
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// A host and the node on it. Hosts are numbered from 0 in the order in which they were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(pub u32);
+
+impl HostId {
+    pub(super) fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How a node's host is made.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// True: it has a store that survives its crashes.
+    pub store: bool,
+    /// The seeds that its `Dest::Seeds` goes to.
+    pub seeds: Vec<HostId>,
+    /// By how many millionths its clock runs too fast.
+    pub clock_ppm: i32,
+    /// What its clock shows at the world's beginning.
+    pub clock_start: Time,
+    /// By how much its wall clock is ahead of the world's, in microseconds.
+    pub wall_ahead_us: u64,
+    /// True: each start listens on another port.
+    pub new_ports: bool,
+    /// True: it isn't started yet.
+    pub stopped: bool,
+}
+
+/// What waits for a paused process.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Datagram(u32),
+    Stream(ConnId, Arrived),
+    Stored(u64),
+}
+
+/// What a look at the node showed last: nothing is checked again while it stays the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) role: Role,
+    pub(super) term: Term,
+    pub(super) lineage: Lineage,
+    pub(super) commit: Index,
+    pub(super) lease: Option<Time>,
+}
+
+impl Seen {
+    pub(super) const NOTHING: Self =
+        Self { role: Role::Seeking, term: Term::ZERO, lineage: Lineage::ZERO, commit: Index::ZERO, lease: None };
+}
+
+/// No plan to wake the node.
+pub(super) const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) config: Config,
+    pub(super) options: NodeOptions,
+    pub(super) clock: Clock,
+    pub(super) disk: Option<Disk>,
+    pub(super) process: Option<Box<Process>>,
+    pub(super) powered: bool,
+    /// Counts the starts.
+    pub(super) run: u32,
+    pub(super) port: u16,
+    pub(super) last_wall: u64,
+    /// When the plan to wake the node fires, and for which of its deadlines it was made.
+    pub(super) fires: u64,
+    pub(super) deadline: u64,
+    /// The deadline as the node named it last.
+    pub(super) asked: Option<Time>,
+    /// Counts the pauses; odd while paused.
+    pub(super) pause: u32,
+    pub(super) inbox: VecDeque<Waiting>,
+    pub(super) datagrams_waiting: usize,
+    /// When the last planned write is durable.
+    pub(super) sync_at: u64,
+    /// A write that became durable at once.
+    pub(super) synced_now: Option<u64>,
+    pub(super) seen: Seen,
+    /// What the last process was, or the present one is.
+    pub(super) incarnation: Incarnation,
+    pub(super) identity: Identity,
+    pub(super) stopped: Option<StopReason>,
+}
+
+impl Host {
+    pub(super) fn new(config: Config, options: NodeOptions) -> Self {
+        Self {
+            clock: Clock::new(options.clock_start.as_micros(), options.clock_ppm),
+            disk: options.store.then(Disk::default),
+            config,
+            options,
+            process: None,
+            powered: true,
+            run: 0,
+            port: PORT,
+            last_wall: 0,
+            fires: NEVER,
+            deadline: NEVER,
+            asked: None,
+            pause: 0,
+            inbox: VecDeque::new(),
+            datagrams_waiting: 0,
+            sync_at: 0,
+            synced_now: None,
+            seen: Seen::NOTHING,
+            incarnation: Incarnation::ZERO,
+            identity: Identity::ZERO,
+            stopped: None,
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause % 2 == 1
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.config.id().as_str()
+    }
+}
+
+/// The port that nodes listen on.
+const PORT: u16 = 7_400;
+/// The first address: 10.0.0.1.
+const NET: u32 = 10 << 24;
+
+/// Where a host listens.
+pub(super) fn addr_of(host: u32, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::from(NET + host + 1), port))
+}
+
+/// Whose address this is; there may be no such host.
+pub(super) fn host_of(addr: &SocketAddr) -> Option<u32> {
+    match addr {
+        SocketAddr::V4(v4) => u32::from(*v4.ip()).checked_sub(NET + 1),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+/// The port of the n-th start.
+pub(super) fn port_of(run: u32, new_ports: bool) -> u16 {
+    if new_ports { PORT + (run % 20_000) as u16 } else { PORT }
+}

@@ -1,0 +1,313 @@
+//! What goes wrong, and when.
+
+use super::faults::{Fault, Faults};
+use super::host::HostId;
+use super::net::Cut;
+use super::rng::{Rng, mix};
+use super::scenario::{DRIFT_PPM, Scenario};
+use super::world::World;
+use crate::proto::Command;
+use crate::types::{Capabilities, Line};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What ends a fault.
+#[derive(Debug, Clone)]
+enum Remedy {
+    Start(HostId),
+    Mend(Vec<(HostId, HostId)>),
+    Hear(HostId),
+}
+
+/// Plays the faults of a scenario.
+#[derive(Debug)]
+pub(super) struct Nemesis {
+    rng: Rng,
+    faults: Vec<Fault>,
+    beat_us: u64,
+    next: u64,
+    remedies: Vec<(u64, Remedy)>,
+    /// Voters without a store that were lost before any line was committed.
+    early_losses: BTreeSet<HostId>,
+    voters: usize,
+    reckless: bool,
+    pub(super) injected: BTreeMap<&'static str, u64>,
+}
+
+impl Nemesis {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let acts = |f: &Fault| {
+            use Fault as F;
+            !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
+        };
+        Self {
+            rng: Rng::new(mix(scenario.seed) ^ 0xfa17),
+            faults: scenario.faults.iter().filter(acts).collect(),
+            beat_us: scenario.detection().as_micros() as u64,
+            next: 0,
+            remedies: Vec::new(),
+            early_losses: BTreeSet::new(),
+            voters: scenario.voters,
+            reckless: scenario.reckless,
+            injected: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the network's conditions for the phase of faults.
+    pub(super) fn begin(&mut self, world: &mut World, scenario: &Scenario) {
+        if !scenario.faults.is_empty() {
+            world.set_conditions(scenario.conditions(&mut self.rng));
+        }
+    }
+
+    /// When something happens next.
+    pub(super) fn next_at(&self) -> u64 {
+        self.remedies.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX).min(self.next)
+    }
+
+    /// Does what is due.
+    pub(super) fn act(&mut self, world: &mut World, faults: Faults) {
+        let now = world.now().as_micros();
+        let due: Vec<_> = self.remedies.extract_if(.., |(at, _)| *at <= now).collect();
+        for (_, remedy) in due {
+            apply(world, remedy);
+        }
+        if now < self.next {
+            return;
+        }
+        // Sometimes blow upon blow, mostly with time to recover in between.
+        let pause = if self.rng.one_in(4) { self.beat_us / 10 } else { self.beat_us * 4 };
+        self.next = now + 1 + self.rng.below(pause);
+        if faults.is_empty() {
+            self.next = u64::MAX;
+            return;
+        }
+        if self.rng.one_in(4) || self.faults.is_empty() {
+            self.work(world);
+            return;
+        }
+        let fault = self.faults[self.rng.below(self.faults.len() as u64) as usize];
+        if self.inject(world, fault) {
+            *self.injected.entry(fault.word()).or_default() += 1;
+        }
+    }
+
+    /// Ends the phase of faults: everything heals and runs.
+    pub(super) fn end(&mut self, world: &mut World) {
+        self.remedies.clear();
+        self.next = u64::MAX;
+        world.heal();
+        for host in world.hosts() {
+            world.power_on(host);
+        }
+    }
+
+    /// No fault: an embedder's doing.
+    fn work(&mut self, world: &mut World) {
+        let Some(host) = self.victim(world) else { return };
+        let mut capabilities = Capabilities::new();
+        let n = self.rng.below(1_000);
+        if capabilities.set("n", &n.to_string()).is_ok() {
+            // A node that is stopped says so, and nothing changes.
+            let _ = world.command(host, Command::SetCapabilities(capabilities));
+        }
+    }
+
+    fn span(&mut self, most: u64) -> u64 {
+        1 + self.rng.below(self.beat_us * most)
+    }
+
+    /// A running node: the leader in a third of the cases, otherwise a voter in half of them.
+    fn victim(&mut self, world: &World) -> Option<HostId> {
+        if self.rng.one_in(3) {
+            return world.leaders().last();
+        }
+        let hosts = if self.rng.one_in(2) { self.voters } else { world.hosts().len() };
+        let host = HostId(self.rng.below(hosts as u64) as u32);
+        world.is_running(host).then_some(host)
+    }
+
+    fn inject(&mut self, world: &mut World, fault: Fault) -> bool {
+        match fault {
+            Fault::Partition => self.partition(world),
+            Fault::OneWay => self.one_way(world, Cut::All),
+            Fault::Hole => self.one_way(world, Cut::Streams),
+            Fault::Crash | Fault::Power | Fault::Restart | Fault::Leave => self.lose(world, fault),
+            Fault::Pause => {
+                let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
+                let most = if self.rng.one_in(3) { 4 } else { 1 };
+                let span = self.span(most);
+                world.pause(host, Duration::from_micros(span));
+                true
+            }
+            Fault::Clock => {
+                let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+                let ppm = self.rng.range(0, 2 * u64::from(DRIFT_PPM)) as i32 - DRIFT_PPM as i32;
+                world.say(host.0, format_args!("has a clock that now runs {ppm} ppm too fast"));
+                world.set_clock_rate(host, ppm);
+                true
+            }
+            Fault::Deaf => {
+                let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+                world.say(host.0, format_args!("hears no multicast any more"));
+                world.deafen(host, true);
+                let span = self.span(8);
+                self.later(world, span, Remedy::Hear(host));
+                true
+            }
+            Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
+        }
+    }
+
+    fn later(&mut self, world: &World, span: u64, remedy: Remedy) {
+        self.remedies.push((world.now().as_micros() + span, remedy));
+    }
+
+    fn partition(&mut self, world: &mut World) -> bool {
+        let mut hosts: Vec<_> = world.hosts().collect();
+        if hosts.len() < 2 {
+            return false;
+        }
+        let mut pairs = Vec::new();
+        match self.rng.below(3) {
+            // Two groups.
+            0 => {
+                self.rng.shuffle(&mut hosts);
+                let at = self.rng.range(1, hosts.len() as u64 - 1) as usize;
+                let (left, right) = hosts.split_at(at);
+                pairs.extend(left.iter().flat_map(|a| right.iter().map(|b| (*a, *b))));
+                world.say(left[0].0, format_args!("and {} others are cut off", left.len() - 1));
+            }
+            // One against all: the leader for choice.
+            1 => {
+                let Some(host) = self.victim(world) else { return false };
+                pairs.extend(hosts.iter().filter(|h| **h != host).map(|h| (host, *h)));
+                world.say(host.0, format_args!("is cut off"));
+            }
+            // Single links among the voters: who reaches whom is not transitive any more.
+            _ => {
+                for a in 0..self.voters as u32 {
+                    for b in 0..a {
+                        if self.rng.one_in(3) {
+                            pairs.push((HostId(a), HostId(b)));
+                        }
+                    }
+                }
+                world.say(0, format_args!("and other voters lose the links {pairs:?}"));
+            }
+        }
+        for (a, b) in &pairs {
+            world.cut(*a, *b);
+        }
+        let span = self.span(6);
+        self.later(world, span, Remedy::Mend(pairs));
+        true
+    }
+
+    fn one_way(&mut self, world: &mut World, what: Cut) -> bool {
+        let Some(host) = self.victim(world) else { return false };
+        let out = self.rng.one_in(2);
+        let all = self.rng.one_in(2);
+        let mut pairs = Vec::new();
+        for other in world.hosts().filter(|h| *h != host) {
+            if all || self.rng.one_in(3) {
+                let (from, to) = if out { (host, other) } else { (other, host) };
+                world.cut_one_way(from, to, what);
+                pairs.push((from, to));
+            }
+        }
+        let way = if out { "out" } else { "in" };
+        world.say(host.0, format_args!("loses its way {way} ({what:?}) on {} links", pairs.len()));
+        let span = self.span(6);
+        self.later(world, span, Remedy::Mend(pairs));
+        true
+    }
+
+    fn lose(&mut self, world: &mut World, fault: Fault) -> bool {
+        let Some(host) = self.victim(world) else { return false };
+        if !self.may_lose(world, host) {
+            return false;
+        }
+        let span = match fault {
+            Fault::Restart => self.rng.below(self.beat_us / 4),
+            _ => self.span(6),
+        };
+        match fault {
+            Fault::Power => world.power_off(host),
+            Fault::Leave => {
+                world.say(host.0, format_args!("is asked to leave"));
+                // It runs, so it can be asked.
+                let _ = world.command(host, Command::Leave);
+            }
+            _ => world.kill(host),
+        }
+        self.later(world, span, Remedy::Start(host));
+        true
+    }
+
+    /// A candidate without a store that restarts is a new voter. A majority has to stay what it is, or nothing can be
+    /// committed ever again, by design: so nobody is taken away before the one taken before is let in again.
+    fn may_lose(&mut self, world: &World, host: HostId) -> bool {
+        let h = &world.hosts[host.at()];
+        if !h.config.standing().votes() || h.disk.is_some() || self.reckless {
+            return true;
+        }
+        let mut lines =
+            world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
+        if lines.peek().is_none() {
+            self.early_losses.insert(host);
+            let allowed = self.early_losses.len() <= (self.voters - 1) / 2;
+            if !allowed {
+                self.early_losses.remove(&host);
+            }
+            return allowed;
+        }
+        lines.all(|line| intact(world, line, Some(host)) >= line.majority())
+    }
+}
+
+/// How many voters of a line are still what they were, without one host.
+fn intact(world: &World, line: &Line, without: Option<HostId>) -> usize {
+    let same = |s: &&crate::types::Seat| {
+        let host = world.find(s.id.as_str());
+        host.is_some_and(|h| {
+            let host = &world.hosts[h.at()];
+            Some(h) != without && host.identity == s.identity && (host.process.is_some() || host.disk.is_some())
+        })
+    };
+    line.voters().filter(same).count()
+}
+
+/// True where the convention can recover by design: a majority of the voters of each last committed line is what it was,
+/// and one of them may lead.
+pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
+    let mut lines = world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
+    if lines.peek().is_none() {
+        return nemesis.early_losses.len() <= (nemesis.voters - 1) / 2;
+    }
+    lines.all(|line| {
+        let leads = |s: &crate::types::Seat| {
+            !s.witness && world.find(s.id.as_str()).is_some_and(|h| world.hosts[h.at()].identity == s.identity)
+        };
+        intact(world, line, None) >= line.majority() && line.voters().any(leads)
+    })
+}
+
+fn apply(world: &mut World, remedy: Remedy) {
+    match remedy {
+        Remedy::Start(host) => {
+            world.power_on(host);
+            // Where it was asked to leave and hasn't yet, it goes on.
+            world.start(host);
+        }
+        Remedy::Mend(pairs) => {
+            world.say(pairs.first().map_or(0, |p| p.0.0), format_args!("is reached again"));
+            for (a, b) in pairs {
+                world.mend(a, b);
+            }
+        }
+        Remedy::Hear(host) => {
+            world.deafen(host, false);
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Feeds the checkers with what the nodes show and tell.
+
+use super::check::{Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict};
+use super::host::{HostId, Seen};
+use super::process::Process;
+use super::trace::Detail;
+use super::world::World;
+use crate::proto::{Event, Node, Role};
+use crate::types::{Incarnation, Index, Line, Lineage, Time};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something that must always hold did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The number of the property, as the front page lists them.
+    pub property: u8,
+    /// When, in true time.
+    pub at: Time,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "property {} at {:?}: {}", self.property, self.at, self.what)
+    }
+}
+
+/// How often which property was checked; the places are the numbers of the properties.
+pub type Checked = [u64; 10];
+
+/// All checkers together.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    leaders: Leaders,
+    leases: Leases,
+    pub(super) terms: Terms,
+    commits: Commits,
+    slots: Slots,
+    events: Events,
+    /// The last committed line of each lineage that anybody showed, and at which index.
+    lines: BTreeMap<Lineage, (Index, Line)>,
+    pub(super) checked: Checked,
+}
+
+impl Watch {
+    pub(super) fn process_ended(&mut self, node: u32, run: u32, seen: Seen) {
+        let who = Observer { node, run };
+        self.leases.released(who);
+        self.events.ended(who);
+        if seen.role == Role::Leader {
+            self.leaders.stopped(who, seen.lineage, seen.term);
+        }
+    }
+
+    /// Role, term and commit index of a node changed.
+    fn changed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
+        self.checked[2] += 1;
+        self.terms.knows(who, is.lineage, is.term).map_err(|e| (2, e))?;
+        let leads = |s: &Seen| (s.role == Role::Leader).then_some((s.lineage, s.term));
+        if leads(&was) != leads(&is) {
+            if let Some((lineage, term)) = leads(&was) {
+                self.leaders.stopped(who, lineage, term);
+            }
+            if let Some((lineage, term)) = leads(&is) {
+                self.checked[1] += 1;
+                self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
+                self.commits.leads(who, lineage, term, node.position()).map_err(|e| (3, e))?;
+            }
+        }
+        if (was.commit, was.lineage) != (is.commit, is.lineage) && is.commit > Index::ZERO {
+            self.committed(who, node, was, is, all)?;
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
+        let known = if was.lineage == is.lineage { was.commit } else { Index::ZERO };
+        if is.commit < known {
+            return Err((3, format!("{who} held the roll for committed up to {known}, and now up to {}", is.commit)));
+        }
+        let mut index = is.commit;
+        while index > known
+            && let Some((term, digest)) = node.entry_digest(index)
+        {
+            self.checked[3] += 1;
+            let at = crate::types::Position { term, index };
+            self.commits.entry(who, is.lineage, at, digest).map_err(|e| (3, e))?;
+            index.0 -= 1;
+        }
+        // In a large convention the whole roll is compared at every 64th index only: at the same ones on all nodes.
+        let whole = all || is.commit.0.is_multiple_of(64);
+        let holds_roll = node.config().standing().votes();
+        let digest = (whole && holds_roll).then(|| node.roll_digest());
+        self.commits.roll(who, is.lineage, is.term, is.commit, digest).map_err(|e| (3, e))?;
+        if whole && holds_roll {
+            self.checked[4] += 1;
+            let roll = node.members().map(|(slot, _, m)| OnRoll { slot, id: &m.id, incarnation: m.incarnation });
+            self.slots.roll(who, roll).map_err(|e| (4, e))?;
+        }
+        if holds_roll {
+            let last = self.lines.entry(is.lineage).or_default();
+            if is.commit > last.0 {
+                last.0 = is.commit;
+                if last.1.version() != node.line().version() {
+                    last.1 = node.line().clone();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, who: Observer, lineage: Lineage, node: &Node, event: &Event) -> Result<(), (u8, String)> {
+        let fifth = |v: Verdict| v.map_err(|e| (5, e));
+        match event {
+            Event::Joined { info, .. } => {
+                self.checked[5] += 1;
+                fifth(self.events.joined(who, lineage, &info.id, info.incarnation))
+            }
+            Event::Updated { id, incarnation, .. } => {
+                self.checked[5] += 1;
+                fifth(self.events.updated(who, lineage, id, *incarnation))
+            }
+            Event::Left { id, incarnation, .. } => {
+                self.checked[5] += 1;
+                fifth(self.events.left(who, lineage, id, *incarnation))
+            }
+            Event::Role { term, .. } => self.terms.tells(who, lineage, *term).map_err(|e| (2, e)),
+            Event::Leader { term, lineage, .. } => self.terms.tells(who, *lineage, *term).map_err(|e| (2, e)),
+            Event::Registered { slot, generation, incarnation, term, .. } => {
+                self.checked[4] += 1;
+                let id = node.config().id();
+                self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
+                self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Incarnations are times: the story counts them from the world's beginning.
+fn short(incarnation: Incarnation) -> u64 {
+    incarnation.0.checked_sub(super::control::EPOCH_US).unwrap_or(incarnation.0)
+}
+
+impl World {
+    pub(super) fn violated(&mut self, property: u8, what: String) {
+        self.trace.line(Detail::Story, self.now, "VIOLATED", format_args!("property {property}: {what}"));
+        // The first ones tell the story; a broken world goes on breaking.
+        if self.violations.len() < 16 {
+            self.violations.push(Violation { property, at: self.now(), what });
+        }
+    }
+
+    /// Looks at a node after it was fed.
+    pub(super) fn observe(&mut self, h: u32, p: &mut Process) {
+        if let Some(difference) = p.diverged.take() {
+            let name = p.node.config().id();
+            self.violated(9, format!("{name} and its twin got the same inputs and differ: {difference}"));
+        }
+        let node = &p.node;
+        let is = Seen {
+            role: node.role(),
+            term: node.term(),
+            lineage: node.lineage(),
+            commit: node.commit_index(),
+            lease: node.lease_until(),
+        };
+        let host = &mut self.hosts[h as usize];
+        let was = std::mem::replace(&mut host.seen, is);
+        if was == is {
+            return;
+        }
+        let clock = host.clock;
+        let Some(watch) = &mut self.watch else { return };
+        let who = Observer { node: h, run: p.run };
+        let small = self.hosts.len() <= 128;
+        let mut verdict = Ok(());
+        if (was.role, was.term, was.lineage, was.commit) != (is.role, is.term, is.lineage, is.commit) {
+            verdict = watch.changed(who, node, was, is, small);
+        }
+        let mut lease = Ok(());
+        if was.lease != is.lease {
+            watch.checked[1] += 1;
+            lease = match is.lease {
+                Some(until) => {
+                    let until = Time::from_micros(clock.when(until));
+                    watch.leases.holds(Time::from_micros(self.now), who, is.lineage, until).map_err(|e| (1, e))
+                }
+                None => {
+                    watch.leases.released(who);
+                    Ok(())
+                }
+            };
+        }
+        for (property, what) in [verdict, lease].into_iter().filter_map(Result::err) {
+            self.violated(property, what);
+        }
+    }
+
+    /// The clock's rate changed: the lease that the node holds ends at another true time.
+    pub(super) fn observe_lease_anew(&mut self, h: u32) {
+        self.hosts[h as usize].seen.lease = None;
+        if let Some(mut process) = self.hosts[h as usize].process.take() {
+            self.observe(h, &mut process);
+            self.hosts[h as usize].process = Some(process);
+        }
+    }
+
+    /// A node told its embedder something.
+    pub(super) fn told(&mut self, h: u32, p: &mut Process, event: Event) {
+        self.counts.events += 1;
+        self.trace.debug(&event);
+        if self.trace.tells(Detail::Story) {
+            self.narrate(h, &event);
+        }
+        if let Event::Stopped(reason) = &event {
+            self.hosts[h as usize].stopped = Some(*reason);
+        }
+        if let Some(watch) = &mut self.watch {
+            let who = Observer { node: h, run: p.run };
+            if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
+                self.violated(property, what);
+            }
+        }
+        if self.options.keep_events {
+            self.events.push((Time::from_micros(self.now), HostId(h), event));
+        }
+    }
+
+    fn narrate(&mut self, h: u32, event: &Event) {
+        match event {
+            Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
+            Event::Leader { leader: Some(leader), term, .. } => {
+                self.say(h, format_args!("follows {leader} in term {term}"));
+            }
+            Event::Leader { leader: None, term, .. } => self.say(h, format_args!("knows no leader (term {term})")),
+            Event::Registered { slot, incarnation, leader, .. } => {
+                let n = short(*incarnation);
+                self.say(h, format_args!("is registered by {leader}: slot {slot}, incarnation {n}"));
+            }
+            Event::Line { version, line } => {
+                let mut text = String::new();
+                for place in line {
+                    text += if place.active { " " } else { " -" };
+                    text += place.id.as_str();
+                }
+                self.say(h, format_args!("line {version}:{text}"));
+            }
+            Event::Joined { info, slot } => {
+                let n = short(info.incarnation);
+                self.say(h, format_args!("sees {} join: slot {slot}, incarnation {n}", info.id));
+            }
+            Event::Left { id, incarnation, reason } => {
+                let n = short(*incarnation);
+                self.say(h, format_args!("sees {id} incarnation {n} leave: {}", reason.as_str()));
+            }
+            other => self.say(h, format_args!("{other:?}")),
+        }
+    }
+
+    /// How often which property was checked so far.
+    #[must_use]
+    pub fn checked(&self) -> Checked {
+        self.watch.as_ref().map(|w| w.checked).unwrap_or_default()
+    }
+
+    /// How many leaderships there were.
+    #[must_use]
+    pub fn leaderships(&self) -> usize {
+        self.watch.as_ref().map_or(0, |w| w.leaders.leaderships())
+    }
+
+    /// The last committed line of a lineage that any node ever showed.
+    #[must_use]
+    pub fn last_line(&self, lineage: Lineage) -> Option<&Line> {
+        self.watch.as_ref()?.lines.get(&lineage).map(|(_, line)| line)
+    }
+
+    /// The lineages in which something was committed.
+    pub fn lineages(&self) -> impl Iterator<Item = Lineage> {
+        self.watch.iter().flat_map(|w| w.lines.keys().copied())
+    }
+
+    /// What a running node believes.
+    #[must_use]
+    pub fn standpoint(&self, host: HostId) -> Option<Standpoint> {
+        let node = self.node(host)?;
+        let roll = node.config().standing().votes().then(|| RollView {
+            commit: node.commit_index(),
+            digest: node.roll_digest(),
+            line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
+            members: node.members().map(|(slot, _, m)| (slot, m.id.clone(), m.incarnation)).collect(),
+        });
+        Some(Standpoint {
+            id: node.config().id().clone(),
+            incarnation: node.incarnation(),
+            leads: node.role() == Role::Leader,
+            lineage: node.lineage(),
+            term: node.term(),
+            leader: node.leader().map(|l| l.id),
+            slot: node.registration().map(|(slot, _)| slot),
+            roll,
+        })
+    }
+
+    /// The first thing that the running nodes don't agree about; nothing where they agree.
+    #[must_use]
+    pub fn disagreement(&self) -> Option<String> {
+        let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
+        super::check::disagreement(&nodes)
+    }
+}

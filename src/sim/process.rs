@@ -1,0 +1,189 @@
+//! A running node, and where wanted its twin: a second one that gets the same inputs and has to give the same outputs.
+
+use crate::proto::{
+    Command, CommandError, Config, Dest, Event, Lane, Node, Start, StoreWrite, StreamInput, StreamOutput,
+};
+use crate::types::{ConnId, Time};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// An input to a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Input<'a> {
+    Datagram(SocketAddr, Lane, &'a [u8]),
+    Stream(ConnId, &'a Arrived),
+    Timeout,
+    Stored(u64),
+    StoreFailed,
+}
+
+/// A [`StreamInput`] that can wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Arrived {
+    Accepted(SocketAddr),
+    Connected,
+    Refused,
+    Failed,
+    Bytes(Bytes),
+    Closed,
+}
+
+impl Arrived {
+    fn input(&self) -> StreamInput<'_> {
+        match self {
+            Self::Accepted(from) => StreamInput::Accepted(*from),
+            Self::Connected => StreamInput::Connected,
+            Self::Refused => StreamInput::Refused,
+            Self::Failed => StreamInput::Failed,
+            Self::Bytes(bytes) => StreamInput::Bytes(bytes),
+            Self::Closed => StreamInput::Closed,
+        }
+    }
+}
+
+/// One run of one node.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) node: Node,
+    twin: Option<(Node, Vec<u8>)>,
+    /// The first difference between the node and its twin.
+    pub(super) diverged: Option<String>,
+    pub(super) run: u32,
+    /// The streams by the names that the node knows, and where the world keeps them.
+    pub(super) conns: BTreeMap<ConnId, u32>,
+    accepted: u64,
+    /// How often it was woken at the present time: a node that asks for a time that has passed spins.
+    pub(super) wakes: u32,
+    /// In tests of the world itself: what the node would have got, while it is kept out of it.
+    #[cfg(test)]
+    pub(super) instead: Option<Vec<(Time, String)>>,
+}
+
+impl Process {
+    pub(super) fn new(config: Config, start: Start, now: Time, run: u32, with_twin: bool) -> Self {
+        let twin = with_twin.then(|| (Node::new(config.clone(), start.clone(), now), Vec::new()));
+        let node = Node::new(config, start, now);
+        Self {
+            node,
+            twin,
+            diverged: None,
+            run,
+            conns: BTreeMap::new(),
+            accepted: 0,
+            wakes: 0,
+            #[cfg(test)]
+            instead: None,
+        }
+    }
+
+    /// True where the node is kept out of it.
+    fn is_mute(&self) -> bool {
+        #[cfg(test)]
+        return self.instead.is_some();
+        #[cfg(not(test))]
+        false
+    }
+
+    /// A name for a stream that was accepted.
+    pub(super) fn next_accepted(&mut self) -> ConnId {
+        self.accepted += 1;
+        ConnId(self.accepted * 2 - 1)
+    }
+
+    pub(super) fn handle(&mut self, now: Time, input: Input<'_>) {
+        #[cfg(test)]
+        if let Some(log) = &mut self.instead {
+            log.push((now, format!("{input:?}")));
+            return;
+        }
+        give(&mut self.node, now, input);
+        if let Some((twin, _)) = &mut self.twin {
+            give(twin, now, input);
+        }
+    }
+
+    pub(super) fn command(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
+        let twin = self.twin.as_mut().map(|(t, _)| t.handle_command(now, command.clone()));
+        let result = self.node.handle_command(now, command);
+        if let Some(twin) = twin {
+            self.compare("command", &result, &twin);
+        }
+        result
+    }
+
+    pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
+        if self.is_mute() {
+            return None;
+        }
+        let dest = self.node.poll_transmit(buf);
+        if let Some((twin, twin_buf)) = &mut self.twin {
+            let twin_dest = twin.poll_transmit(twin_buf);
+            let same = dest == twin_dest && (dest.is_none() || buf == twin_buf);
+            if !same && self.diverged.is_none() {
+                self.diverged = Some(format!("transmit: {dest:?} {buf:02x?}, the twin {twin_dest:?} {twin_buf:02x?}"));
+            }
+        }
+        dest
+    }
+
+    pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {
+        if self.is_mute() {
+            return None;
+        }
+        let out = self.node.poll_stream();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_stream()) {
+            self.compare("stream", &out, &twin);
+        }
+        out
+    }
+
+    pub(super) fn poll_store(&mut self) -> Option<StoreWrite> {
+        if self.is_mute() {
+            return None;
+        }
+        let out = self.node.poll_store();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_store()) {
+            self.compare("store", &out, &twin);
+        }
+        out
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        if self.is_mute() {
+            return None;
+        }
+        let out = self.node.poll_event();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_event()) {
+            self.compare("event", &out, &twin);
+        }
+        out
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Time> {
+        if self.is_mute() {
+            return None;
+        }
+        let out = self.node.poll_timeout();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_timeout()) {
+            self.compare("timeout", &out, &twin);
+        }
+        out
+    }
+
+    fn compare<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, node: &T, twin: &T) {
+        if node != twin && self.diverged.is_none() {
+            self.diverged = Some(format!("{what}: {node:?}, the twin {twin:?}"));
+        }
+    }
+}
+
+fn give(node: &mut Node, now: Time, input: Input<'_>) {
+    match input {
+        Input::Datagram(from, lane, bytes) => node.handle_datagram(now, from, lane, bytes),
+        Input::Stream(conn, arrived) => node.handle_stream(now, conn, arrived.input()),
+        Input::Timeout => node.handle_timeout(now),
+        Input::Stored(seq) => node.handle_stored(now, seq),
+        Input::StoreFailed => node.handle_store_failed(now),
+    }
+}

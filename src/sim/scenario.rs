@@ -1,0 +1,242 @@
+//! A scenario: who takes part, on what network, and what goes wrong; all drawn from one seed.
+
+use super::faults::{Fault, Faults};
+use super::host::{HostId, NodeOptions};
+use super::net::Conditions;
+use super::rng::{Rng, mix};
+use super::trace::Detail;
+use super::world::World;
+use crate::proto::{Config, Founding};
+use crate::types::{ConventionId, NodeId, Time};
+use std::fmt;
+use std::time::Duration;
+
+/// What is fixed of a run; the rest is drawn from its seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How many candidates there are (drawn: 1 to 7, mostly 3 and 5).
+    pub candidates: Option<usize>,
+    /// How many plain members there are (drawn: 0 to 12).
+    pub members: Option<usize>,
+    /// How long the phase of faults lasts (drawn: 30 to 120 detection times).
+    pub duration: Option<Duration>,
+    /// The interval of heartbeats (drawn: 20 ms to 1 s; without faults 1 s).
+    pub heartbeat: Option<Duration>,
+    /// Which faults may occur: all of them means a random part for each seed, any other set exactly that (all).
+    pub faults: Faults,
+    /// Whether the candidates have stores (drawn: all, none, or some).
+    pub stores: Option<bool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { candidates: None, members: None, duration: None, heartbeat: None, faults: Faults::all(), stores: None }
+    }
+}
+
+/// One node of a scenario.
+#[derive(Debug, Clone)]
+pub(super) struct Cast {
+    pub(super) config: Config,
+    pub(super) options: NodeOptions,
+    /// When it is started first; the last member only when the network is whole again.
+    pub(super) starts_at: u64,
+}
+
+/// All that is drawn from the seed.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub(super) seed: u64,
+    pub(super) cast: Vec<Cast>,
+    pub(super) voters: usize,
+    pub(super) faults: Faults,
+    pub(super) safety: Duration,
+    pub(super) fsync: Duration,
+    pub(super) wake_late: Duration,
+    pub(super) echo: bool,
+    pub(super) twins: bool,
+    /// True: candidates without stores may be lost until no majority is left. Then agreement can't be demanded.
+    pub(super) reckless: bool,
+    pub(super) founding: &'static str,
+}
+
+/// The bound on clocks that scenarios configure, and stay within.
+pub(super) const DRIFT_PPM: u32 = 1_000;
+
+impl Scenario {
+    /// Draws a scenario.
+    #[must_use]
+    pub fn draw(seed: u64, options: &Options) -> Self {
+        let mut rng = Rng::new(mix(seed) ^ 0x5ce7_a210);
+        let quiet = options.faults.is_empty();
+        let faults = if options.faults == Faults::all() { options.faults.some(&mut rng) } else { options.faults };
+        let drawn = [1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 7][rng.below(11) as usize];
+        let candidates = options.candidates.unwrap_or(drawn).clamp(1, crate::types::MAX_SEATS);
+        let witnesses =
+            if quiet || options.candidates.is_some() || candidates > 5 || !rng.one_in(6) { 0 } else { rng.range(1, 2) };
+        let members = options.members.unwrap_or(rng.below(13) as usize);
+        let drawn = Duration::from_millis([20, 50, 100, 100, 250, 1_000][rng.below(6) as usize]);
+        let heartbeat = options.heartbeat.unwrap_or(if quiet { Duration::from_secs(1) } else { drawn });
+        let detect = if quiet { 3 } else { rng.range(2, 5) as u32 };
+        let detection = heartbeat * detect;
+        let safety = options.duration.unwrap_or_else(|| detection * rng.range(30, 120) as u32);
+        let mut scenario = Self {
+            seed,
+            cast: Vec::new(),
+            voters: candidates + witnesses as usize,
+            faults,
+            safety,
+            fsync: if quiet || rng.one_in(3) { Duration::ZERO } else { Duration::from_millis(rng.range(1, 5)) },
+            wake_late: if quiet { Duration::ZERO } else { Duration::from_micros(rng.below(3_000)) },
+            echo: !quiet && rng.one_in(2),
+            twins: !quiet && rng.one_in(8),
+            reckless: !quiet && rng.one_in(40),
+            founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
+        };
+        scenario.draw_cast(&mut rng, options, candidates, members, heartbeat, detect);
+        scenario
+    }
+
+    fn draw_cast(
+        &mut self,
+        rng: &mut Rng,
+        options: &Options,
+        candidates: usize,
+        members: usize,
+        heartbeat: Duration,
+        detect: u32,
+    ) {
+        let quiet = options.faults.is_empty();
+        let names = || (0..self.voters).map(name).collect::<Vec<_>>();
+        let founding = match self.founding {
+            "list" => Founding::List(names()),
+            _ => Founding::Expect(self.voters),
+        };
+        let stores = if quiet { 0 } else { rng.below(3) };
+        let some_priorities = !quiet && rng.one_in(3);
+        let new_ports = !quiet && rng.one_in(2);
+        let no_multicast = !quiet && rng.one_in(8);
+        let mut starts: Vec<u64> =
+            (0..self.voters + members + 1).map(|_| rng.below((heartbeat * detect).as_micros() as u64 * 2)).collect();
+        // Nobody joins late in a quiet run: it shows the resting state.
+        starts[self.voters + members] = if quiet { 0 } else { u64::MAX };
+        for (at, starts_at) in starts.into_iter().enumerate() {
+            if quiet && at == self.voters + members {
+                break;
+            }
+            let mut builder = Config::builder(convention(), name(at))
+                .heartbeat(heartbeat)
+                .detect(detect)
+                .drift_ppm(DRIFT_PPM)
+                .multicast(!no_multicast)
+                .seeds(no_multicast || !quiet && rng.one_in(4));
+            let votes = at < self.voters;
+            if votes {
+                builder = if at < candidates { builder.candidate() } else { builder.witness() }.found(founding.clone());
+                if some_priorities {
+                    builder = builder.priority(rng.below(3) as i32);
+                }
+            }
+            // What is drawn here is valid by construction.
+            #[allow(clippy::expect_used)]
+            let config = builder.build().expect("a drawn configuration is valid");
+            let store = votes && options.stores.unwrap_or(stores == 1 || stores == 2 && rng.one_in(2));
+            let drift = if self.faults.has(Fault::Clock) { rng.below(2 * u64::from(DRIFT_PPM) + 1) as i32 } else { 0 };
+            let options = NodeOptions {
+                store,
+                seeds: (0..self.voters as u32).map(HostId).filter(|h| h.0 as usize != at).collect(),
+                clock_ppm: if drift == 0 { 0 } else { drift - DRIFT_PPM as i32 },
+                clock_start: Time::from_micros(rng.below(1 << 40)),
+                wall_ahead_us: rng.below(2_000_000),
+                new_ports,
+                stopped: true,
+            };
+            self.cast.push(Cast { config, options, starts_at });
+        }
+    }
+
+    /// The world, with all hosts and nothing running.
+    pub(super) fn world(&self, detail: Detail, keep: usize) -> World {
+        let mut world = World::builder(self.seed)
+            .trace(detail, keep)
+            .keep_events(false)
+            .halt(true)
+            .twins(self.twins)
+            .echo(self.echo)
+            .fsync(self.fsync)
+            .wake_late(self.wake_late)
+            .build();
+        for cast in &self.cast {
+            world.add_node(cast.config.clone(), cast.options.clone());
+        }
+        world
+    }
+
+    /// The detection time of all nodes.
+    pub(super) fn detection(&self) -> Duration {
+        self.cast.first().map_or(Duration::ZERO, |c| c.config.detection())
+    }
+
+    /// What the network is like in the phase of faults.
+    pub(super) fn conditions(&self, rng: &mut Rng) -> Conditions {
+        let has = |f| self.faults.has(f);
+        let mut rate = |f, most| if has(f) { rng.below(most) as u32 } else { 0 };
+        let (loss_ppm, multicast_loss_ppm) = (rate(Fault::Loss, 100_000), rate(Fault::Loss, 200_000));
+        let (duplicate_ppm, reorder_ppm) = (rate(Fault::Duplicate, 100_000), rate(Fault::Reorder, 100_000));
+        let corrupt_ppm = rate(Fault::Corrupt, 50_000);
+        let beat = self.detection().as_micros() as u64 / 4;
+        let jitter = if has(Fault::Delay) { rng.below(beat.min(200_000)) } else { 200 };
+        // Stragglers come late enough to be of another term, another owner of a slot, another run.
+        let straggle = Duration::from_micros(rng.range(1_000, beat * 16));
+        Conditions {
+            delay: Duration::from_micros(rng.range(20, 500)),
+            jitter: Duration::from_micros(jitter),
+            loss_ppm,
+            multicast_loss_ppm,
+            duplicate_ppm,
+            reorder_ppm,
+            corrupt_ppm,
+            straggle,
+            segmented: true,
+        }
+    }
+}
+
+/// Within which time all nodes have to agree, once the network is whole and all processes run.
+///
+/// The reason for its parts: the detection time passes a few times in a row at most (a dead leader is noticed; a lost
+/// round is repeated; a lineage that is gone is given up; dead members are probed and evicted), streams that died in
+/// the partition take up to their patience to be noticed and dialled anew at both ends, and seeking nodes back off up
+/// to some seconds between two tries.
+#[must_use]
+pub fn liveness_bound(detection: Duration) -> Duration {
+    detection * 10 + Duration::from_secs(30)
+}
+
+fn convention() -> ConventionId {
+    #[allow(clippy::expect_used)]
+    ConventionId::new("simulated").expect("the name is valid")
+}
+
+/// Candidates are c0, c1, …; the numbers go on with members.
+fn name(at: usize) -> NodeId {
+    #[allow(clippy::expect_used)]
+    NodeId::new(&format!("n{at}")).expect("the name is valid")
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stores = self.cast.iter().filter(|c| c.options.store).count();
+        let beat = self.cast.first().map_or(Duration::ZERO, |c| c.config.heartbeat());
+        write!(
+            f,
+            "{} voters ({stores} with a store), {} members, founded by {}, heartbeat {beat:?}, detection {:?}, {:?} of faults: {}",
+            self.voters,
+            self.cast.len() - self.voters,
+            self.founding,
+            self.detection(),
+            self.safety,
+            self.faults,
+        )
+    }
+}

@@ -1,0 +1,259 @@
+//! The `convoke` command from outside, on loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+fn convoke(args: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_convoke"));
+    command.args(args.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("CONVOKE_LOG");
+    command
+}
+
+/// Runs to the end: status, stdout, stderr.
+fn ends(args: &str) -> (Option<i32>, String, String) {
+    let out = convoke(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code(), text(out.stdout), text(out.stderr))
+}
+
+/// Options of a convention that meets no other: one candidate, alone, without multicast.
+fn alone(name: &str) -> String {
+    format!(
+        "node --json --convention {name}-{} --id a --candidate --found alone --no-multicast --heartbeat 50",
+        std::process::id()
+    )
+}
+
+/// A node that runs; killed at the end.
+struct Node {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Node {
+    fn start(args: &str) -> Self {
+        let mut child = convoke(args).stdin(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// The next event of this name.
+    fn event(&mut self, name: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {name} after {:#?}", self.seen));
+            self.seen.push(event.clone());
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.seen.extend(self.lines.try_iter());
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it doesn't end: {:#?}", self.seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_ends_with_status_2_and_one_line() {
+    for (args, part) in [
+        ("", "say a command"),
+        ("fly", "no command"),
+        ("probe", "not yet"),
+        ("node", "--convention"),
+        ("node --convention c --candidate", "has to say how"),
+        ("node --convention c --heartbeat 0", "heartbeat"),
+        ("node --convention c --detect 1", "detect"),
+        ("node --convention c --no-multicast", "no way to find others"),
+        ("node --convention c --multicast 10.0.0.1:5000", "no multicast address"),
+        ("node --convention c --seed nowhere", "nowhere"),
+        ("node --convention c --secret-file x", "not yet"),
+        ("node --convention c --subscribe", "not yet"),
+    ] {
+        let (status, out, err) = ends(args);
+        assert_eq!((status, out.as_str(), err.lines().count()), (Some(2), "", 1), "{args}: {err}");
+        assert!(err.contains(part), "{args}: {err}");
+    }
+}
+
+#[test]
+fn help_and_version_are_told() {
+    for (args, part) in [
+        ("--help", "convoke node"),
+        ("node --help", "--give-up"),
+        ("demo --help", "--nodes"),
+        ("sim --help", "--seeds"),
+    ] {
+        let (status, out, err) = ends(args);
+        assert_eq!((status, err.as_str()), (Some(0), ""), "{args}");
+        assert!(out.contains(part), "{args}: {out}");
+    }
+    assert_eq!(ends("--version").1, format!("convoke {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_the_system_denies_ends_with_status_1_and_names_the_thing() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = tcp.local_addr().unwrap().to_string();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken_udp = udp.local_addr().unwrap().to_string();
+    let file = std::env::temp_dir().join(format!("convoke-cli-{}", std::process::id()));
+    std::fs::write(&file, "no directory").unwrap();
+    let store = file.display().to_string();
+    for (more, part) in [
+        (format!("--admin {taken}"), taken.as_str()),
+        (format!("--admin {taken_udp}"), taken_udp.as_str()),
+        ("--interface nosuch9".into(), "nosuch9"),
+        (format!("--store {store}"), store.as_str()),
+    ] {
+        let (status, out, err) = ends(&format!("{} {more}", alone("denied")));
+        assert_eq!((status, out.as_str(), err.lines().count()), (Some(1), "", 1), "{more}: {err}");
+        assert!(err.contains(part), "{more}: {err}");
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_node_alone_leads_and_leaves_in_order() {
+    for signal in ["TERM", "INT"] {
+        let mut node = Node::start(&alone(&format!("leave-{signal}")));
+        let started = node.event("started");
+        assert_eq!(node.seen.len(), 1, "`started` is the first line");
+        assert!(started["admin"].as_str().unwrap().starts_with("127.0.0.1:"));
+        assert!(started["incarnation"].is_u64() && started["version"].is_string() && started["unix_us"].is_u64());
+        let leader = node.event("leader");
+        assert_eq!((&leader["leader"], &leader["id"], &leader["term"]), (&"a".into(), &"a".into(), &1.into()));
+        // The end of stdin is no order.
+        drop(node.child.stdin.take());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(node.child.try_wait().unwrap().is_none());
+        node.signal(signal);
+        assert_eq!(node.event("stopped")["reason"], "left");
+        assert_eq!(node.end().code(), Some(0));
+        assert_eq!(node.seen.last().unwrap()["event"], "stopped", "the last line");
+        assert_eq!(node.stderr(), "");
+    }
+}
+
+#[test]
+fn commands_are_answered() {
+    let mut node = Node::start(&format!("{} --capability colour=red", alone("commands")));
+    node.event("leader");
+    node.say("set size=xl");
+    assert_eq!(node.event("updated")["capabilities"], serde_json::json!({"colour": "red", "size": "xl"}));
+    node.say("find size=xl");
+    let found = node.event("find");
+    assert_eq!((&found["count"], &found["members"][0]["member"]), (&1.into(), &"a".into()));
+    node.say("unset colour");
+    assert_eq!(node.event("updated")["capabilities"], serde_json::json!({"size": "xl"}));
+    node.say("find colour=red");
+    assert_eq!(node.event("find")["count"], 0);
+    node.say("members");
+    assert_eq!(node.event("members")["members"][0]["candidate"], true);
+    node.say("line");
+    let line = node.event("line");
+    assert_eq!((&line["line"][0]["id"], &line["line"][0]["index"]), (&"a".into(), &0.into()));
+    node.say("stats");
+    assert!(node.event("stats")["leaderships"].as_u64().unwrap() >= 1);
+    for (bad, part) in
+        [("unset colour", "no capability"), ("jump", "no command"), ("send a b", "not yet"), ("set x", "KEY=VALUE")]
+    {
+        node.say(bad);
+        let message = node.event("error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(part), "{bad}: {message}");
+    }
+    node.say("leave");
+    assert_eq!(node.event("stopped")["reason"], "left");
+    assert_eq!(node.end().code(), Some(0));
+}
+
+#[test]
+fn quit_and_the_end_of_stdin_can_stop_a_node_at_once() {
+    let mut node = Node::start(&alone("quit"));
+    node.event("leader");
+    node.say("quit");
+    assert_eq!(node.event("stopped")["reason"], "quit");
+    assert_eq!(node.end().code(), Some(0));
+    let mut node = Node::start(&format!("{} --until-eof", alone("eof")));
+    node.event("leader");
+    drop(node.child.stdin.take());
+    assert_eq!(node.end().code(), Some(0));
+    assert_eq!(node.seen.last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn without_a_leader_it_gives_up_when_told_to() {
+    let began = Instant::now();
+    let mut node = Node::start(&format!(
+        "node --json --convention nobody-{} --id m --no-multicast --seed 127.0.0.1:9 --give-up 300",
+        std::process::id()
+    ));
+    assert_eq!(node.event("stopped")["reason"], "gave_up");
+    assert_eq!(node.end().code(), Some(1));
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    let err = node.stderr();
+    assert!(err.lines().count() == 1 && err.contains("no leader within 300 ms"), "{err}");
+}
+
+#[test]
+fn a_store_keeps_the_term() {
+    let dir = std::env::temp_dir().join(format!("convoke-store-{}", std::process::id()));
+    let args = format!("{} --store {}", alone("store"), dir.display());
+    let mut last = (0, 0);
+    for _ in 0..2 {
+        let mut node = Node::start(&args);
+        let incarnation = node.event("started")["incarnation"].as_u64().unwrap();
+        let term = node.event("leader")["term"].as_u64().unwrap();
+        assert!(term > last.0 && incarnation > last.1, "{term} {incarnation} after {last:?}");
+        last = (term, incarnation);
+        let second = ends(&args);
+        assert_eq!(second.0, Some(1), "the store is locked: {}", second.2);
+        assert!(second.2.contains(&dir.display().to_string()), "{}", second.2);
+        node.child.kill().unwrap();
+        node.end();
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}

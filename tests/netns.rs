@@ -1,0 +1,206 @@
+//! Conventions of real processes on hosts of their own, in network namespaces. Needs root, `ip` and `nft`; where they
+//! are missing each test says so on stderr and passes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::{Options, Site};
+use std::time::Duration;
+
+/// More than any single step takes, also on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn five_hosts_find_each_other_and_agree() {
+    let Some(mut site) = Site::founded("five_hosts", Options::default()) else { return };
+    let (leader, term) = site.leader();
+    let all = site.everywhere().len();
+    for host in site.candidates() {
+        site.say(host, "members");
+        site.say(host, "line");
+        site.wait("the roll is whole", LONG, |s| s.view(host).last("members").is_some_and(|m| m["count"] == all));
+        assert_eq!(site.view(host).role, if host == leader { "leader" } else { "supporter" });
+    }
+    let member = site.members().start;
+    assert_eq!(site.view(member).role, "member");
+    site.say(member, "members");
+    site.wait("a member has no roll", LONG, |s| s.view(member).last("error").is_some());
+    site.say(member, "set colour=blue");
+    site.wait("capabilities reach all candidates", LONG, |s| {
+        s.candidates().all(|h| s.view(h).last("updated").is_some_and(|u| u["capabilities"]["colour"] == "blue"))
+    });
+    site.say(leader, "find colour=blue");
+    site.wait("it is found", LONG, |s| s.view(leader).last("find").is_some_and(|f| f["count"] == 1));
+    site.pass(10 * site.options.detection());
+    assert_eq!(site.leader(), (leader, term), "in peace nothing changes");
+    site.close();
+}
+
+#[test]
+fn a_killed_leader_is_replaced_without_waiting_for_its_silence() {
+    let options = Options { heartbeat_ms: 1_000, ..Options::default() };
+    let Some(mut site) = Site::founded("killed_leader", options) else { return };
+    let (leader, term) = site.leader();
+    let killed_us = site.kill(leader);
+    let times = site.successor(term, killed_us, LONG);
+    let last = times.last().copied().unwrap();
+    assert!(last < 500.0, "the refused connection is evidence, D is 3 s: {times:?} ms");
+    let (successor, next) = site.leader();
+    let name = site.id(leader).to_owned();
+    site.wait("it is off the roll", LONG, |s| s.present_candidates().all(|h| s.view(h).left_reason(&name).is_some()));
+    assert_eq!(site.view(successor).left_reason(&name), Some("crashed"));
+    site.start(leader, &[]);
+    assert_eq!(site.settle("it comes back", LONG), (successor, next), "who returns disturbs nobody");
+    site.close();
+}
+
+#[test]
+fn a_leader_told_to_leave_is_replaced_and_ends_well() {
+    let Some(mut site) = Site::founded("leave", Options::default()) else { return };
+    let (leader, term) = site.leader();
+    site.set_present(leader, false);
+    site.signal(leader, "TERM");
+    let status = site.ended(leader, LONG);
+    assert_eq!(status.code(), Some(0));
+    site.wait("a successor", LONG, |s| s.agreed().is_some_and(|(_, t)| t > term));
+    site.wait("its last word", LONG, |s| s.view(leader).stopped);
+    assert_eq!(site.view(leader).last("stopped").unwrap()["reason"], "left");
+    let member = site.members().start;
+    site.say(member, "leave");
+    assert_eq!(site.ended(member, LONG).code(), Some(0));
+    let name = site.id(member).to_owned();
+    site.wait("it is known to have left", LONG, |s| {
+        s.present_candidates().all(|h| s.view(h).left_reason(&name) == Some("left"))
+    });
+    site.close();
+}
+
+#[test]
+fn a_leader_whose_host_is_cut_off_is_replaced_and_steps_down() {
+    let Some(mut site) = Site::founded("cut_leader", Options::default()) else { return };
+    let (leader, term) = site.leader();
+    site.set_present(leader, false);
+    site.hosts().cut(leader);
+    site.wait("a successor", LONG, |s| s.agreed().is_some_and(|(_, t)| t > term));
+    site.wait("the one cut off no longer leads", LONG, |s| s.view(leader).role != "leader");
+    site.pass(5 * site.options.detection());
+    assert!(site.view(leader).beliefs.iter().all(|b| b.leader.as_deref() != Some(site.id(leader)) || b.term == term));
+    let (successor, next) = site.leader();
+    site.hosts().heal(leader);
+    site.set_present(leader, true);
+    assert_eq!(site.settle("it finds back", LONG), (successor, next), "who returns deposes nobody");
+    site.close();
+}
+
+#[test]
+fn all_killed_at_once_and_restarted_with_their_stores_go_on() {
+    let options = Options { stores: true, ..Options::default() };
+    let Some(mut site) = Site::founded("all_restarted", options) else { return };
+    let (_, term) = site.leader();
+    let lineage = site.view(0).last("leader").unwrap()["lineage"].clone();
+    for host in site.everywhere() {
+        site.kill(host);
+    }
+    for host in site.everywhere() {
+        site.start(host, &[]);
+    }
+    let (_, next) = site.settle("all find each other again", LONG);
+    assert!(next > term, "the terms go on: {term}, then {next}");
+    assert_eq!(site.view(0).last("leader").unwrap()["lineage"], lineage, "it is the same convention");
+    site.close();
+}
+
+#[test]
+fn two_leaders_whose_hosts_die_in_a_row_are_replaced() {
+    let Some(mut site) = Site::founded("two_in_a_row", Options::default()) else { return };
+    for _ in 0..2 {
+        let (leader, term) = site.leader();
+        // A dead host refuses no connection and says nothing.
+        site.hosts().cut(leader);
+        site.kill(leader);
+        site.wait("a successor", LONG, |s| s.agreed().is_some_and(|(_, t)| t > term));
+    }
+    site.pass(3 * site.options.detection());
+    site.leader();
+    assert_eq!(site.present_candidates().count(), 3);
+    site.close();
+}
+
+#[test]
+fn a_frozen_candidate_wakes_without_harm() {
+    let Some(mut site) = Site::founded("frozen", Options::default()) else { return };
+    let (leader, term) = site.leader();
+    let follower = site.candidates().find(|h| *h != leader).unwrap();
+    let freeze = 6 * site.options.detection();
+    site.set_present(follower, false);
+    site.signal(follower, "STOP");
+    site.pass(freeze);
+    assert_eq!(site.leader(), (leader, term), "a follower's silence costs no leadership");
+    site.signal(follower, "CONT");
+    site.set_present(follower, true);
+    assert_eq!(site.settle("the follower is back", LONG), (leader, term), "who wakes deposes nobody");
+
+    site.set_present(leader, false);
+    site.signal(leader, "STOP");
+    site.wait("a successor", LONG, |s| s.agreed().is_some_and(|(_, t)| t > term));
+    site.pass(freeze);
+    let (successor, next) = site.leader();
+    site.signal(leader, "CONT");
+    site.set_present(leader, true);
+    assert_eq!(site.settle("the old leader is back", LONG), (successor, next), "who wakes deposes nobody");
+    site.close();
+}
+
+#[test]
+fn a_host_without_multicast_registers_by_a_seed_and_is_kept() {
+    let Some(mut site) = Site::open("no_multicast", Options::default()) else { return };
+    let deaf = site.members().start;
+    site.hosts().drop_multicast(deaf);
+    let seed = format!("{}:6800", site.hosts().addr(0));
+    for host in site.everywhere() {
+        match host {
+            0 => site.start(host, &["--admin", &seed]),
+            _ if host == deaf => site.start(host, &["--seed", &seed]),
+            _ => site.start(host, &[]),
+        }
+    }
+    let (leader, term) = site.settle("all find each other", LONG);
+    site.pass(10 * site.options.detection());
+    assert_eq!(site.leader(), (leader, term));
+    let name = site.id(deaf).to_owned();
+    assert_eq!(site.view(deaf).registered, 1, "it was registered once and never lost");
+    assert!(site.candidates().all(|h| site.view(h).left_reason(&name).is_none()));
+    // It follows a failover as well, though no multicast tells it.
+    site.kill(leader);
+    site.wait("a successor", LONG, |s| s.agreed().is_some_and(|(_, t)| t > term));
+    site.pass(5 * site.options.detection());
+    assert!(site.present_candidates().all(|h| site.view(h).left_reason(&name).is_none()));
+    site.close();
+}
+
+#[test]
+fn an_interface_that_goes_and_comes_is_joined_again() {
+    let Some(mut site) = Site::founded("interface", Options::default()) else { return };
+    let (leader, term) = site.leader();
+    let candidate = site.candidates().find(|h| *h != leader).unwrap();
+    let member = site.members().start;
+    for host in [candidate, member] {
+        site.set_present(host, false);
+        site.hosts().link(host, false);
+    }
+    site.pass(6 * site.options.detection());
+    for host in [candidate, member] {
+        site.hosts().link(host, true);
+        site.set_present(host, true);
+    }
+    assert_eq!(site.settle("both are back", LONG), (leader, term), "who returns deposes nobody");
+    let names = [candidate, member].map(|h| site.id(h).to_owned());
+    site.wait("both are on the roll", LONG, |s| {
+        s.view(leader).events.iter().rev().find(|e| e["event"] == "joined" && e["member"] == *names[1]).is_some()
+    });
+    site.pass(5 * site.options.detection());
+    // The multicast group was joined again: whoever leads next is known to all.
+    let killed_us = site.kill(leader);
+    site.successor(term, killed_us, LONG);
+    site.close();
+}
