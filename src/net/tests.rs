@@ -2,7 +2,9 @@
 
 use super::testing::{free_port, wait_until};
 use super::*;
-use std::net::Ipv4Addr;
+use crate::types::Time;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 fn now() -> Time {
     Time::from_micros(sys::clock_us())
