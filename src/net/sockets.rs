@@ -324,9 +324,15 @@ impl Net {
 
     /// True where [`Net::receive`] or [`Net::next_stream`] may have more without another [`Net::poll`].
     #[must_use]
-    pub fn has_work(&self) -> bool {
+    pub fn has_input(&self) -> bool {
         let accepting = self.accepting && self.streams.accept_again.is_none();
-        !self.ready.is_empty() || self.streams.has_work() || self.streams.wants_flush() || accepting
+        !self.ready.is_empty() || self.streams.has_work() || accepting
+    }
+
+    /// True where there may be input, or output that [`Net::flush`] can write.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.has_input() || self.streams.wants_flush()
     }
 
     /// Begins to connect; what becomes of it comes by [`Net::next_stream`]. The number must not have been used before.
