@@ -355,7 +355,10 @@ impl Node {
                 let gone = self.log.roll().departed(&self.me.id).is_some_and(|i| i >= self.me.incarnation);
                 let other =
                     self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
-                if gone || other {
+                if gone && !other {
+                    // Taken off the roll while alive: only a larger incarnation may come back.
+                    self.renew_incarnation(now, self.me.incarnation);
+                } else if other {
                     self.follower.unregister(now);
                 }
             }
