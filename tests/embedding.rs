@@ -47,9 +47,11 @@ fn agreed(handles: &[&Handle], not: Option<&NodeId>) -> NodeId {
     let start = Instant::now();
     loop {
         let views: Vec<_> = handles.iter().map(|h| look(h)).collect();
-        let leader = views[0].1.clone();
-        if leader.is_some() && leader.as_ref() != not && views.iter().all(|v| v.1 == leader) {
-            return leader.unwrap();
+        if let Some(leader) = views[0].1.clone()
+            && Some(&leader) != not
+            && views.iter().all(|v| v.1.as_ref() == Some(&leader))
+        {
+            return leader;
         }
         assert!(start.elapsed() < PATIENCE, "they don't agree: {views:?}");
         std::thread::sleep(Duration::from_millis(5));
