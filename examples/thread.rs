@@ -24,7 +24,7 @@ fn spawn(name: &str, candidate: bool) -> Result<Handle, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut handles = vec![spawn("alice", true)?, spawn("bob", true)?, spawn("minnie", false)?];
+    let mut handles = [spawn("alice", true)?, spawn("bob", true)?, spawn("minnie", false)?];
     let mut poll = Poll::new()?;
     for (token, handle) in handles.iter().enumerate() {
         poll.registry().register(&mut SourceFd(&handle.as_raw_fd()), Token(token), Interest::READABLE)?;
@@ -51,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // A look at a node costs a question to its thread.
-    let members = handles[0].inspect(|node| node.members().map(|(_, info)| info.id.to_string()).collect::<Vec<_>>())?;
+    let members =
+        handles[0].inspect(|node| node.members().map(|(.., info)| info.id.to_string()).collect::<Vec<_>>())?;
     println!("the roll: {}", members.join(", "));
     // Members leave before candidates, so that there is somebody to say goodbye to.
     for handle in handles.iter_mut().rev() {
