@@ -22,7 +22,7 @@ struct Unreadable;
 
 impl Store for Unreadable {
     fn load(&mut self) -> Result<Option<Restored>, StoreError> {
-        Err(StoreError("the store is damaged".into()))
+        Err(StoreError::Other("the store is damaged".into()))
     }
     fn write(&mut self, _: &StoreWrite) -> Result<(), StoreError> {
         Ok(())

@@ -14,8 +14,16 @@ use std::time::Duration;
 enum Phase {
     /// Nothing to do before this time.
     Waiting(Time),
-    Canvassing { replies: BTreeMap<Identity, bool>, until: Time, again: bool },
-    Bidding { grants: BTreeMap<Identity, Position>, until: Time, fetching: Option<Identity> },
+    Canvassing {
+        replies: BTreeMap<Identity, bool>,
+        until: Time,
+        again: bool,
+    },
+    Bidding {
+        grants: BTreeMap<Identity, Position>,
+        until: Time,
+        fetching: Option<Identity>,
+    },
 }
 
 /// What the campaign wants done.
@@ -224,7 +232,12 @@ impl Campaign {
     }
 
     /// The source of what is missing is gone: its grant doesn't count any more.
-    pub(super) fn lost(&mut self, at: Standpoint<'_>, source: Identity, lineage: crate::types::Lineage) -> Option<Step> {
+    pub(super) fn lost(
+        &mut self,
+        at: Standpoint<'_>,
+        source: Identity,
+        lineage: crate::types::Lineage,
+    ) -> Option<Step> {
         let Phase::Bidding { grants, fetching, .. } = &mut self.phase else { return None };
         if *fetching != Some(source) {
             return None;
@@ -244,10 +257,7 @@ impl Campaign {
 }
 
 /// Of two that bid at once the better goes on: by position, then by rank in the newer line, then by id.
-pub(super) fn is_better(
-    mine: (Position, &Line, &NodeId),
-    theirs: (Position, u32, &NodeId),
-) -> bool {
+pub(super) fn is_better(mine: (Position, &Line, &NodeId), theirs: (Position, u32, &NodeId)) -> bool {
     let (position, line, me) = mine;
     if position != theirs.0 {
         return position > theirs.0;

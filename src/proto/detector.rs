@@ -39,8 +39,14 @@ struct Watch {
     verified: bool,
 }
 
-const FREE: Watch =
-    Watch { last: Time::ZERO, moved: Time::ZERO, generation: Generation(0), heard: 0, state: State::Free, verified: false };
+const FREE: Watch = Watch {
+    last: Time::ZERO,
+    moved: Time::ZERO,
+    generation: Generation(0),
+    heard: 0,
+    state: State::Free,
+    verified: false,
+};
 
 /// What the sweep wants done about a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,10 +166,6 @@ impl Detector {
     /// Whom to send heartbeats by unicast, besides the candidates.
     pub(super) fn deaf(&self) -> impl Iterator<Item = Slot> {
         self.deaf.iter().filter(|s| self.watch.get(**s as usize).is_some_and(|w| w.verified)).map(|s| Slot(*s))
-    }
-
-    pub(super) fn is_deaf(&self, slot: Slot) -> bool {
-        self.deaf.contains(&slot.0)
     }
 
     pub(super) fn deadline(&self) -> Time {

@@ -169,21 +169,30 @@ impl Follower {
     }
 
     /// Takes a leader's heartbeat. `known` is the leader's address where the roll or the line tells it.
-    pub(super) fn heartbeat(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool, ours: Lineage, seen: Term) -> Heard {
+    pub(super) fn heartbeat(
+        &mut self,
+        now: Time,
+        beat: &Heartbeat,
+        from: SocketAddr,
+        lane: Lane,
+        known: bool,
+        ours: Lineage,
+        seen: Term,
+    ) -> Heard {
         if ours != Lineage::ZERO && beat.lineage != ours {
             return Heard::Foreign;
         }
         if beat.term.0.saturating_sub(seen.0) > 1 << 32 {
             return Heard::Leap;
         }
-        let bond = match &mut self.bond {
+        match &self.bond {
             Some(b) if b.lineage == beat.lineage && beat.term < b.term => return Heard::Stale,
-            Some(b) if b.lineage == beat.lineage && beat.term == b.term => b,
-            _ if ours == Lineage::ZERO && self.bond.is_some_and(|b| b.lineage != beat.lineage && now - b.heard < self.detection) => {
-                return Heard::Foreign;
-            }
+            Some(b) if b.lineage == beat.lineage && beat.term == b.term => {}
+            // One that belongs nowhere yet stays with the first that it heard.
+            Some(b) if b.lineage != beat.lineage && now - b.heard < self.detection => return Heard::Foreign,
             _ => return self.new_bond(now, beat, from, lane, known),
-        };
+        }
+        let Some(bond) = &mut self.bond else { return Heard::Stale };
         if lane == Lane::Floor && beat.number > bond.multicast_number {
             bond.multicast = now;
             bond.multicast_number = beat.number;
@@ -257,7 +266,11 @@ impl Follower {
     /// The leader's address answered the question that it was asked.
     pub(super) fn verify(&mut self, from: SocketAddr, probe: &Probe) -> bool {
         match &mut self.bond {
-            Some(b) if b.addr == from && b.token != (0, 0, 0) && b.token == (probe.slot.0, probe.generation.0, probe.token) => {
+            Some(b)
+                if b.addr == from
+                    && b.token != (0, 0, 0)
+                    && b.token == (probe.slot.0, probe.generation.0, probe.token) =>
+            {
                 b.verified = true;
                 true
             }
@@ -292,7 +305,8 @@ impl Follower {
 
     /// True where multicast stands still while heartbeats come.
     pub(super) fn is_deaf(&self, now: Time) -> bool {
-        self.bond.is_some_and(|b| b.number > 0 && now - b.heard < self.detection && now - b.multicast > self.detection * 2)
+        self.bond
+            .is_some_and(|b| b.number > 0 && now - b.heard < self.detection && now - b.multicast > self.detection * 2)
     }
 
     pub(super) fn deadline(&self, beats: bool, joined: bool) -> Time {
@@ -308,11 +322,19 @@ impl Follower {
 
     /// What is due. `beats`: whether this node tells the leader that it lives by beats; `joined`: whether the roll says
     /// all of it that it should.
-    pub(super) fn tick(&mut self, now: Time, beats: bool, joined: bool, mut send: impl FnMut(Dest, Datagram), mut need: impl FnMut(Need)) {
+    pub(super) fn tick(
+        &mut self,
+        now: Time,
+        beats: bool,
+        joined: bool,
+        mut send: impl FnMut(Dest, Datagram),
+        mut need: impl FnMut(Need),
+    ) {
         if let (Some(bond), Some(r)) = (self.bond, self.registration) {
             if beats && now >= self.next_beat {
                 self.next_beat = now + self.interval;
-                let beat = Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
+                let beat =
+                    Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
                 send(Dest::Addr(bond.addr), Datagram::Beat(beat));
             }
         }
@@ -354,7 +376,8 @@ impl Follower {
 
     fn ask_for_answer(&self, bond: Bond, send: &mut impl FnMut(Dest, Datagram)) {
         let (slot, generation, token) = bond.token;
-        let probe = Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
+        let probe =
+            Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
         send(Dest::Addr(bond.addr), Datagram::Probe(probe));
     }
 

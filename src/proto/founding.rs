@@ -13,8 +13,19 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 enum Phase {
     Idle,
-    Proposing { lineage: Lineage, round: u32, term: Term, seats: Vec<Seat>, accepted: BTreeMap<Identity, bool>, again: Time },
-    Accepted { lineage: Lineage, proposer: NodeId, until: Time },
+    Proposing {
+        lineage: Lineage,
+        round: u32,
+        term: Term,
+        seats: Vec<Seat>,
+        accepted: BTreeMap<Identity, bool>,
+        again: Time,
+    },
+    Accepted {
+        lineage: Lineage,
+        proposer: NodeId,
+        until: Time,
+    },
 }
 
 /// A candidate that could be founded with.
@@ -114,7 +125,14 @@ impl Founding {
     }
 
     /// Proposes where it is this node's turn. `known` are the candidates connected now, this node among them.
-    pub(super) fn tick(&mut self, now: Time, me: &MemberInfo, seen: Term, known: &[Known<'_>], draw: u64) -> Option<Step> {
+    pub(super) fn tick(
+        &mut self,
+        now: Time,
+        me: &MemberInfo,
+        seen: Term,
+        known: &[Known<'_>],
+        draw: u64,
+    ) -> Option<Step> {
         if now < self.deadline() || me.standing == Standing::Witness {
             return None;
         }
@@ -187,7 +205,13 @@ impl Founding {
     }
 
     /// Answers a proposal; with it comes what to tell others where an own proposal is withdrawn for it.
-    pub(super) fn proposed(&mut self, now: Time, me: &MemberInfo, from: &MemberInfo, proposal: &Propose) -> (bool, Option<Step>) {
+    pub(super) fn proposed(
+        &mut self,
+        now: Time,
+        me: &MemberInfo,
+        from: &MemberInfo,
+        proposal: &Propose,
+    ) -> (bool, Option<Step>) {
         let named = proposal.seats.iter().any(|s| s.identity == me.identity && s.id == me.id);
         let enough = match &self.rule {
             Rule::Expect(n) => proposal.seats.len() >= *n,
@@ -199,7 +223,9 @@ impl Founding {
         }
         let mut step = None;
         match &self.phase {
-            Phase::Accepted { lineage, until, .. } if now < *until && *lineage != proposal.lineage => return (false, None),
+            Phase::Accepted { lineage, until, .. } if now < *until && *lineage != proposal.lineage => {
+                return (false, None);
+            }
             Phase::Proposing { .. } if self.rank(me) < self.rank(from) => return (false, None),
             Phase::Proposing { .. } => step = self.withdraw(now),
             _ => {}

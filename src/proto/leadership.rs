@@ -110,7 +110,9 @@ impl Leadership {
 
     /// Recomputes the lease: after an acknowledgement, and after a change of the line.
     pub(super) fn renew(&mut self, now: Time, me: Identity, line: &Line) {
-        let base = line.reached_by_majority(|s| if s.identity == me { now } else { *self.acked.get(&s.identity).unwrap_or(&Time::ZERO) });
+        let base = line.reached_by_majority(|s| {
+            if s.identity == me { now } else { *self.acked.get(&s.identity).unwrap_or(&Time::ZERO) }
+        });
         let Some(base) = base.filter(|b| *b > Time::ZERO) else { return };
         let until = base + self.lease;
         // A lease is never shortened by a later look, and an expired one is found before this is called.
@@ -139,7 +141,13 @@ impl Leadership {
     }
 
     /// How far the roll may be committed: `mine` is the leader's own durable index, `term_at` its log.
-    pub(super) fn committable(&self, me: Identity, line: &Line, mine: Index, term_at: impl Fn(Index) -> Option<Term>) -> Option<Index> {
+    pub(super) fn committable(
+        &self,
+        me: Identity,
+        line: &Line,
+        mine: Index,
+        term_at: impl Fn(Index) -> Option<Term>,
+    ) -> Option<Index> {
         let index = line.reached_by_majority(|s| {
             if s.identity == me { mine } else { self.progress.get(&s.identity).map_or(Index::ZERO, |p| p.matched) }
         })?;

@@ -161,11 +161,7 @@ impl Log {
     }
 
     /// Entries up to the base are in the snapshot and committed: they can't be compared any more, and needn't be.
-    fn skip_known_prefix<'a>(
-        &self,
-        prev: Position,
-        entries: &'a [Entry],
-    ) -> Result<(Position, &'a [Entry]), Accepted> {
+    fn skip_known_prefix<'a>(&self, prev: Position, entries: &'a [Entry]) -> Result<(Position, &'a [Entry]), Accepted> {
         if prev.index >= self.base.index {
             return if self.has(prev) {
                 Ok((prev, entries))

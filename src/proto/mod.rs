@@ -1,9 +1,23 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
 mod border;
+mod campaign;
 mod config;
+mod detector;
 mod event;
+mod follower;
+mod founding;
+mod leadership;
+mod log;
 mod node;
+mod outbox;
+mod peers;
+mod planted;
+mod registrar;
+mod rng;
+mod roll;
+mod succession;
+mod voter;
 
 pub use border::{
     Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
@@ -11,3 +25,5 @@ pub use border::{
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{Accusation, Event, LinePlace, Notice, Role, StopReason};
 pub use node::Node;
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;

@@ -112,10 +112,6 @@ impl Peers {
         self.peers.get(id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&NodeId, &Peer)> {
-        self.peers.iter()
-    }
-
     /// Those with a handshaken connection.
     pub(super) fn ready(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
         self.peers.values().filter_map(|p| p.conn.map(|c| (p, c)))

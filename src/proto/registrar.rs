@@ -62,7 +62,8 @@ pub(super) struct Registrar {
 impl Registrar {
     /// Takes over a roll; all free slots begin their quarantine.
     pub(super) fn new(now: Time, roll: &Roll, quarantine: Duration, max_members: usize) -> Self {
-        let free = (0u32..).zip(roll.slots()).filter(|(_, s)| s.info.is_none()).map(|(n, _)| (Slot(n), now + quarantine));
+        let free =
+            (0u32..).zip(roll.slots()).filter(|(_, s)| s.info.is_none()).map(|(n, _)| (Slot(n), now + quarantine));
         Self {
             pending: BTreeMap::new(),
             leaving: BTreeSet::new(),

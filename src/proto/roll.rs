@@ -34,7 +34,8 @@ pub(super) struct Roll {
 
 impl Roll {
     pub(super) fn from_image(image: &Image) -> Self {
-        let by_id = (0u32..).zip(&image.slots).filter_map(|(n, s)| s.info.as_ref().map(|i| (i.id.clone(), Slot(n)))).collect();
+        let by_id =
+            (0u32..).zip(&image.slots).filter_map(|(n, s)| s.info.as_ref().map(|i| (i.id.clone(), Slot(n)))).collect();
         Self {
             line: image.line.clone(),
             slots: image.slots.clone(),
@@ -92,16 +93,14 @@ impl Roll {
     pub(super) fn apply(&mut self, entry: &Entry) -> Applied {
         match &entry.change {
             Change::Joined { slot, generation, info } => self.join(*slot, *generation, info),
-            Change::Updated { slot, generation, revision, capabilities } => {
-                match self.owned(*slot, *generation) {
-                    Some(info) if *revision > info.revision => {
-                        info.revision = *revision;
-                        info.capabilities = capabilities.clone();
-                        Applied::Updated(*slot)
-                    }
-                    _ => Applied::Nothing,
+            Change::Updated { slot, generation, revision, capabilities } => match self.owned(*slot, *generation) {
+                Some(info) if *revision > info.revision => {
+                    info.revision = *revision;
+                    info.capabilities = capabilities.clone();
+                    Applied::Updated(*slot)
                 }
-            }
+                _ => Applied::Nothing,
+            },
             Change::Left { slot, generation, reason } => self.leave(*slot, *generation, *reason),
             change => {
                 if apply_to_line(&mut self.line, change) {

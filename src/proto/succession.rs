@@ -96,27 +96,38 @@ mod tests {
 
     #[test]
     fn a_diskless_restart_takes_two_changes_and_keeps_its_place() {
-        let mut roll = Roll::from_image(&Image { lineage: Lineage(1), position: Position::default(), ..Image::default() });
+        let mut roll =
+            Roll::from_image(&Image { lineage: Lineage(1), position: Position::default(), ..Image::default() });
         let mut index = 0;
         let mut apply = |roll: &mut Roll, change: Change| {
             index += 1;
             roll.apply(&Entry { index: Index(index), term: Term(1), change });
         };
         for n in 0..3 {
-            apply(&mut roll, Change::Joined { slot: Slot(n), generation: Generation(1), info: info(n, 10 + u64::from(n), 1) });
+            apply(
+                &mut roll,
+                Change::Joined { slot: Slot(n), generation: Generation(1), info: info(n, 10 + u64::from(n), 1) },
+            );
             let line = roll.line().clone();
             let seated = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
             apply(&mut roll, seated);
         }
         assert_eq!(next_change(&roll, roll.line(), |_| true, Planted::default()), None);
-        apply(&mut roll, Change::Left { slot: Slot(1), generation: Generation(1), reason: crate::types::LeftReason::Replaced });
+        apply(
+            &mut roll,
+            Change::Left { slot: Slot(1), generation: Generation(1), reason: crate::types::LeftReason::Replaced },
+        );
         apply(&mut roll, Change::Joined { slot: Slot(3), generation: Generation(1), info: info(1, 99, 2) });
         let line = roll.line().clone();
         let first = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
         assert!(matches!(&first, Change::Unseated { identity: Identity(11), keep: true, .. }));
         apply(&mut roll, first);
         assert_eq!(roll.line().voters().count(), 2);
-        assert_eq!(next_change(&roll, roll.line(), |_| false, Planted::default()), None, "not before its roll is level");
+        assert_eq!(
+            next_change(&roll, roll.line(), |_| false, Planted::default()),
+            None,
+            "not before its roll is level"
+        );
         let second = next_change(&roll, roll.line(), |_| true, Planted::default()).unwrap();
         apply(&mut roll, second);
         assert_eq!(roll.line().rank(&NodeId::new("n1").unwrap()), Some(1));

@@ -102,6 +102,13 @@ impl Voter {
         self.store(out);
     }
 
+    /// Leaves its lineage for good, as another voter.
+    pub(super) fn renounce(&mut self, promise: Promise) {
+        self.promise = promise;
+        self.followed = None;
+        self.evidence = None;
+    }
+
     /// Takes a leader's heartbeat; false where it is of an older term, of a leadership that is over, or stale.
     pub(super) fn heard(&mut self, now: Time, heartbeat: &Heartbeat, out: &mut Outbox) -> bool {
         if heartbeat.term < self.promise.term {
@@ -140,7 +147,15 @@ impl Voter {
 
     /// Takes something that the leader of this term sent over a handshaken connection; the term is not below what was
     /// promised. It protects the leader like a heartbeat does, though it renews no lease.
-    pub(super) fn attend(&mut self, now: Time, term: Term, slot: Slot, leader: (NodeId, Identity), incarnation: Incarnation, out: &mut Outbox) {
+    pub(super) fn attend(
+        &mut self,
+        now: Time,
+        term: Term,
+        slot: Slot,
+        leader: (NodeId, Identity),
+        incarnation: Incarnation,
+        out: &mut Outbox,
+    ) {
         if self.evidence.is_some_and(|(about, until)| term <= about && now < until) {
             return;
         }
@@ -208,7 +223,13 @@ impl Voter {
     }
 
     /// What it would answer to a bid now; the error says how long it still waits.
-    pub(super) fn would_grant(&self, now: Time, bidder: Identity, term: Term, blessing: Option<Term>) -> Result<(), Duration> {
+    pub(super) fn would_grant(
+        &self,
+        now: Time,
+        bidder: Identity,
+        term: Term,
+        blessing: Option<Term>,
+    ) -> Result<(), Duration> {
         if !self.credible(term) {
             return Err(self.detection);
         }

@@ -96,7 +96,7 @@ impl Watch {
         self.commits.roll(who, is.lineage, is.term, is.commit, digest).map_err(|e| (3, e))?;
         if whole && holds_roll {
             self.checked[4] += 1;
-            let roll = node.members().map(|(slot, m)| OnRoll { slot, id: &m.id, incarnation: m.incarnation });
+            let roll = node.members().map(|(slot, _, m)| OnRoll { slot, id: &m.id, incarnation: m.incarnation });
             self.slots.roll(who, roll).map_err(|e| (4, e))?;
         }
         if holds_roll {
@@ -291,7 +291,7 @@ impl World {
             commit: node.commit_index(),
             digest: node.roll_digest(),
             line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
-            members: node.members().map(|(slot, m)| (slot, m.id.clone(), m.incarnation)).collect(),
+            members: node.members().map(|(slot, _, m)| (slot, m.id.clone(), m.incarnation)).collect(),
         });
         Some(Standpoint {
             id: node.config().id().clone(),

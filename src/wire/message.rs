@@ -32,6 +32,8 @@ pub enum Message {
     Append(Append),
     /// A piece of a snapshot of the roll, from the leader or as the answer to a fetch.
     Snapshot(Snapshot),
+    /// How much of a snapshot has come: the next piece may be sent.
+    SnapshotReply(SnapshotReply),
     /// How far the follower's roll matches the leader's.
     AppendReply(AppendReply),
     /// A voter that promised a higher term says so to a leader of a lower one.
@@ -202,6 +204,19 @@ pub struct Snapshot {
     pub total: u32,
     /// The piece.
     pub data: Bytes,
+}
+
+/// How much of a snapshot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotReply {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// Echo of the snapshot's term.
+    pub term: Term,
+    /// Echo of the snapshot's position.
+    pub position: Position,
+    /// Where the next piece has to begin.
+    pub offset: u32,
 }
 
 /// How far a follower's roll matches the leader's.

@@ -5,7 +5,7 @@ use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
     Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Fetch, Hello, Message, Overruled, ProbeFor, Propose,
-    ProposeReply, Release, Snapshot,
+    ProposeReply, Release, Snapshot, SnapshotReply,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
@@ -44,6 +44,7 @@ pub(super) mod kind {
     pub(in crate::wire) const PROBE_RESULT: u8 = 79;
     pub(in crate::wire) const PING: u8 = 80;
     pub(in crate::wire) const PONG: u8 = 81;
+    pub(in crate::wire) const SNAPSHOT_REPLY: u8 = 82;
 }
 
 const ACCEPTED: u8 = 1;
@@ -97,6 +98,10 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
         }
         Message::Append(m) => put_append(m, tag, buf),
         Message::Snapshot(m) => put_snapshot(m, tag, buf),
+        Message::SnapshotReply(m) => {
+            let fixed = position(FixedOut::<36>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+            frame::begin(buf, kind::SNAPSHOT_REPLY, tag, fixed.u32(m.offset));
+        }
         Message::AppendReply(m) => put_append_reply(m, tag, buf),
         Message::Overruled(m) => {
             frame::begin(buf, kind::OVERRULED, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
@@ -180,6 +185,7 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::FETCH => fetch(&body).map(Message::Fetch),
         kind::APPEND => append(&body).map(Message::Append),
         kind::SNAPSHOT => snapshot(&body, bytes).map(Message::Snapshot),
+        kind::SNAPSHOT_REPLY => snapshot_reply(&body).map(Message::SnapshotReply),
         kind::APPEND_REPLY => append_reply(&body).map(Message::AppendReply),
         kind::OVERRULED => overruled(&body).map(Message::Overruled),
         kind::RESIGNED => read_resigned(&body).map(Message::Resigned),
@@ -298,6 +304,12 @@ fn snapshot(body: &Body<'_>, frame: &Bytes) -> Result<Snapshot, Reject> {
         return Err(Reject::Malformed);
     }
     Ok(Snapshot { lineage, term, position, fetched: flags & FETCHED != 0, offset, total, data })
+}
+
+fn snapshot_reply(body: &Body<'_>) -> Result<SnapshotReply, Reject> {
+    let mut c = body.fixed::<36>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    Ok(SnapshotReply { lineage, term, position, offset: c.u32()? })
 }
 
 fn append_reply(body: &Body<'_>) -> Result<AppendReply, Reject> {

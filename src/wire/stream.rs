@@ -24,7 +24,7 @@ const LENGTH: usize = 4;
 /// reader.push(&buf[9..]);
 /// assert_eq!(reader.next(1), Ok(Some(Message::Ping(7))));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FrameReader {
     buf: BytesMut,
     skipped: u64,

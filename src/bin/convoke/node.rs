@@ -270,7 +270,7 @@ impl Running {
     fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
         let found = self.ask(move |node| {
             node.config().standing().votes().then(|| {
-                node.members().filter(|(_, info)| keep(info)).map(|(slot, info)| (slot, info.clone())).collect()
+                node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
             })
         })?;
         found.ok_or_else(|| "a plain member holds no roll: ask a candidate".into())

@@ -1,0 +1,341 @@
+//! Datagrams, each kind to the machine that it concerns.
+
+use super::super::border::{Dest, Lane};
+use super::super::event::{Event, Notice, StopReason};
+use super::super::follower::{Heard, Registration};
+use super::super::planted::Bug;
+use super::{Node, count_reject};
+use crate::types::{ConnId, Incarnation, Lineage, Time};
+use crate::wire::{
+    Ack, Announce, Beat, Datagram, DatagramView, Heartbeat, Leave, Message, Overruled, Probe, RefuseReason, Refused,
+    Registered, Reject, Resigned, Seek, Stranger,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+impl Node {
+    pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
+        self.out.stats.datagrams_in += 1;
+        let meaning = DatagramView::parse(bytes, self.out.tag()).and_then(|v| v.meaning());
+        let datagram = match meaning {
+            Ok(datagram) => datagram,
+            Err(reject) => return self.rejected(reject),
+        };
+        match datagram {
+            Datagram::Heartbeat(d) => self.on_heartbeat(now, from, lane, &d),
+            Datagram::Beat(d) => self.on_beat(now, from, d),
+            Datagram::Ack(d) => self.on_ack(now, d),
+            Datagram::Seek(d) => self.on_seek(now, from, lane, &d),
+            Datagram::Announce(d) => self.on_announce(now, d),
+            Datagram::Join(d) => self.on_join(now, from, d),
+            Datagram::Registered(d) => self.on_registered(now, d),
+            Datagram::Refused(d) => self.on_refused(now, d),
+            Datagram::Probe(d) => self.on_probe(from, d),
+            Datagram::ProbeReply(d) => self.on_probe_reply(now, from, d),
+            Datagram::Stranger(d) => self.on_stranger(now, from, d),
+            Datagram::Leave(d) => self.on_leave(now, from, d),
+            Datagram::Gone(d) => self.on_gone(d),
+            Datagram::Resigned(d) => self.on_resigned_datagram(now, d),
+        }
+    }
+
+    fn rejected(&mut self, reject: Reject) {
+        count_reject(&mut self.out.stats, reject);
+        if let Reject::OtherVersion(theirs) = reject {
+            if !std::mem::replace(&mut self.told.version_mismatch, true) {
+                self.out.event(Event::Network(Notice::VersionMismatch(crate::wire::VERSION, theirs)));
+            }
+        }
+    }
+
+    fn on_heartbeat(&mut self, now: Time, from: SocketAddr, lane: Lane, beat: &Heartbeat) {
+        self.out.stats.heartbeats_in += 1;
+        let ours = self.lineage();
+        if ours != Lineage::ZERO && beat.lineage != ours {
+            self.out.stats.dropped_other_lineage += 1;
+            self.note_foreign(beat.lineage);
+            return;
+        }
+        if let Some(lead) = &self.lead {
+            if beat.term <= lead.leadership.term {
+                // Its own, come back by multicast, or that of a leadership that is over.
+                return self.overrule_older(beat);
+            }
+            if !self.voter.credible(beat.term) {
+                self.out.stats.dropped_term_leap += 1;
+                return;
+            }
+            self.resign(now, false);
+        }
+        let votes = self.me.standing.votes() && ours != Lineage::ZERO && self.voter.promise.lineage == ours;
+        if votes && !self.voter_hears(now, from, beat) {
+            return;
+        }
+        let known = self.leader_addr_known(beat, from);
+        let seen = if self.me.standing.votes() { self.voter.promise.seen } else { self.told.term };
+        match self.follower.heartbeat(now, beat, from, lane, known, ours, seen) {
+            Heard::Fresh => {}
+            Heard::NewLeader => self.leader_is_new(now),
+            Heard::Stale => self.out.stats.dropped_stale += 1,
+            Heard::Foreign => {
+                self.out.stats.dropped_other_lineage += 1;
+                self.note_foreign(beat.lineage);
+            }
+            Heard::Leap => self.out.stats.dropped_term_leap += 1,
+        }
+        self.notice_line_version(now, beat);
+    }
+
+    /// The voter's part in a heartbeat: it protects the leader, and acknowledges. False where it doesn't follow it.
+    fn voter_hears(&mut self, now: Time, from: SocketAddr, beat: &Heartbeat) -> bool {
+        if !self.voter.credible(beat.term) {
+            self.out.stats.dropped_term_leap += 1;
+            return false;
+        }
+        if beat.term < self.voter.promise.term {
+            self.out.stats.dropped_stale += 1;
+            self.overrule_older(beat);
+            return false;
+        }
+        if !self.voter.heard(now, beat, &mut self.out) {
+            self.out.stats.dropped_stale += 1;
+            return false;
+        }
+        let identity = self.voter.identity();
+        let ack = Ack { lineage: beat.lineage, term: beat.term, number: beat.number, identity };
+        self.out.datagram(Dest::Addr(from), Datagram::Ack(ack));
+        true
+    }
+
+    /// Tells a leader of an older term what this voter has promised: a lost bid must not leave a voter stuck.
+    fn overrule_older(&mut self, beat: &Heartbeat) {
+        if beat.term >= self.voter.promise.term || beat.lineage != self.voter.promise.lineage {
+            return;
+        }
+        let seat = self.log.line().by_slot(beat.slot).or_else(|| self.log.roll().line().by_slot(beat.slot));
+        let conn = seat.and_then(|s| self.peers.conn_of(&s.id, s.identity));
+        if let Some(conn) = conn {
+            let overruled = Overruled { lineage: beat.lineage, term: self.voter.promise.term };
+            self.out.send_durably(conn, Message::Overruled(overruled));
+        }
+    }
+
+    fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
+        self.log.line().by_slot(beat.slot).is_some_and(|s| s.addrs.contains(&from))
+            || self.follower.seat(beat.slot).is_some_and(|s| s.addr == from)
+    }
+
+    fn notice_line_version(&mut self, now: Time, beat: &Heartbeat) {
+        let knows = self.follower.view.as_ref().is_some_and(|v| v.line_version as u16 == beat.line_version);
+        let by_roll = self.me.standing.votes() && !self.log.is_empty();
+        if !knows && !by_roll && self.follower.registration.is_some() {
+            self.follower.refresh(now);
+        }
+    }
+
+    fn on_beat(&mut self, now: Time, from: SocketAddr, beat: Beat) {
+        let lineage = self.voter.promise.lineage.0 as u32;
+        let Some(lead) = self.lead.as_mut().filter(|_| beat.lineage == lineage) else {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        };
+        self.out.stats.beats_in += 1;
+        if lead.detector.beat(now, beat.slot, beat.generation, beat.heard) {
+            return;
+        }
+        self.out.stats.dropped_stale += 1;
+        if self.is_ready() {
+            let stranger = Stranger { slot: beat.slot, generation: beat.generation, lineage };
+            self.out.datagram(Dest::Addr(from), Datagram::Stranger(stranger));
+        }
+    }
+
+    fn on_ack(&mut self, now: Time, ack: Ack) {
+        let me = self.voter.identity();
+        let Some(lead) = &mut self.lead else { return };
+        let stale = self.bug.has(Bug::LeaseFromStaleAck);
+        if (ack.lineage != self.voter.promise.lineage || ack.term != lead.leadership.term) && !stale {
+            self.out.stats.dropped_stale += 1;
+            return;
+        }
+        let number = if stale { lead.leadership.number } else { ack.number };
+        lead.leadership.bug = self.bug;
+        if !lead.leadership.acknowledged(now, me, self.log.line(), ack.identity, number) {
+            self.out.stats.dropped_stale += 1;
+            return;
+        }
+        let seat = self.log.line().by_identity(ack.identity).map(|s| s.slot);
+        let slot = seat.or_else(|| self.log.roll().identity(ack.identity).map(|(slot, _)| slot));
+        if let Some((slot, (generation, _))) = slot.and_then(|s| Some((s, self.log.roll().get(s)?))) {
+            lead.detector.alive(now, slot, generation);
+        }
+    }
+
+    fn on_seek(&mut self, now: Time, from: SocketAddr, lane: Lane, seek: &Seek) {
+        if seek.from.id == self.me.id {
+            return;
+        }
+        if self.voter.credible(seek.term) {
+            self.sought = self.sought.max(seek.term);
+        }
+        self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage);
+        let rank = self.log.line().rank(&self.me.id);
+        let answers = match (&self.lead, rank) {
+            (Some(_), _) => self.is_ready(),
+            // The leader answers the first; of the others the one of rank r only from attempt r + 1 on. Whoever asks one
+            // address by name is answered by it.
+            (None, Some(rank)) => lane == Lane::Unicast || usize::from(seek.attempt) > rank,
+            (None, None) => false,
+        };
+        if answers {
+            self.announce(now, from, seek.nonce);
+        }
+    }
+
+    pub(super) fn announce(&mut self, now: Time, to: SocketAddr, nonce: u64) {
+        let Some(view) = self.view(now) else { return };
+        let announce = Announce { from: super::members::sender(&self.me), nonce, view };
+        self.out.datagram(Dest::Addr(to), Datagram::Announce(announce));
+    }
+
+    fn on_announce(&mut self, now: Time, announce: Announce) {
+        if announce.nonce != self.follower.nonce {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        let info = super::members::sender_info(&announce.from);
+        self.peers.note(now, &info, announce.view.lineage);
+        let (ours, theirs) = (self.lineage(), announce.view.lineage);
+        if theirs == Lineage::ZERO {
+            return;
+        }
+        if ours != Lineage::ZERO && ours != theirs {
+            self.note_foreign(theirs);
+            if !self.may_abandon(now) {
+                return;
+            }
+            self.abandon(now);
+        }
+        self.follower.refreshed();
+        self.follower.told(now, &announce.view);
+        self.take_view(announce.view);
+    }
+
+    fn on_registered(&mut self, now: Time, registered: Registered) {
+        let Registered { nonce, incarnation, slot, generation, revision, view } = registered;
+        if nonce != self.follower.nonce || incarnation != self.me.incarnation || view.lineage == Lineage::ZERO {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        let ours = self.lineage();
+        if ours != Lineage::ZERO && ours != view.lineage {
+            self.out.stats.dropped_other_lineage += 1;
+            return;
+        }
+        if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
+            let seen = self.voter.promise.seen;
+            self.voter.enter(view.lineage, crate::types::Term::ZERO, None, &mut self.out);
+            self.voter.promise.seen = seen;
+            self.introduce();
+        }
+        let registration = Registration { lineage: view.lineage, slot, generation, revision };
+        self.follower.told(now, &view);
+        self.take_view(view);
+        self.follower.registered(now, registration);
+    }
+
+    fn on_refused(&mut self, now: Time, refused: Refused) {
+        if refused.nonce != self.follower.nonce {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        match refused.reason {
+            RefuseReason::Superseded if refused.incarnation > self.me.incarnation => {
+                self.stop(StopReason::Superseded(refused.incarnation));
+            }
+            RefuseReason::Superseded | RefuseReason::Departed => self.renew_incarnation(now, refused.incarnation),
+            _ => {
+                let retry = Duration::from_millis(u64::from(refused.retry_ms)).min(Duration::from_secs(60));
+                let spread = self.rng.up_to(self.config.heartbeat());
+                self.follower.join_again(now + retry.max(self.config.heartbeat() / 4) + spread);
+            }
+        }
+    }
+
+    /// Comes back as a larger incarnation: the old one was taken off the roll while it was alive, or changed its address.
+    pub(super) fn renew_incarnation(&mut self, now: Time, than: Incarnation) {
+        self.me.incarnation = Incarnation(self.me.incarnation.max(than).0.saturating_add(1));
+        self.me.revision = 0;
+        self.voter.promise.incarnation = self.me.incarnation;
+        self.out.store(crate::wire::Record::Promise(self.voter.promise.clone()));
+        self.follower.unregister(now);
+        self.introduce();
+    }
+
+    fn on_probe(&mut self, from: SocketAddr, probe: Probe) {
+        let mine = self.follower.registration.is_some_and(|r| {
+            (r.slot, r.generation, r.lineage.0 as u32) == (probe.slot, probe.generation, probe.lineage)
+        });
+        // A leader also answers those who ask whether the address that they heard it from is its own.
+        let asked_as_leader = self.lead.is_some() && probe.lineage == self.voter.promise.lineage.0 as u32;
+        if mine || asked_as_leader {
+            self.out.datagram(Dest::Addr(from), Datagram::ProbeReply(probe));
+        }
+    }
+
+    fn on_probe_reply(&mut self, now: Time, from: SocketAddr, probe: Probe) {
+        if self.follower.verify(from, &probe) {
+            self.follower.hurry(now);
+            return;
+        }
+        if probe.lineage != self.voter.promise.lineage.0 as u32 {
+            return;
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.detector.alive(now, probe.slot, probe.generation);
+            return;
+        }
+        self.report_probed(probe);
+    }
+
+    fn on_stranger(&mut self, now: Time, from: SocketAddr, stranger: Stranger) {
+        let Some(r) = self.follower.registration else { return };
+        let about_me =
+            (r.slot, r.generation, r.lineage.0 as u32) == (stranger.slot, stranger.generation, stranger.lineage);
+        if about_me && self.follower.bond().is_some_and(|b| b.addr == from) {
+            self.follower.unregister(now);
+        }
+    }
+
+    fn on_gone(&mut self, gone: Leave) {
+        let Some(r) = self.follower.registration else { return };
+        let about_me =
+            gone.slot == r.slot && gone.generation == r.generation && gone.incarnation == self.me.incarnation;
+        if self.leaving.is_some() && about_me {
+            self.stop(StopReason::Left);
+        }
+    }
+
+    /// To a plain member a resignation only says that nobody leads for now; voters take it from connections alone.
+    fn on_resigned_datagram(&mut self, now: Time, resigned: Resigned) {
+        if !self.me.standing.votes()
+            && self.follower.bond().is_some_and(|b| b.lineage == resigned.lineage && b.term == resigned.term)
+        {
+            self.follower.unbind(now);
+        }
+    }
+
+    pub(super) fn note_foreign(&mut self, theirs: Lineage) {
+        if theirs != self.told.foreign && theirs != Lineage::ZERO {
+            self.told.foreign = theirs;
+            let ours = self.lineage();
+            self.out.event(Event::Network(Notice::ForeignLineage(ours, theirs)));
+        }
+    }
+
+    /// The connection to the leader that this candidate follows.
+    pub(super) fn leader_conn(&self) -> Option<ConnId> {
+        let (id, identity) = self.voter.followed()?.leader.clone()?;
+        self.peers.conn_of(&id, identity)
+    }
+}

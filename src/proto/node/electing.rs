@@ -1,0 +1,325 @@
+//! Elections: the node's side of canvass, bid and grant.
+
+use super::super::campaign::{Standpoint, Step, is_better};
+use super::super::detector::Detector;
+use super::super::leadership::Leadership;
+use super::super::planted::Bug;
+use super::super::registrar::Registrar;
+use super::streams::Origin;
+use super::{Lead, Node};
+use crate::types::{ConnId, Identity, Lineage, Term, Time};
+use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Message, Overruled};
+use std::time::Duration;
+
+/// Canvassers that a voter remembers, to tell them when it gets free.
+const MAX_CANVASSERS: usize = 16;
+
+impl Node {
+    pub(super) fn standpoint(&self, now: Time) -> Standpoint<'_> {
+        Standpoint {
+            now,
+            me: self.voter.identity(),
+            line: self.log.line(),
+            position: self.log.last(),
+            committed: self.log.committed(),
+            promised: self.voter.promise.term,
+            free: self.lead.is_none() && now >= self.voter.free_at(now),
+            own_durable: self.bid_ticket <= self.out.durable(),
+        }
+    }
+
+    /// True where this node may bid at all.
+    fn may_bid(&self) -> bool {
+        self.is_candidate()
+            && self.lead.is_none()
+            && self.leaving.is_none()
+            && self.voter.promise.lineage != Lineage::ZERO
+            && !self.log.is_empty()
+            && self.log.line().votes(self.voter.identity())
+            && !self.out.store_failed
+    }
+
+    /// How many steps this node leaves to candidates before it in the line that are there.
+    fn rank_delay(&self) -> Duration {
+        let me = self.voter.identity();
+        let before = self.log.line().seats().iter().take_while(|s| s.identity != me);
+        let active = before.filter(|s| s.voting && !s.witness && self.peers.conn_of(&s.id, s.identity).is_some());
+        self.config.step() * active.count() as u32
+    }
+
+    /// Sees to it that a candidate without a leader bids in its turn.
+    pub(super) fn schedule_campaign(&mut self, now: Time) {
+        if !self.may_bid() || self.voter.followed().is_some() {
+            if !self.campaign.is_idle() && self.campaign.bidding().is_none() {
+                self.campaign.idle();
+            }
+            return;
+        }
+        if self.campaign.is_idle() && !self.bug.has(Bug::NeverBidAgain)
+            || self.campaign.is_idle() && self.campaign.failures() == 0
+        {
+            let at = now.max(self.voter.free_at(now)).max(self.abstain_until) + self.rank_delay();
+            self.campaign.wait_until(at);
+        }
+    }
+
+    /// Evidence came: the first active successor canvasses at once.
+    pub(super) fn bid_soon(&mut self, now: Time) {
+        if self.may_bid() && self.campaign.is_waiting() {
+            let at = now.max(self.voter.free_at(now)).max(self.abstain_until) + self.rank_delay();
+            self.campaign.wait_until(at);
+            self.tick_campaign(now);
+        }
+    }
+
+    pub(super) fn tick_campaign(&mut self, now: Time) {
+        if self.voter.silence(now) {
+            self.follower.unbind(now);
+            self.leaderless_since = now;
+        }
+        self.schedule_campaign(now);
+        if now < self.campaign.deadline() {
+            return;
+        }
+        if self.campaign.is_waiting() || self.campaign.repeats() {
+            let free = self.voter.free_at(now);
+            if now < free {
+                let at = free + self.rank_delay();
+                return self.campaign.wait_until(at);
+            }
+            let lineage = self.voter.promise.lineage;
+            let mut campaign = self.campaign.clone();
+            let step = campaign.canvass(self.standpoint(now), lineage);
+            self.campaign = campaign;
+            self.campaign_step(now, step);
+            self.decide_canvass(now);
+        } else {
+            let chance = self.rng.next();
+            self.campaign.fail(now, chance);
+        }
+    }
+
+    /// One voter alone is a majority of one.
+    fn decide_canvass(&mut self, now: Time) {
+        let lineage = self.voter.promise.lineage;
+        let mut campaign = self.campaign.clone();
+        let step = campaign.decide_canvass(self.standpoint(now), lineage);
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    pub(super) fn decide_bid(&mut self, now: Time) {
+        if self.campaign.bidding().is_none() {
+            return;
+        }
+        let lineage = self.voter.promise.lineage;
+        let mut campaign = self.campaign.clone();
+        let step = campaign.decide(self.standpoint(now), lineage);
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    pub(super) fn campaign_step(&mut self, now: Time, step: Option<Step>) {
+        match step {
+            None => {}
+            Some(Step::Canvass(canvass)) => {
+                self.out.stats.canvasses += 1;
+                self.to_voters(|_| Message::Canvass(canvass));
+            }
+            Some(Step::Bid(bid)) => self.bid(now, bid),
+            Some(Step::Fetch(from, fetch)) => {
+                let id = self.log.line().by_identity(from).map(|s| s.id.clone());
+                if let Some(conn) = id.and_then(|id| self.peers.conn_of(&id, from)) {
+                    self.out.send(conn, Message::Fetch(fetch));
+                }
+            }
+            Some(Step::Lead(term)) => self.become_leader(now, term, false),
+        }
+    }
+
+    fn to_voters(&mut self, message: impl Fn(Identity) -> Message) {
+        let me = self.voter.identity();
+        let voters: Vec<(Identity, ConnId)> = (self.log.line().voters())
+            .filter(|s| s.identity != me)
+            .filter_map(|s| Some((s.identity, self.peers.conn_of(&s.id, s.identity)?)))
+            .collect();
+        for (identity, conn) in voters {
+            self.out.send_durably(conn, message(identity));
+        }
+    }
+
+    /// Promises this node's own vote to itself, then asks the others.
+    fn bid(&mut self, now: Time, bid: Bid) {
+        self.out.stats.bids += 1;
+        let me = self.voter.identity();
+        if !self.voter.grant(now, me, &bid, &mut self.out) {
+            let chance = self.rng.next();
+            return self.campaign.fail(now, chance);
+        }
+        self.bid_ticket = self.out.ticket();
+        self.to_voters(|_| Message::Bid(bid));
+        self.decide_bid(now);
+    }
+
+    /// What this voter would answer to a canvass now.
+    fn opinion(&mut self, now: Time, from: &Origin, canvass: &Canvass) -> CanvassReply {
+        let verdict = match &self.lead {
+            Some(lead) => Err(lead.leadership.expires_at() - now),
+            None => self.voter.would_grant(now, from.identity, canvass.term, None),
+        };
+        let verdict = verdict.and_then(|()| {
+            let mine = (self.log.last(), self.log.line(), &self.me.id);
+            let busy = !self.campaign.is_waiting() && self.may_bid();
+            if busy && is_better(mine, (canvass.position, canvass.line_version, &from.id)) {
+                Err(self.round())
+            } else {
+                Ok(())
+            }
+        });
+        CanvassReply {
+            lineage: canvass.lineage,
+            round: canvass.round,
+            term: self.voter.promise.term,
+            granted: verdict.is_ok(),
+            wait_us: verdict.err().map_or(0, |w| w.as_micros() as u64),
+            position: self.log.last(),
+        }
+    }
+
+    pub(super) fn on_canvass(&mut self, now: Time, from: &Origin, canvass: Canvass) {
+        if !self.enter_lineage(now, canvass.lineage) {
+            return;
+        }
+        // Of two that bid at once the lesser withdraws for a round.
+        let mine = (self.log.last(), self.log.line(), &self.me.id);
+        if !self.campaign.is_waiting()
+            && !is_better(mine, (canvass.position, canvass.line_version, &from.id))
+            && self.campaign.bidding().is_none()
+        {
+            let pause = self.round() + self.rng.up_to(self.config.step());
+            self.campaign.wait_until(now + pause);
+        }
+        let reply = self.opinion(now, from, &canvass);
+        if !reply.granted {
+            self.canvassers.retain(|_, (_, _, at)| now - *at < self.config.detection());
+            if self.canvassers.len() < MAX_CANVASSERS {
+                self.canvassers.insert(from.identity, (from.id.clone(), canvass, now));
+            }
+        }
+        self.out.send_durably(from.conn, Message::CanvassReply(reply));
+    }
+
+    /// This voter got free: who canvassed it in vain is told, instead of asking again after a while.
+    pub(super) fn answer_canvassers(&mut self, now: Time) {
+        for (identity, (id, canvass, _)) in std::mem::take(&mut self.canvassers) {
+            let Some(peer) = self.peers.get(&id).filter(|p| p.info.identity == identity) else { continue };
+            let Some(conn) = peer.conn else { continue };
+            let incarnation = peer.info.incarnation;
+            let origin = Origin { id, identity, incarnation, conn };
+            let reply = self.opinion(now, &origin, &canvass);
+            self.out.send_durably(conn, Message::CanvassReply(reply));
+        }
+    }
+
+    pub(super) fn on_canvass_reply(&mut self, now: Time, from: &Origin, reply: CanvassReply) {
+        if reply.lineage != self.voter.promise.lineage || !self.voter.credible(reply.term) || self.lead.is_some() {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        let mut campaign = self.campaign.clone();
+        let step = campaign.opinion(self.standpoint(now), from.identity, &reply);
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    pub(super) fn on_bid(&mut self, now: Time, from: &Origin, bid: Bid) {
+        if !self.enter_lineage(now, bid.lineage) {
+            return;
+        }
+        if self.lead.as_ref().is_some_and(|l| bid.term > l.leadership.term && !l.leadership.has_lease(now)) {
+            // It has no lease to protect any more, and another one asks: let go.
+            self.resign(now, true);
+        }
+        let granted =
+            self.lead.is_none() && !self.out.store_failed && self.voter.grant(now, from.identity, &bid, &mut self.out);
+        if granted {
+            self.follower.unbind(now);
+            self.incoming = None;
+            let pause = self.round() + self.rank_delay() + self.rng.up_to(self.config.step());
+            self.campaign.wait_until(now + pause);
+        }
+        let reply = BidReply {
+            lineage: bid.lineage,
+            term: bid.term,
+            granted,
+            promised: self.voter.promise.term,
+            position: self.log.last(),
+        };
+        self.out.send_durably(from.conn, Message::BidReply(reply));
+    }
+
+    pub(super) fn on_bid_reply(&mut self, now: Time, from: &Origin, reply: BidReply) {
+        if reply.lineage != self.voter.promise.lineage || !self.voter.credible(reply.promised) || self.lead.is_some() {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        let mut campaign = self.campaign.clone();
+        let step = campaign.answer(self.standpoint(now), from.identity, &reply);
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    /// A voter promised a higher term than this leader's: the leader bids above it at once, by its own blessing, so that
+    /// a bid that was lost leaves no voter stuck.
+    pub(super) fn on_overruled(&mut self, now: Time, from: &Origin, overruled: Overruled) {
+        let lineage = self.voter.promise.lineage;
+        if overruled.lineage != lineage || !self.voter.credible(overruled.term) || !self.log.line().votes(from.identity)
+        {
+            return;
+        }
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| overruled.term > *t) else { return };
+        // Its lease ends for good in the old term; what it does next rests on the grants for the new one.
+        self.lead = None;
+        self.voter.resigned(now);
+        self.leaderless_since = now;
+        self.voter.see(overruled.term, &mut self.out);
+        let mut campaign = self.campaign.clone();
+        let at = Standpoint { promised: self.voter.promise.term.max(overruled.term), ..self.standpoint(now) };
+        let step = campaign.bid(at, lineage, Some(term));
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    /// Leads from now on: a majority granted this term, and the own roll covers theirs.
+    pub(super) fn become_leader(&mut self, now: Time, term: Term, founding: bool) {
+        if term != self.voter.promise.term
+            || self.voter.promise.granted != Some(self.voter.identity())
+            || self.lead.is_some()
+        {
+            return;
+        }
+        self.out.stats.leaderships += 1;
+        self.voter.lead(now, term);
+        self.campaign.idle();
+        self.follower.unbind(now);
+        self.incoming = None;
+        self.serving = None;
+        let (interval, detection) = (self.config.heartbeat(), self.config.detection());
+        let mut detector = Detector::new(now, interval, detection);
+        for (slot, generation, info) in self.log.roll().members() {
+            if info.id != self.me.id {
+                detector.add(now, slot, generation, info.multicast);
+            }
+        }
+        let first = self.log.last().index.next().unwrap_or_default();
+        let mut leadership = Leadership::new(term, now, first, self.config.lease());
+        leadership.founding = founding;
+        leadership.bug = self.bug;
+        let mut registrar = Registrar::new(now, self.log.roll(), detection, self.config.max_members);
+        registrar.bug = self.bug;
+        self.lead = Some(Lead { leadership, detector, registrar });
+        let identity = self.voter.identity();
+        self.propose(now, vec![Change::Led { identity }]);
+        self.heartbeat(now);
+    }
+}

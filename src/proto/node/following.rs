@@ -1,0 +1,390 @@
+//! Following: the roll as it comes from the leader, this node's own registration, and leaving.
+
+use super::super::border::Dest;
+use super::super::event::StopReason;
+use super::super::follower::{Need, Registration};
+use super::super::leadership::Sending;
+use super::super::log::Accepted;
+use super::super::planted::Bug;
+use super::leading::piece;
+use super::streams::Origin;
+use super::{Incoming, Leaving, Node, members};
+use crate::types::{Index, LeftReason, Lineage, Position, Slot, Term, Time};
+use crate::wire::{
+    self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
+    Snapshot, SnapshotReply, View,
+};
+use bytes::BytesMut;
+
+/// Bytes of entries that answer one fetch.
+const FETCH_BUDGET: usize = 64 * 1024;
+/// The largest image of a roll that is taken: a million members' worth would be larger, and is refused.
+const MAX_IMAGE: u32 = 512 * 1024 * 1024;
+
+impl Node {
+    /// Whether a stream frame of a term comes from whom this voter may follow in it; an older one is overruled.
+    fn attends(&mut self, now: Time, from: &Origin, lineage: Lineage, term: Term) -> bool {
+        if !self.enter_lineage(now, lineage) {
+            return false;
+        }
+        if !self.voter.credible(term) {
+            self.out.stats.dropped_term_leap += 1;
+            return false;
+        }
+        if term < self.voter.promise.term && !self.bug.has(Bug::TakeOldEntries) {
+            let overruled = Overruled { lineage, term: self.voter.promise.term };
+            self.out.send_durably(from.conn, Message::Overruled(overruled));
+            return false;
+        }
+        if let Some(lead) = &self.lead {
+            if term <= lead.leadership.term {
+                self.out.stats.dropped_unexpected += 1;
+                return false;
+            }
+            self.resign(now, false);
+        }
+        let slot = self.log.line().by_identity(from.identity).map_or(Slot::ZERO, |s| s.slot);
+        let leader = (from.id.clone(), from.identity);
+        self.voter.attend(now, term, slot, leader, from.incarnation, &mut self.out);
+        true
+    }
+
+    pub(super) fn on_append(&mut self, now: Time, from: &Origin, append: Append) {
+        if append.fetched {
+            return self.on_fetched(now, from, &append);
+        }
+        if !self.attends(now, from, append.lineage, append.term) {
+            return;
+        }
+        let (matched, index) = match self.accept(append.prev, &append.entries) {
+            Accepted::Matched { upto, .. } => (true, upto),
+            Accepted::Gap { hint } => (false, hint),
+            Accepted::Contradiction => {
+                self.out.stats.dropped_unexpected += 1;
+                return;
+            }
+        };
+        let identity = self.voter.identity();
+        let reply = AppendReply { lineage: append.lineage, term: append.term, identity, matched, index };
+        self.out.send_durably(from.conn, Message::AppendReply(reply));
+        if matched {
+            let upto = if self.bug.has(Bug::ApplyUncommitted) { index } else { append.commit.min(index) };
+            self.commit(now, upto);
+        }
+    }
+
+    /// Takes entries into the log and gives what is new to the store.
+    fn accept(&mut self, prev: Position, entries: &[wire::Entry]) -> Accepted {
+        let accepted = self.log.accept(prev, entries);
+        if let Accepted::Matched { stored_from: Some(first), .. } = accepted {
+            // What stood there before is replaced: its durability says nothing any more.
+            let before = Index(first.0.saturating_sub(1));
+            self.durable_index = self.durable_index.min(before);
+            for (_, index) in &mut self.storing {
+                *index = (*index).min(before);
+            }
+            if !self.bug.has(Bug::RollNotStored) {
+                for entry in entries.iter().filter(|e| e.index >= first) {
+                    self.out.store(Record::Entry(entry.clone()));
+                }
+            }
+            self.note_storing();
+        }
+        accepted
+    }
+
+    /// What this bidder lacked, from the voter that is ahead.
+    fn on_fetched(&mut self, now: Time, from: &Origin, append: &Append) {
+        if append.lineage != self.voter.promise.lineage || self.campaign.bidding() != Some(append.term) {
+            self.out.stats.dropped_stale += 1;
+            return;
+        }
+        let Accepted::Matched { upto, stored_from } = self.accept(append.prev, &append.entries) else {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        };
+        self.campaign.progressed(now);
+        self.decide_bid(now);
+        let term_there = self.log.term_at(upto);
+        if let (Some(bid), Some(term), Some(_)) = (self.campaign.bidding(), term_there, stored_from) {
+            // Still not enough: ask for what follows.
+            let after = Position { term, index: upto };
+            let fetch = Fetch { lineage: append.lineage, term: bid, after };
+            self.out.send(from.conn, Message::Fetch(fetch));
+        }
+    }
+
+    /// Gives a bidder that was granted what it lacks.
+    pub(super) fn on_fetch(&mut self, from: &Origin, fetch: Fetch) {
+        let promise = &self.voter.promise;
+        if fetch.lineage != promise.lineage || fetch.term != promise.term || promise.granted != Some(from.identity) {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if self.log.has(fetch.after) {
+            let entries = self.log.after(fetch.after.index, FETCH_BUDGET, MAX_ENTRIES);
+            let append = Append {
+                lineage: fetch.lineage,
+                term: fetch.term,
+                prev: fetch.after,
+                commit: self.log.commit(),
+                fetched: true,
+                entries,
+            };
+            self.out.send_durably(from.conn, Message::Append(append));
+        } else {
+            let sending =
+                Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
+            let first = piece(&sending, fetch.lineage, fetch.term, true);
+            self.serving = Some((from.identity, sending));
+            self.out.send_durably(from.conn, Message::Snapshot(first));
+        }
+    }
+
+    pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
+        if snapshot.fetched {
+            if snapshot.lineage != self.voter.promise.lineage || self.campaign.bidding() != Some(snapshot.term) {
+                self.out.stats.dropped_stale += 1;
+                return;
+            }
+            self.campaign.progressed(now);
+        } else if !self.attends(now, from, snapshot.lineage, snapshot.term) {
+            return;
+        }
+        if snapshot.total > MAX_IMAGE || snapshot.total == 0 {
+            self.out.stats.dropped_oversized += 1;
+            return;
+        }
+        if snapshot.offset == 0 {
+            let (term, position, total) = (snapshot.term, snapshot.position, snapshot.total);
+            self.incoming = Some(Incoming { from: from.identity, term, position, total, data: BytesMut::new() });
+        }
+        let Some(incoming) = &mut self.incoming else { return };
+        let same =
+            incoming.from == from.identity && incoming.term == snapshot.term && incoming.position == snapshot.position;
+        if !same || incoming.total != snapshot.total || incoming.data.len() != snapshot.offset as usize {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        incoming.data.extend_from_slice(&snapshot.data);
+        let offset = incoming.data.len() as u32;
+        if offset < incoming.total {
+            let (lineage, term, position) = (snapshot.lineage, snapshot.term, snapshot.position);
+            let reply = SnapshotReply { lineage, term, position, offset };
+            self.out.send(from.conn, Message::SnapshotReply(reply));
+            return;
+        }
+        let Some(incoming) = self.incoming.take() else { return };
+        match wire::decode_image(&incoming.data) {
+            Ok(image) if image.lineage == snapshot.lineage && image.position == snapshot.position => {
+                self.take_image(now, from, &image, &snapshot);
+            }
+            _ => self.out.stats.dropped_malformed += 1,
+        }
+    }
+
+    fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
+        if image.position.index > self.log.commit() {
+            let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
+            let old = self.log.roll().clone();
+            self.install(image);
+            // What happened in between is told as its outcome.
+            for (id, incarnation) in before {
+                if self.log.roll().find(&id).is_none_or(|(_, _, now)| now.incarnation != incarnation) {
+                    let reason = LeftReason::Left;
+                    self.out.event(super::Event::Left { id, incarnation, reason });
+                }
+            }
+            let news: Vec<_> = self
+                .log
+                .roll()
+                .members()
+                .filter(|(_, _, i)| old.find(&i.id).is_none_or(|(_, _, o)| o.incarnation != i.incarnation))
+                .map(|(slot, _, i)| (slot, i.clone()))
+                .collect();
+            for (slot, info) in news {
+                self.out.event(super::Event::Joined { info, slot });
+            }
+            self.line_changed(now);
+        }
+        if last.fetched {
+            self.decide_bid(now);
+            if let Some(bid) = self.campaign.bidding() {
+                let fetch = Fetch { lineage: last.lineage, term: bid, after: self.log.committed() };
+                self.out.send(from.conn, Message::Fetch(fetch));
+            }
+            return;
+        }
+        let (identity, index) = (self.voter.identity(), self.log.commit().min(image.position.index));
+        let reply = AppendReply { lineage: last.lineage, term: last.term, identity, matched: true, index };
+        self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// True where this node tells the leader by beats that it lives: voters do so by acknowledgements.
+    pub(super) fn beats(&self) -> bool {
+        !self.me.standing.votes() && self.lead.is_none()
+    }
+
+    /// True where the roll says all of this node that it should.
+    pub(super) fn joined(&self) -> bool {
+        self.lead.is_some()
+            || self.leaving.is_some()
+            || self.follower.registration.is_some_and(|r| r.revision >= self.me.revision)
+    }
+
+    pub(super) fn tick_follower(&mut self, now: Time) {
+        if self.lead.is_some() {
+            return;
+        }
+        let (beats, joined) = (self.beats(), self.joined());
+        let mut needs = Vec::new();
+        let out = &mut self.out;
+        self.follower.tick(now, beats, joined, |dest, datagram| out.datagram(dest, datagram), |need| needs.push(need));
+        for need in needs {
+            match need {
+                Need::Seek(attempt) => self.seek(now, attempt),
+                Need::Refresh(addr) => {
+                    let seek = self.question(0);
+                    self.out.datagram(Dest::Addr(addr), seek);
+                }
+                Need::Join(addr) => {
+                    let join = Join {
+                        nonce: self.follower.nonce,
+                        lineage: self.lineage(),
+                        heard: self.follower.heard_multicast(),
+                        info: self.me.clone(),
+                    };
+                    self.out.datagram(Dest::Addr(addr), Datagram::Join(join));
+                }
+            }
+        }
+    }
+
+    fn question(&self, attempt: u16) -> Datagram {
+        Datagram::Seek(Seek {
+            from: members::sender(&self.me),
+            nonce: self.follower.nonce,
+            attempt,
+            lineage: self.lineage(),
+            term: self.voter.promise.seen.max(self.told.term),
+        })
+    }
+
+    /// Asks everywhere that is configured, and some of those who led or could.
+    fn seek(&mut self, _now: Time, attempt: u16) {
+        let seek = self.question(attempt);
+        if self.config.multicast {
+            self.out.datagram(Dest::Bench, seek.clone());
+        }
+        if self.config.broadcast {
+            self.out.datagram(Dest::Broadcast, seek.clone());
+        }
+        if self.config.seeds {
+            self.out.datagram(Dest::Seeds, seek.clone());
+        }
+        let mut addrs: Vec<_> = self
+            .log
+            .line()
+            .seats()
+            .iter()
+            .filter(|s| s.id != self.me.id)
+            .filter_map(|s| s.addrs.first().copied())
+            .collect();
+        if addrs.is_empty() {
+            addrs.extend(self.follower.view.iter().flat_map(|v| &v.line).map(|s| s.addr));
+        }
+        if !addrs.is_empty() {
+            let addr = addrs[usize::from(attempt) % addrs.len()];
+            self.out.datagram(Dest::Addr(addr), seek);
+        }
+    }
+
+    /// A leadership that is new to this node.
+    pub(super) fn leader_is_new(&mut self, now: Time) {
+        let known = self.follower.bond().and_then(|b| self.seat_of(b.slot)).is_some();
+        if !known && self.follower.registration.is_some() {
+            self.follower.refresh(now);
+        }
+    }
+
+    /// Who has this slot in the line, as far as this node knows it.
+    pub(super) fn seat_of(&self, slot: Slot) -> Option<crate::types::NodeId> {
+        let by_roll = self.log.line().by_slot(slot).or_else(|| self.log.roll().line().by_slot(slot));
+        by_roll.map(|s| s.id.clone()).or_else(|| self.follower.seat(slot).map(|s| s.id.clone()))
+    }
+
+    pub(super) fn take_view(&mut self, view: View) {
+        let older =
+            self.follower.view.as_ref().is_some_and(|v| {
+                v.lineage == view.lineage && (v.line_version.wrapping_sub(view.line_version) as i32) > 0
+            });
+        if !older {
+            self.follower.view = Some(view);
+        }
+    }
+
+    /// A voter learns from the line whom it follows, and from the roll that it is on it.
+    pub(super) fn follow_line(&mut self, now: Time) {
+        if !self.me.standing.votes() {
+            return;
+        }
+        let seat = self.voter.followed().filter(|f| f.leader.is_none()).map(|f| f.slot);
+        let leader = seat.and_then(|slot| self.log.line().by_slot(slot)).map(|s| (s.id.clone(), s.identity));
+        if let (Some(f), Some(leader)) = (self.voter.followed_mut(), leader) {
+            f.leader = Some(leader);
+        }
+        if self.log.is_empty() {
+            return;
+        }
+        match (self.log.roll().find(&self.me.id), self.follower.registration) {
+            (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
+                let (lineage, revision) = (self.log.lineage(), info.revision);
+                let now_is = Registration { lineage, slot, generation, revision };
+                if registered != Some(now_is) {
+                    self.follower.registered(now, now_is);
+                }
+            }
+            (_, Some(r)) if r.lineage == self.log.lineage() && self.lead.is_none() => {
+                // The answer may have come before the entry; the entry is then on its way. A roll that names another
+                // incarnation, or none, after that is a registration undone.
+                let gone = self.log.roll().departed(&self.me.id).is_some_and(|i| i >= self.me.incarnation);
+                let other =
+                    self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
+                if gone || other {
+                    self.follower.unregister(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Time) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let others = self.log.line().voters().filter(|s| s.identity != self.voter.identity()).count();
+        let was_leader = self.lead.is_some();
+        self.resign(now, true);
+        if self.follower.registration.is_none() || (was_leader && others == 0) {
+            return self.stop(StopReason::Left);
+        }
+        let patience = self.config.detection() * 2 + self.round() * 8;
+        self.leaving = Some(Leaving { next: now, until: now + patience });
+    }
+
+    pub(super) fn tick_leaving(&mut self, now: Time) {
+        let Some(leaving) = self.leaving else { return };
+        if now >= leaving.until {
+            return self.stop(StopReason::Left);
+        }
+        if now < leaving.next {
+            return;
+        }
+        let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
+        self.leaving = Some(Leaving { next: now + pause, ..leaving });
+        let (Some(r), Some(bond)) = (self.follower.registration, self.follower.bond()) else { return };
+        let leave =
+            Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
+        self.out.datagram(Dest::Addr(bond.addr), Datagram::Leave(leave));
+    }
+}

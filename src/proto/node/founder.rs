@@ -1,0 +1,201 @@
+//! Founding: the node's side of it.
+
+use super::super::follower::Registration;
+use super::super::founding::{Known, Step};
+use super::super::log::Log;
+use super::super::planted::Bug;
+use super::streams::Origin;
+use super::{Node, members};
+use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
+use crate::wire::{Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+
+impl Node {
+    fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
+        let founding = self.founding.as_mut()?;
+        let mut known = vec![Known { info: &self.me, free: true }];
+        known.extend(self.peers.ready().map(|(p, _)| Known { info: &p.info, free: p.lineage == Lineage::ZERO }));
+        Some(act(founding, &known))
+    }
+
+    pub(super) fn tick_founding(&mut self, now: Time) {
+        if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
+            return;
+        }
+        if self.follower.bond().is_some() {
+            // A convention is there: join it.
+            if let Some(founding) = &mut self.founding {
+                founding.reset(now);
+            }
+            return;
+        }
+        let seen = self.voter.promise.seen.max(self.sought);
+        let (me, draw) = (self.me.clone(), self.rng.nonzero());
+        let step = self.with_known(|f, known| f.tick(now, &me, seen, known, draw)).flatten();
+        self.founding_step(now, step);
+    }
+
+    /// How many candidates are missing for a founding: expected, known.
+    pub(super) fn founding_waits(&mut self, now: Time) -> Option<(usize, usize)> {
+        self.with_known(|f, known| f.missing(now, known)).flatten()
+    }
+
+    fn founding_step(&mut self, now: Time, step: Option<Step>) {
+        match step {
+            None => {}
+            Some(Step::Propose(proposal)) => {
+                let conns: Vec<ConnId> =
+                    proposal.seats.iter().filter_map(|s| self.peers.conn_of(&s.id, s.identity)).collect();
+                for conn in conns {
+                    self.out.send(conn, Message::Propose(proposal.clone()));
+                }
+            }
+            Some(Step::Release(lineage, asked)) => {
+                let conns: Vec<ConnId> = asked.iter().filter_map(|id| self.peers.get(id)?.conn).collect();
+                for conn in conns {
+                    self.out.send(conn, Message::Release(Release { lineage }));
+                }
+            }
+            Some(Step::Found { lineage, term, seats }) => self.found(now, lineage, term, seats),
+        }
+    }
+
+    pub(super) fn on_propose(&mut self, now: Time, from: &MemberInfo, conn: ConnId, proposal: &Propose) {
+        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.leaving.is_some()
+        {
+            // Whoever hears of an existing lineage joins: the handshake told this node's.
+            return;
+        }
+        let Some(founding) = &mut self.founding else { return };
+        let (accepted, step) = founding.proposed(now, &self.me, from, proposal);
+        if accepted {
+            // Stored as a promise in that lineage; it binds in memory, for as long as the proposer is there.
+            let promise = Promise {
+                lineage: proposal.lineage,
+                term: proposal.term,
+                granted: Some(from.identity),
+                seen: self.voter.promise.seen.max(proposal.term),
+                ..self.voter.promise.clone()
+            };
+            self.out.store(Record::Promise(promise));
+        }
+        self.founding_step(now, step);
+        let reply = ProposeReply {
+            lineage: proposal.lineage,
+            round: proposal.round,
+            accepted,
+            durable: self.me.durable,
+            term: self.voter.promise.seen,
+        };
+        self.out.send_durably(conn, Message::ProposeReply(reply));
+    }
+
+    pub(super) fn on_propose_reply(&mut self, now: Time, from: &Origin, reply: ProposeReply) {
+        self.voter.see(reply.term, &mut self.out);
+        if self.voter.promise.lineage != Lineage::ZERO {
+            return;
+        }
+        let step = self.founding.as_mut().and_then(|f| f.answered(from.identity, &reply));
+        self.founding_step(now, step);
+    }
+
+    /// All have accepted: this node leads the new lineage, though nobody is told before its first entry is committed.
+    fn found(&mut self, now: Time, lineage: Lineage, term: Term, seats: Vec<Seat>) {
+        let term = term.max(self.voter.promise.seen.next().unwrap_or(term));
+        let mut slots = Vec::new();
+        for seat in &seats {
+            let info = if seat.identity == self.me.identity { Some(self.me.clone()) } else { None };
+            let info = info.or_else(|| self.peers.get(&seat.id).map(|p| p.info.clone()));
+            let info = info.unwrap_or_else(|| members::seat_info(seat));
+            slots.push(SlotImage { generation: Generation(1), info: Some(info) });
+        }
+        let position = Position { term, index: Index(1) };
+        let image = Image { lineage, position, line: Line::new(1, seats), slots, departed: Vec::new() };
+        self.install(&image);
+        let me = self.voter.identity();
+        self.voter.enter(lineage, term, Some(me), &mut self.out);
+        self.become_leader(now, term, true);
+    }
+
+    /// Replaces the roll by an image, in memory and in the store.
+    pub(super) fn install(&mut self, image: &Image) {
+        self.log = Log::from_image(image);
+        self.out.store_anew();
+        let promise = Promise { lineage: image.lineage, ..self.voter.promise.clone() };
+        self.out.store(Record::Promise(promise));
+        if !self.bug.has(Bug::RollNotStored) {
+            self.out.store(Record::Image(image.clone()));
+        }
+        self.storing.clear();
+        self.durable_index = Index::ZERO;
+        self.note_storing();
+    }
+
+    /// Remembers how far the roll will be durable once all that was given to the store so far is.
+    pub(super) fn note_storing(&mut self) {
+        let (ticket, index) = (self.out.ticket(), self.log.last().index);
+        if ticket <= self.out.durable() {
+            self.durable_index = index;
+        } else {
+            match self.storing.back_mut() {
+                Some(last) if last.0 == ticket => last.1 = index,
+                _ => self.storing.push_back((ticket, index)),
+            }
+        }
+    }
+
+    /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
+    /// nothing of its own; a founding of which nothing was ever committed here.
+    pub(super) fn may_abandon(&self, now: Time) -> bool {
+        if self.lead.is_some() || self.follower.hears(now, self.config.detection()) || self.follower.attempts() < 2 {
+            return false;
+        }
+        !self.me.standing.votes() || self.log.commit() <= Index(1)
+    }
+
+    /// Leaves its lineage: a voter does so for good, as another voter.
+    pub(super) fn abandon(&mut self, now: Time) {
+        self.follower.reset(now);
+        self.told.lineage = Lineage::ZERO;
+        if !self.me.standing.votes() {
+            return;
+        }
+        self.log = Log::empty();
+        self.incoming = None;
+        self.serving = None;
+        self.storing.clear();
+        self.durable_index = Index::ZERO;
+        let promise = Promise {
+            identity: Identity(self.rng.nonzero()),
+            lineage: Lineage::ZERO,
+            term: Term::ZERO,
+            granted: None,
+            ..self.voter.promise.clone()
+        };
+        self.me.identity = promise.identity;
+        self.voter.renounce(promise);
+        self.out.store_anew();
+        self.out.store(Record::Promise(self.voter.promise.clone()));
+        self.campaign.idle();
+        if let Some(founding) = &mut self.founding {
+            founding.reset(now);
+        }
+        self.renew_incarnation(now, self.me.incarnation);
+    }
+
+    /// Enters a lineage that a handshaken peer belongs to, where this candidate belongs to none and is not bound to
+    /// another founding. True where it belongs to `lineage` now.
+    pub(super) fn enter_lineage(&mut self, now: Time, lineage: Lineage) -> bool {
+        if self.voter.promise.lineage == lineage {
+            return lineage != Lineage::ZERO;
+        }
+        let bound = self.founding.as_ref().and_then(|f| f.accepted(now));
+        let elsewhere = self.follower.registration.is_some_and(|r: Registration| r.lineage != lineage);
+        if self.voter.promise.lineage != Lineage::ZERO || bound.is_some_and(|b| b != lineage) || elsewhere {
+            self.out.stats.dropped_other_lineage += 1;
+            return false;
+        }
+        self.voter.enter(lineage, Term::ZERO, None, &mut self.out);
+        self.introduce();
+        true
+    }
+}

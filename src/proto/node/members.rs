@@ -1,0 +1,290 @@
+//! The leader's side of membership, and the descriptions of nodes.
+
+use super::super::border::Dest;
+use super::super::event::{Event, LinePlace, Notice};
+use super::super::registrar::{Answer, Asker};
+use super::Node;
+use super::streams::Origin;
+use crate::types::{
+    Capabilities, Incarnation, Index, LeftReason, Line, MemberInfo, NodeId, Seat, Slot, Standing, Time,
+};
+use crate::wire::{
+    Change, Datagram, Join, Leave, Message, Probe, ProbeFor, RefuseReason, Refused, Registered, SeatRef, Sender, View,
+};
+use std::net::SocketAddr;
+
+/// Members that a candidate probes for the leader at one time.
+const MAX_ASKED: usize = 256;
+
+pub(super) fn sender(info: &MemberInfo) -> Sender {
+    Sender {
+        id: info.id.clone(),
+        incarnation: info.incarnation,
+        identity: info.identity,
+        standing: info.standing,
+        priority: info.priority,
+        durable: info.durable,
+        addrs: info.addrs.clone(),
+    }
+}
+
+pub(super) fn sender_info(sender: &Sender) -> MemberInfo {
+    MemberInfo {
+        id: sender.id.clone(),
+        incarnation: sender.incarnation,
+        identity: sender.identity,
+        standing: sender.standing,
+        priority: sender.priority,
+        durable: sender.durable,
+        multicast: true,
+        addrs: sender.addrs.clone(),
+        revision: 0,
+        capabilities: Capabilities::new(),
+    }
+}
+
+pub(super) fn seat_info(seat: &Seat) -> MemberInfo {
+    MemberInfo {
+        id: seat.id.clone(),
+        incarnation: seat.incarnation,
+        identity: seat.identity,
+        standing: if seat.witness { Standing::Witness } else { Standing::Candidate },
+        priority: seat.priority,
+        durable: false,
+        multicast: true,
+        addrs: seat.addrs.clone(),
+        revision: 0,
+        capabilities: Capabilities::new(),
+    }
+}
+
+pub(super) fn places(line: &Line) -> Vec<LinePlace> {
+    let place =
+        |s: &Seat| LinePlace { id: s.id.clone(), incarnation: s.incarnation, priority: s.priority, active: s.voting };
+    line.seats().iter().map(place).collect()
+}
+
+impl Node {
+    /// What this node believes of the convention; nothing where it has no roll.
+    pub(super) fn view(&self, now: Time) -> Option<View> {
+        if self.log.is_empty() {
+            return None;
+        }
+        let line = self.log.roll().line();
+        let leader = if self.lead.is_some() {
+            self.log.line().seat(&self.me.id).map(|s| s.slot)
+        } else {
+            self.voter.followed().filter(|_| now < self.voter.silent_at()).map(|f| f.slot)
+        };
+        let term = self.lead.as_ref().map_or(self.voter.promise.term, |l| l.leadership.term);
+        let seat = |s: &Seat| {
+            let addr = *s.addrs.first()?;
+            let (id, slot, incarnation, priority, voting) = (s.id.clone(), s.slot, s.incarnation, s.priority, s.voting);
+            Some(SeatRef { id, slot, incarnation, priority, voting, addr })
+        };
+        Some(View {
+            lineage: self.log.lineage(),
+            term,
+            leader,
+            line_version: line.version(),
+            line: line.seats().iter().filter_map(seat).collect(),
+        })
+    }
+
+    pub(super) fn on_join(&mut self, now: Time, from: SocketAddr, join: Join) {
+        let ours = self.voter.promise.lineage;
+        if self.lead.is_none() {
+            // Not the leader: the answer says who is, as far as this node knows.
+            if ours != crate::types::Lineage::ZERO {
+                self.announce(now, from, join.nonce);
+            }
+            return;
+        }
+        if join.lineage != crate::types::Lineage::ZERO && join.lineage != ours {
+            self.out.stats.dropped_other_lineage += 1;
+            return;
+        }
+        if join.info.id == self.me.id {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if !self.is_ready() {
+            return self.refuse(from, join.nonce, RefuseReason::Busy, Incarnation::ZERO);
+        }
+        self.peers.note(now, &join.info, join.lineage);
+        let asker = Asker { addr: from, nonce: join.nonce };
+        self.register(now, &join.info, Some(asker));
+    }
+
+    fn refuse(&mut self, to: SocketAddr, nonce: u64, reason: RefuseReason, incarnation: Incarnation) {
+        let retry_ms = (self.config.heartbeat().as_millis() / 4).min(60_000) as u32;
+        let lineage = self.voter.promise.lineage;
+        self.out.datagram(Dest::Addr(to), Datagram::Refused(Refused { nonce, lineage, incarnation, reason, retry_ms }));
+    }
+
+    pub(super) fn register(&mut self, now: Time, info: &MemberInfo, asker: Option<Asker>) {
+        let Some(lead) = &mut self.lead else { return };
+        match lead.registrar.join(now, self.log.roll(), info, asker) {
+            Answer::Wait => {}
+            Answer::Propose(changes) => {
+                if lead.registrar.contended(&info.id) {
+                    self.out.event(Event::Network(Notice::Contended(info.id.clone())));
+                }
+                self.propose(now, changes);
+            }
+            Answer::Refuse(reason, incarnation) => match asker {
+                Some(asker) => self.refuse(asker.addr, asker.nonce, reason, incarnation),
+                // The leader itself stands on the roll as gone: it comes as a larger incarnation.
+                None if reason == RefuseReason::Departed || reason == RefuseReason::Superseded => {
+                    self.renew_incarnation(now, incarnation);
+                    let me = self.me.clone();
+                    self.register(now, &me, None);
+                }
+                None => {}
+            },
+            Answer::Standing(slot, generation, _) => {
+                lead.detector.alive(now, slot, generation);
+                if let Some(asker) = asker {
+                    self.confirm(now, slot, asker);
+                }
+            }
+        }
+    }
+
+    /// Tells a member that it is on the roll.
+    fn confirm(&mut self, now: Time, slot: Slot, asker: Asker) {
+        let Some(view) = self.view(now) else { return };
+        let Some((generation, info)) = self.log.roll().get(slot) else { return };
+        let (incarnation, revision) = (info.incarnation, info.revision);
+        let registered = Registered { nonce: asker.nonce, incarnation, slot, generation, revision, view };
+        self.out.datagram(Dest::Addr(asker.addr), Datagram::Registered(registered));
+    }
+
+    pub(super) fn member_joined(&mut self, now: Time, slot: Slot) {
+        let Some((generation, info)) = self.log.roll().get(slot) else { return };
+        let info = info.clone();
+        if let Some(lead) = &mut self.lead {
+            if info.id != self.me.id {
+                lead.detector.add(now, slot, generation, info.multicast);
+            }
+            if let Some(asker) = lead.registrar.committed(&info.id) {
+                self.confirm(now, slot, asker);
+            }
+        }
+        if info.standing.votes() {
+            self.peers.note(now, &info, self.voter.promise.lineage);
+        }
+        self.out.event(Event::Joined { info, slot });
+    }
+
+    pub(super) fn member_updated(&mut self, now: Time, slot: Slot) {
+        let Some((_, info)) = self.log.roll().get(slot) else { return };
+        let (id, incarnation, capabilities) = (info.id.clone(), info.incarnation, info.capabilities.clone());
+        if let Some(asker) = self.lead.as_mut().and_then(|l| l.registrar.committed(&id)) {
+            self.confirm(now, slot, asker);
+        }
+        self.out.event(Event::Updated { id, incarnation, slot, capabilities });
+    }
+
+    pub(super) fn member_left(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        id: &NodeId,
+        incarnation: Incarnation,
+        reason: LeftReason,
+    ) {
+        if let Some(lead) = &mut self.lead {
+            lead.detector.remove(slot);
+            lead.registrar.freed(now, slot);
+        }
+        if *id == self.me.id && incarnation == self.me.incarnation && reason != LeftReason::Left {
+            // Taken off the roll while alive: a larger incarnation asks anew.
+            self.renew_incarnation(now, incarnation);
+        }
+        self.out.event(Event::Left { id: id.clone(), incarnation, reason });
+    }
+
+    pub(super) fn line_changed(&mut self, now: Time) {
+        for seat in self.log.roll().line().seats() {
+            self.peers.note(now, &seat_info(seat), self.voter.promise.lineage);
+        }
+    }
+
+    /// A candidate's process is proven dead: it needs no probing.
+    pub(super) fn strike_off_dead(&mut self, now: Time, id: &NodeId, incarnation: Incarnation) {
+        let ready = self.is_ready();
+        let Some(lead) = &mut self.lead else { return };
+        if !ready || !lead.leadership.has_lease(now) {
+            return;
+        }
+        let Some((slot, _, info)) = self.log.roll().find(id) else { return };
+        if info.incarnation != incarnation {
+            return;
+        }
+        if let Some(change) = lead.registrar.leave(self.log.roll(), slot, LeftReason::Crashed) {
+            self.propose(now, vec![change]);
+        }
+    }
+
+    pub(super) fn on_leave(&mut self, now: Time, from: SocketAddr, leave: Leave) {
+        let ready = self.is_ready();
+        let Some(lead) = &mut self.lead else { return };
+        if !ready || leave.lineage != self.voter.promise.lineage {
+            return;
+        }
+        let member = self
+            .log
+            .roll()
+            .get(leave.slot)
+            .filter(|(g, i)| *g == leave.generation && i.incarnation == leave.incarnation);
+        let Some((_, info)) = member else {
+            // Gone already: say so again.
+            self.out.datagram(Dest::Addr(from), Datagram::Gone(leave));
+            return;
+        };
+        let seat = self.log.line().seat(&info.id).filter(|s| s.voting && s.identity == info.identity && !info.durable);
+        if let Some(seat) = seat {
+            // A diskless voter is taken off the line first, so that a rolling restart uses up no majority. The member
+            // repeats its leave until it is off the roll.
+            if !self.log.line_pending() && self.log.line().voters().count() > 1 {
+                let change = Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: true };
+                self.propose(now, vec![change]);
+            }
+            return;
+        }
+        if let Some(change) = lead.registrar.leave(self.log.roll(), leave.slot, LeftReason::Left) {
+            let at = Index(self.log.last().index.0 + 1);
+            self.propose(now, vec![change]);
+            if self.log.commit() >= at {
+                self.out.datagram(Dest::Addr(from), Datagram::Gone(leave));
+            }
+        }
+    }
+
+    /// Probes a member for the leader.
+    pub(super) fn on_probe_for(&mut self, from: &Origin, ask: ProbeFor) {
+        if self.leader_conn() != Some(from.conn) {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((ask.slot, ask.generation, ask.addr, from.id.clone()));
+        let lineage = self.voter.promise.lineage.0 as u32;
+        let probe = Probe { slot: ask.slot, generation: ask.generation, lineage, token: 1 };
+        self.out.stats.probes_sent += 1;
+        self.out.datagram(Dest::Addr(ask.addr), Datagram::Probe(probe));
+    }
+
+    pub(super) fn report_probed(&mut self, probe: Probe) {
+        let Some(at) = self.asked.iter().position(|(s, g, ..)| *s == probe.slot && *g == probe.generation) else {
+            return;
+        };
+        let Some((slot, generation, addr, id)) = self.asked.remove(at) else { return };
+        if let Some(conn) = self.peers.get(&id).and_then(|p| p.conn) {
+            self.out.send(conn, Message::ProbeResult(ProbeFor { slot, generation, addr }));
+        }
+    }
+}

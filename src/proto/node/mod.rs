@@ -1,0 +1,635 @@
+//! One node: the router between the machines of the core.
+//!
+//! Every input first expires what has ended by its `now` (a lease above all), then goes to the machines it concerns, then
+//! [`Node::settle`] tells what changed and finds the next deadline.
+
+mod datagrams;
+mod electing;
+mod following;
+mod founder;
+mod leading;
+mod members;
+mod streams;
+mod telling;
+
+use super::border::{
+    Command, CommandError, Dest, Lane, LeaderView, Start, Stats, StoreWrite, StreamInput, StreamOutput,
+};
+use super::campaign::Campaign;
+use super::config::Config;
+use super::detector::Detector;
+use super::event::{Event, Notice, Role, StopReason};
+use super::follower::Follower;
+use super::founding::Founding;
+use super::leadership::{Leadership, Sending};
+use super::log::Log;
+use super::outbox::Outbox;
+use super::peers::Peers;
+#[cfg(feature = "planted-bugs")]
+use super::planted::Bug;
+use super::planted::Planted;
+use super::registrar::Registrar;
+use super::rng::Rng;
+use super::voter::Voter;
+use crate::types::{
+    ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
+    Standing, Term, Time,
+};
+use crate::wire::{Canvass, Hello, Promise, Record, Reject, Resigned};
+use bytes::BytesMut;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a node has only while it leads.
+#[derive(Debug, Clone)]
+struct Lead {
+    leadership: Leadership,
+    detector: Detector,
+    registrar: Registrar,
+}
+
+/// A snapshot that comes in.
+#[derive(Debug, Clone)]
+struct Incoming {
+    from: Identity,
+    term: Term,
+    position: Position,
+    total: u32,
+    data: BytesMut,
+}
+
+/// An orderly leave under way.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    next: Time,
+    until: Time,
+}
+
+/// What was told to the embedder last.
+#[derive(Debug, Clone)]
+struct Told {
+    role: Role,
+    leader: Option<NodeId>,
+    term: Term,
+    lineage: Lineage,
+    line_version: Option<u32>,
+    registered: Option<(Lineage, Slot, Generation)>,
+    foreign: Lineage,
+    waiting: Option<Notice>,
+    version_mismatch: bool,
+}
+
+/// One node of a convention: give it time and bytes, take sends, deadlines and events from it.
+///
+/// `handle_*` may be called any number of times before draining; the `poll_*` calls only take out what is there. It reads
+/// no clock, no random device and no socket: the same inputs at the same times give the same outputs. A panic is a bug.
+///
+/// ```
+/// use convoke::proto::{Config, Founding, Node, Role, Start};
+/// use convoke::types::{ConventionId, NodeId, Time};
+///
+/// let config = Config::builder(ConventionId::new("site").unwrap(), NodeId::new("a").unwrap())
+///     .candidate()
+///     .found(Founding::Alone)
+///     .build()
+///     .unwrap();
+/// let addrs = vec!["127.0.0.1:7000".parse().unwrap()];
+/// let start = Start { seed: 1, wall_clock_us: 1, addrs, durable: false, restored: None };
+/// let mut node = Node::new(config, start, Time::ZERO);
+/// while node.role() != Role::Leader {
+///     let now = node.poll_timeout().unwrap();
+///     node.handle_timeout(now);
+///     while node.poll_transmit(&mut Vec::new()).is_some() {}
+///     while node.poll_event().is_some() {}
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Node {
+    config: Config,
+    me: MemberInfo,
+    out: Outbox,
+    rng: Rng,
+    log: Log,
+    voter: Voter,
+    peers: Peers,
+    campaign: Campaign,
+    follower: Follower,
+    founding: Option<Founding>,
+    lead: Option<Lead>,
+    incoming: Option<Incoming>,
+    /// A snapshot that is given to a bidder.
+    serving: Option<(Identity, Sending)>,
+    /// Those who canvassed lately and were refused: told when this voter gets free.
+    canvassers: BTreeMap<Identity, (NodeId, Canvass, Time)>,
+    /// Members that this candidate probes for the leader: where the answer goes.
+    asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
+    /// The writes that are under way, with the last index that each makes durable.
+    storing: VecDeque<(u64, Index)>,
+    durable_index: Index,
+    /// The write after which the own promise of the present bid is durable.
+    bid_ticket: u64,
+    /// No bid of its own before this: it resigned.
+    abstain_until: Time,
+    leaderless_since: Time,
+    leaving: Option<Leaving>,
+    stopped: bool,
+    told: Told,
+    deadline: Time,
+    late_noted: Time,
+    /// The highest term that seekers named: a founding begins above it.
+    sought: Term,
+    bug: Planted,
+}
+
+pub(super) fn count_reject(stats: &mut Stats, reject: Reject) {
+    match reject {
+        Reject::Truncated => stats.dropped_truncated += 1,
+        Reject::Oversized => stats.dropped_oversized += 1,
+        Reject::NotOurs => stats.dropped_not_ours += 1,
+        Reject::OtherVersion(_) => stats.dropped_other_version += 1,
+        Reject::OtherConvention => stats.dropped_other_convention += 1,
+        Reject::Checksum => stats.dropped_checksum += 1,
+        Reject::Keyed => stats.dropped_keyed += 1,
+        Reject::UnknownKind(_) => stats.dropped_unknown_kind += 1,
+        _ => stats.dropped_malformed += 1,
+    }
+}
+
+impl Node {
+    /// A node that begins to look for its convention at `now`.
+    ///
+    /// With a store, what [`Start::restored`] holds is taken up: the voter keeps its identity, its promises and its roll.
+    #[must_use]
+    pub fn new(config: Config, start: Start, now: Time) -> Self {
+        let mut rng = Rng::new(start.seed);
+        let fresh = rng.nonzero();
+        let restored = start.restored.filter(|_| start.durable).unwrap_or_default();
+        let mut promise = restored.promise;
+        let was_voter = promise.identity != Identity::ZERO;
+        if !was_voter {
+            promise = Promise { identity: Identity(fresh), ..Promise::default() };
+        }
+        let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
+        if log.is_empty() {
+            // Only the founding of it was accepted, and that bound no longer than its proposer was there.
+            promise.lineage = Lineage::ZERO;
+        }
+        promise.term = promise.term.max(log.last().term);
+        promise.seen = promise.seen.max(promise.term);
+        promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
+        let me = Self::self_description(&config, &promise, start.addrs, start.durable);
+        let round = Self::round_of(&config);
+        let (interval, detection) = (config.heartbeat(), config.detection());
+        let mut out = Outbox::new(config.convention().tag(), start.durable);
+        out.store(Record::Promise(promise.clone()));
+        let hello = Hello {
+            convention: config.convention().as_str().into(),
+            lineage: promise.lineage,
+            term: promise.seen,
+            info: me.clone(),
+        };
+        let mut peers = Peers::new(hello, &config, now);
+        for seat in log.line().seats() {
+            peers.note(now, &members::seat_info(seat), log.lineage());
+        }
+        let founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
+        let told = Told {
+            role: Role::Seeking,
+            leader: None,
+            term: promise.seen,
+            lineage: Lineage::ZERO,
+            line_version: None,
+            registered: None,
+            foreign: Lineage::ZERO,
+            waiting: None,
+            version_mismatch: false,
+        };
+        let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
+        let mut node = Self {
+            campaign: Campaign::new(config.step(), round, detection),
+            voter: Voter::new(promise, was_voter, now, detection, round),
+            durable_index: log.last().index,
+            config,
+            me,
+            out,
+            rng,
+            log,
+            peers,
+            follower,
+            founding,
+            lead: None,
+            incoming: None,
+            serving: None,
+            canvassers: BTreeMap::new(),
+            asked: VecDeque::new(),
+            storing: VecDeque::new(),
+            bid_ticket: 0,
+            abstain_until: Time::ZERO,
+            leaderless_since: now,
+            leaving: None,
+            stopped: false,
+            told,
+            deadline: now,
+            late_noted: now,
+            sought: Term::ZERO,
+            bug: Planted::default(),
+        };
+        node.out.event(Event::Role { role: Role::Seeking, term: node.told.term });
+        node.tell_roll();
+        node.find_deadline(now);
+        node
+    }
+
+    fn self_description(config: &Config, promise: &Promise, mut addrs: Vec<SocketAddr>, durable: bool) -> MemberInfo {
+        addrs.truncate(MAX_ADDRS);
+        let listed = match &config.founding {
+            // The order of the list is the line.
+            Some(super::Founding::List(list)) => list.iter().position(|id| *id == config.id).map(|n| -(n as i32)),
+            _ => None,
+        };
+        MemberInfo {
+            id: config.id.clone(),
+            incarnation: promise.incarnation,
+            identity: promise.identity,
+            standing: config.standing,
+            priority: listed.unwrap_or(config.priority),
+            durable,
+            multicast: config.multicast,
+            addrs,
+            revision: 0,
+            capabilities: config.capabilities.clone(),
+        }
+    }
+
+    /// An election round: how long one that was granted is protected, and a canvass waits for answers.
+    fn round_of(config: &Config) -> Duration {
+        config.step() * 4
+    }
+
+    fn round(&self) -> Duration {
+        Self::round_of(&self.config)
+    }
+
+    /// Plants a bug on purpose, right after [`Node::new`]: for tests of the checkers.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: Bug) {
+        self.bug = Planted::new(bug);
+        self.voter.plant(self.bug);
+        self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
+        self.campaign.never_again = bug == Bug::NeverBidAgain;
+        if bug == Bug::ForgetSeenTerm {
+            self.voter.promise.seen = Term::ZERO;
+            self.voter.promise.term = Term::ZERO;
+            self.told.term = Term::ZERO;
+        }
+    }
+
+    // ---- Inputs ----
+
+    /// Takes a datagram. Hostile bytes are counted in [`Node::stats`] and change nothing.
+    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
+        if self.begin(now) {
+            self.datagram(now, from, lane, bytes);
+            self.settle(now);
+        }
+    }
+
+    /// Takes what happened to a stream.
+    pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
+        if self.begin(now) {
+            let mut told = Vec::new();
+            self.peers.handle(now, conn, input, &mut self.out, &mut told);
+            self.peer_events(now, told);
+            self.settle(now);
+        }
+    }
+
+    /// Does what is due. Read what waits in the sockets first: a node that was late judges nobody before it has.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.begin(now) {
+            self.tick(now);
+            self.settle(now);
+        }
+    }
+
+    /// The write of this number, and all before it, are durable.
+    pub fn handle_stored(&mut self, now: Time, seq: u64) {
+        if !self.begin(now) {
+            return;
+        }
+        self.out.stored(seq);
+        while self.storing.front().is_some_and(|(ticket, _)| *ticket <= self.out.durable()) {
+            if let Some((_, index)) = self.storing.pop_front() {
+                self.durable_index = self.durable_index.max(index.min(self.log.last().index));
+            }
+        }
+        self.advance_commit(now);
+        self.decide_bid(now);
+        self.settle(now);
+    }
+
+    /// The store can't be written: this node grants nothing and decides nothing any more. A leader resigns.
+    pub fn handle_store_failed(&mut self, now: Time) {
+        if self.begin(now) {
+            self.out.fail_store();
+            self.resign(now, false);
+            self.stop(StopReason::Store);
+        }
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// [`CommandError`] where it can't be; nothing has changed then.
+    pub fn handle_command(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
+        if !self.begin(now) {
+            return Err(CommandError::Stopped);
+        }
+        match command {
+            Command::Leave => self.leave(now),
+            Command::SetCapabilities(capabilities) => {
+                self.me.capabilities = capabilities;
+                self.me.revision = self.me.revision.saturating_add(1);
+                self.introduce();
+            }
+            Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
+                return Err(CommandError::BadAddresses);
+            }
+            Command::Addresses(addrs) => {
+                if addrs != self.me.addrs {
+                    // A leader resigns before it loses a listener that it proclaimed: refusal has to mean death.
+                    self.resign(now, true);
+                    self.me.addrs = addrs;
+                    self.renew_incarnation(now, self.me.incarnation);
+                }
+            }
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    // ---- Outputs ----
+
+    /// Takes the next datagram: `buf` is cleared and holds its bytes.
+    pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
+        self.out.poll_transmit(buf)
+    }
+
+    /// Takes the next order about streams.
+    pub fn poll_stream(&mut self) -> Option<StreamOutput> {
+        self.out.poll_stream()
+    }
+
+    /// Takes the next records to make durable. Nothing without a store.
+    pub fn poll_store(&mut self) -> Option<StoreWrite> {
+        self.out.poll_store()
+    }
+
+    /// When [`Node::handle_timeout`] is due; nothing where the node has stopped.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        (!self.stopped).then_some(self.deadline)
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.poll_event()
+    }
+
+    // ---- Looks ----
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is at present.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.told.role
+    }
+
+    /// Which start of it this is (larger after it was taken off the roll while alive).
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.me.incarnation
+    }
+
+    /// The random number that votes for it.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.voter.identity()
+    }
+
+    /// The lineage that it belongs to; zero where it knows none.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        match self.follower.registration {
+            Some(r) if self.voter.promise.lineage == Lineage::ZERO => r.lineage,
+            _ => self.voter.promise.lineage,
+        }
+    }
+
+    /// The highest term that it has told.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.told.term
+    }
+
+    /// Whom it believes to lead, as it was told last.
+    #[must_use]
+    pub fn leader(&self) -> Option<LeaderView> {
+        let id = self.told.leader.clone()?;
+        let addr = if id == self.me.id { self.me.addrs.first().copied() } else { self.follower.bond().map(|b| b.addr) };
+        Some(LeaderView { id, addr })
+    }
+
+    /// Until when it holds, as a leader, a lease that a majority acknowledged. Nothing where it doesn't lead.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Time> {
+        self.lead.as_ref().and_then(|l| l.leadership.lease_until())
+    }
+
+    /// The committed line. (Candidates and witnesses; members know it by events.)
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        self.log.roll().line()
+    }
+
+    /// The line in force: with the change, if any, that is not committed yet.
+    #[must_use]
+    pub fn line_in_force(&self) -> &Line {
+        self.log.line()
+    }
+
+    /// The committed members. (Candidates and witnesses only.)
+    pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
+        self.log.roll().members()
+    }
+
+    /// How far its roll is committed, as far as it knows.
+    #[must_use]
+    pub fn commit_index(&self) -> Index {
+        self.log.commit()
+    }
+
+    /// The last entry of its roll, committed or not.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.log.last()
+    }
+
+    /// The term and a digest of an entry that is in its log, not yet in the snapshot.
+    #[must_use]
+    pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
+        self.log.get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+    }
+
+    /// A digest of the committed roll. Costs time in proportion to its size.
+    #[must_use]
+    pub fn roll_digest(&self) -> u64 {
+        crate::wire::image_digest(&self.log.image())
+    }
+
+    /// Its own registration, where it is committed.
+    #[must_use]
+    pub fn registration(&self) -> Option<(Slot, Generation)> {
+        self.follower.registration.map(|r| (r.slot, r.generation))
+    }
+
+    /// All counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+
+    // ---- What every input goes through ----
+
+    /// Expires what has ended; false where the node has stopped.
+    fn begin(&mut self, now: Time) -> bool {
+        if self.stopped {
+            return false;
+        }
+        if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) {
+            self.out.stats.leases_lost += 1;
+            self.resign(now, true);
+        }
+        self.note_lateness(now);
+        true
+    }
+
+    fn note_lateness(&mut self, now: Time) {
+        let late = now - self.deadline;
+        let tolerated = (self.config.heartbeat() / 4).max(Duration::from_millis(10));
+        if late <= tolerated || self.deadline <= self.late_noted {
+            return;
+        }
+        self.late_noted = self.deadline;
+        self.out.stats.late += 1;
+        self.out.event(Event::Network(Notice::Late(late.as_micros() as u64)));
+        self.voter.excuse(late);
+        self.peers.excuse(now);
+        self.follower.excuse(now, late);
+        if let Some(lead) = &mut self.lead {
+            lead.detector.excuse(now, late);
+        }
+    }
+
+    /// What is due by time alone.
+    fn tick(&mut self, now: Time) {
+        let mut told = Vec::new();
+        self.peers.tick(now, &mut self.out, &mut told);
+        self.peer_events(now, told);
+        self.tick_follower(now);
+        self.tick_founding(now);
+        self.tick_campaign(now);
+        self.tick_leader(now);
+        self.tick_leaving(now);
+    }
+
+    /// Tells what changed and finds the next deadline.
+    fn settle(&mut self, now: Time) {
+        if self.stopped {
+            return;
+        }
+        self.follow_line(now);
+        self.schedule_campaign(now);
+        self.tell(now);
+        self.find_deadline(now);
+    }
+
+    fn find_deadline(&mut self, now: Time) {
+        let (beats, joined) = (self.beats(), self.joined());
+        let mut at = self.follower.deadline(beats, joined).min(self.peers.deadline());
+        if self.voter.promise.lineage == Lineage::ZERO {
+            at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
+        }
+        if self.me.standing.votes() {
+            at = at.min(self.campaign.deadline()).min(self.voter.silent_at());
+            at = at.min(self.isolated_at());
+        } else {
+            at = at.min(self.member_silent_at());
+        }
+        if let Some(lead) = &self.lead {
+            at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
+            at = at.min(self.stalled_at());
+        }
+        if let Some(leaving) = self.leaving {
+            at = at.min(leaving.next).min(leaving.until);
+        }
+        // A deadline that its own handling doesn't move must not spin.
+        self.deadline = at.max(now + Duration::from_micros(200));
+    }
+
+    fn hello(&self) -> Hello {
+        Hello {
+            convention: self.config.convention().as_str().into(),
+            lineage: self.voter.promise.lineage,
+            term: self.voter.promise.seen,
+            info: self.me.clone(),
+        }
+    }
+
+    fn introduce(&mut self) {
+        let hello = self.hello();
+        self.peers.introduce(hello, &mut self.out);
+    }
+
+    fn is_candidate(&self) -> bool {
+        self.me.standing == Standing::Candidate
+    }
+
+    fn stop(&mut self, reason: StopReason) {
+        if self.stopped {
+            return;
+        }
+        self.lead = None;
+        self.stopped = true;
+        self.told.role = Role::Stopped;
+        self.out.event(Event::Role { role: Role::Stopped, term: self.told.term });
+        self.out.event(Event::Stopped(reason));
+    }
+
+    /// Ends this node's leadership, if any; `tell` says so to all.
+    fn resign(&mut self, now: Time, tell: bool) {
+        let Some(lead) = self.lead.take() else { return };
+        let term = lead.leadership.term;
+        self.voter.resigned(now);
+        self.abstain_until = now + self.round() * 2;
+        self.leaderless_since = now;
+        self.campaign.wait_until(self.abstain_until);
+        if !tell {
+            return;
+        }
+        let resigned = Resigned { lineage: self.voter.promise.lineage, term, identity: self.voter.identity() };
+        let conns: Vec<ConnId> = self.peers.ready().map(|(_, c)| c).collect();
+        for conn in conns {
+            self.out.send(conn, crate::wire::Message::Resigned(resigned));
+        }
+        if self.config.multicast {
+            self.out.datagram(Dest::Floor, crate::wire::Datagram::Resigned(resigned));
+        }
+    }
+}

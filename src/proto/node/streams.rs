@@ -1,0 +1,136 @@
+//! What came over connections between candidates.
+
+use super::super::event::StopReason;
+use super::super::peers::PeerEvent;
+use super::Node;
+use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
+use crate::wire::{Message, Resigned};
+
+/// Who sent a message.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) id: NodeId,
+    pub(super) identity: Identity,
+    pub(super) incarnation: Incarnation,
+    pub(super) conn: ConnId,
+}
+
+impl Node {
+    pub(super) fn peer_events(&mut self, now: Time, told: Vec<PeerEvent>) {
+        for event in told {
+            if self.stopped {
+                return;
+            }
+            match event {
+                PeerEvent::Up(id) => self.peer_up(now, &id),
+                PeerEvent::Down(id) => self.peer_down(now, &id),
+                PeerEvent::Dead { id, identity, incarnation } => self.peer_dead(now, &id, identity, incarnation),
+                PeerEvent::Message(id, conn, message) => {
+                    let info = self.peers.get(&id).filter(|p| p.conn == Some(conn)).map(|p| p.info.clone());
+                    if let Some(info) = info {
+                        self.message(now, &info, conn, message);
+                    }
+                }
+                PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
+                PeerEvent::Namesake(_) => {}
+            }
+        }
+    }
+
+    fn peer_up(&mut self, now: Time, id: &NodeId) {
+        let Some((info, lineage)) = self.peers.get(id).map(|p| (p.info.clone(), p.lineage)) else { return };
+        if lineage != Lineage::ZERO
+            && self.voter.promise.lineage != Lineage::ZERO
+            && lineage != self.voter.promise.lineage
+        {
+            self.note_foreign(lineage);
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.leadership.progress.remove(&info.identity);
+        }
+        self.replicate(now);
+        self.reconcile_line(now);
+    }
+
+    fn peer_down(&mut self, now: Time, id: &NodeId) {
+        let Some(identity) = self.peers.get(id).map(|p| p.info.identity) else { return };
+        if let Some(lead) = &mut self.lead {
+            lead.leadership.progress.remove(&identity);
+        }
+        if self.serving.as_ref().is_some_and(|(who, _)| *who == identity) {
+            self.serving = None;
+        }
+        if self.incoming.as_ref().is_some_and(|i| i.from == identity) {
+            self.incoming = None;
+        }
+        let lineage = self.voter.promise.lineage;
+        let mut campaign = self.campaign.clone();
+        let step = campaign.lost(self.standpoint(now), identity, lineage);
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+
+    fn peer_dead(&mut self, now: Time, id: &NodeId, identity: Identity, incarnation: Incarnation) {
+        let about = self.voter.followed().and_then(|f| {
+            let the_leader = f.leader.as_ref().is_some_and(|(_, who)| *who == identity);
+            (the_leader && f.incarnation == Some(incarnation)).then_some(f.term)
+        });
+        if self.bug.has(super::super::planted::Bug::EvidenceUsedTwice) {
+            let term = self.voter.promise.term;
+            self.evidence(now, term);
+        }
+        if let Some(term) = about {
+            self.evidence(now, term);
+        }
+        self.strike_off_dead(now, id, incarnation);
+    }
+
+    /// Immediate evidence about the leadership of a term.
+    fn evidence(&mut self, now: Time, term: crate::types::Term) {
+        if self.voter.accuse(now, term) {
+            self.follower.unbind(now);
+            self.leaderless_since = now;
+            self.answer_canvassers(now);
+            self.bid_soon(now);
+        }
+    }
+
+    fn message(&mut self, now: Time, from: &MemberInfo, conn: ConnId, message: Message) {
+        let origin = Origin { id: from.id.clone(), identity: from.identity, incarnation: from.incarnation, conn };
+        match message {
+            Message::Propose(m) => self.on_propose(now, from, conn, &m),
+            Message::ProposeReply(m) => self.on_propose_reply(now, &origin, m),
+            Message::Release(m) => {
+                if let Some(founding) = &mut self.founding {
+                    founding.released(&origin.id, m.lineage);
+                }
+            }
+            Message::Canvass(m) => self.on_canvass(now, &origin, m),
+            Message::CanvassReply(m) => self.on_canvass_reply(now, &origin, m),
+            Message::Bid(m) => self.on_bid(now, &origin, m),
+            Message::BidReply(m) => self.on_bid_reply(now, &origin, m),
+            Message::Fetch(m) => self.on_fetch(&origin, m),
+            Message::Append(m) => self.on_append(now, &origin, m),
+            Message::Snapshot(m) => self.on_snapshot(now, &origin, m),
+            Message::SnapshotReply(m) => self.on_snapshot_reply(now, &origin, m),
+            Message::AppendReply(m) => self.on_append_reply(now, &origin, m),
+            Message::Overruled(m) => self.on_overruled(now, &origin, m),
+            Message::Resigned(m) => self.on_resigned(now, &origin, m),
+            Message::ProbeFor(m) => self.on_probe_for(&origin, m),
+            Message::ProbeResult(m) => self.on_probe_result(now, m),
+            // Handled where the connections are.
+            Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+        }
+    }
+
+    fn on_resigned(&mut self, now: Time, from: &Origin, resigned: Resigned) {
+        let ours = resigned.lineage == self.voter.promise.lineage && resigned.identity == from.identity;
+        let about = self
+            .voter
+            .followed()
+            .is_some_and(|f| f.term == resigned.term && f.leader.as_ref().is_none_or(|(_, who)| *who == from.identity));
+        if ours && about {
+            self.evidence(now, resigned.term);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What the embedder is told: each thing once, when it changed.
+
+use super::super::event::{Event, LinePlace, Notice, Role};
+use super::{Node, members};
+use crate::types::{Lineage, NodeId, Standing, Term, Time};
+
+impl Node {
+    /// When a voter without a leader says that it is isolated.
+    pub(super) fn isolated_at(&self) -> Time {
+        let could = matches!(self.told.role, Role::Supporter | Role::Witness | Role::Leader);
+        if could && self.lead.is_none() && self.voter.followed().is_none() {
+            self.leaderless_since + self.config.detection() + self.round() * 4
+        } else {
+            Time::NEVER
+        }
+    }
+
+    /// When a plain member takes its leader for gone: later than the candidates, who replace it meanwhile.
+    pub(super) fn member_silent_at(&self) -> Time {
+        match self.follower.bond() {
+            Some(b) if self.told.leader.is_some() => b.heard + self.config.detection() + self.round() * 2,
+            _ => Time::NEVER,
+        }
+    }
+
+    /// Whom this node believes to lead now, and in which term. The inner nothing: nobody. The outer nothing: it hears a
+    /// leader whose name it doesn't know yet.
+    fn believes(&self, now: Time) -> Option<Option<(NodeId, Term)>> {
+        if let Some(lead) = &self.lead {
+            let leads = !lead.leadership.founding || self.is_ready();
+            return Some(leads.then(|| (self.me.id.clone(), lead.leadership.term)));
+        }
+        if self.me.standing.votes() && !self.log.is_empty() {
+            let Some(f) = self.voter.followed() else { return Some(None) };
+            let id = f.leader.as_ref().map(|(id, _)| id.clone()).or_else(|| self.seat_of(f.slot));
+            return id.map(|id| Some((id, f.term)));
+        }
+        let Some(bond) = self.follower.bond() else { return Some(None) };
+        if now >= bond.heard + self.config.detection() + self.round() * 2 {
+            return Some(None);
+        }
+        if self.follower.registration.is_none() || bond.number == 0 {
+            // Not a part of it yet: what was only told about is not yet followed.
+            return if self.told.leader.is_some() { None } else { Some(None) };
+        }
+        self.seat_of(bond.slot).map(|id| Some((id, bond.term)))
+    }
+
+    pub(super) fn tell(&mut self, now: Time) {
+        let lineage = self.lineage();
+        if lineage != self.told.lineage {
+            // Terms are compared within a lineage only.
+            if self.told.lineage != Lineage::ZERO {
+                self.told.term = Term::ZERO;
+            }
+            self.told.lineage = lineage;
+        }
+        self.tell_leader(now);
+        self.tell_registration();
+        self.tell_line();
+        self.tell_role(now);
+        self.tell_deafness(now);
+    }
+
+    fn tell_leader(&mut self, now: Time) {
+        let Some(believed) = self.believes(now) else { return };
+        let (leader, term) = match believed {
+            Some((id, term)) => (Some(id), term),
+            None => (None, self.told.term),
+        };
+        if leader == self.told.leader && (leader.is_none() || term == self.told.term) {
+            return;
+        }
+        if term < self.told.term {
+            return;
+        }
+        self.told.leader = leader.clone();
+        self.told.term = term;
+        self.voter.see(term, &mut self.out);
+        if leader.is_none() {
+            self.leaderless_since = now;
+        } else {
+            self.told.waiting = None;
+        }
+        self.out.event(Event::Leader { leader, term, lineage: self.told.lineage });
+    }
+
+    fn tell_registration(&mut self) {
+        let Some(r) = self.follower.registration else {
+            self.told.registered = None;
+            return;
+        };
+        let now_is = Some((r.lineage, r.slot, r.generation));
+        if now_is == self.told.registered {
+            return;
+        }
+        // The leader is named in it, so it waits until one is known.
+        let leader = self.told.leader.clone().or_else(|| self.follower.leader_id());
+        let Some(leader) = leader else { return };
+        self.told.registered = now_is;
+        let term = self.told.term.max(self.follower.bond().map_or(Term::ZERO, |b| b.term));
+        self.out.event(Event::Registered {
+            slot: r.slot,
+            generation: r.generation,
+            incarnation: self.me.incarnation,
+            leader,
+            term,
+        });
+    }
+
+    fn tell_line(&mut self) {
+        let (version, line) = if !self.log.is_empty() {
+            let line = self.log.roll().line();
+            if self.told.line_version == Some(line.version()) || line.version() == 0 {
+                return;
+            }
+            (line.version(), members::places(line))
+        } else if let Some(view) = &self.follower.view {
+            if self.told.line_version == Some(view.line_version) {
+                return;
+            }
+            let place = |s: &crate::wire::SeatRef| LinePlace {
+                id: s.id.clone(),
+                incarnation: s.incarnation,
+                priority: s.priority,
+                active: s.voting,
+            };
+            (view.line_version, view.line.iter().map(place).collect())
+        } else {
+            return;
+        };
+        if self.lead.as_ref().is_some_and(|l| l.leadership.founding) && !self.is_ready() {
+            return;
+        }
+        self.told.line_version = Some(version);
+        self.out.event(Event::Line { version, line });
+    }
+
+    /// Tells the whole roll: at the start from a store, and to the founder once its founding stands.
+    pub(super) fn tell_roll(&mut self) {
+        let members: Vec<_> = self.log.roll().members().map(|(slot, _, i)| (slot, i.clone())).collect();
+        for (slot, info) in members {
+            self.out.event(Event::Joined { info, slot });
+        }
+    }
+
+    fn role_now(&self, now: Time) -> Role {
+        if self.lead.as_ref().is_some_and(|l| !l.leadership.founding) || self.is_ready() {
+            return Role::Leader;
+        }
+        let home = match self.me.standing {
+            Standing::Member => Role::Member,
+            Standing::Candidate => Role::Supporter,
+            Standing::Witness => Role::Witness,
+        };
+        if self.told.leader.is_some() && self.follower.registration.is_some() {
+            return home;
+        }
+        match self.told.role {
+            Role::Supporter | Role::Witness | Role::Leader if now >= self.isolated_at() => Role::Isolated,
+            Role::Leader => home,
+            Role::Member => Role::Seeking,
+            other => other,
+        }
+    }
+
+    fn tell_role(&mut self, now: Time) {
+        let role = self.role_now(now);
+        if role != self.told.role {
+            self.told.role = role;
+            self.out.event(Event::Role { role, term: self.told.term });
+        }
+        self.tell_waiting(now);
+    }
+
+    /// A convention that waits for somebody names whom.
+    fn tell_waiting(&mut self, now: Time) {
+        let notice = if self.told.role == Role::Isolated {
+            let me = self.voter.identity();
+            let absent = self
+                .log
+                .line()
+                .voters()
+                .filter(|s| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none());
+            Notice::WaitingFor(absent.map(|s| s.id.clone()).collect())
+        } else if self.voter.promise.lineage == Lineage::ZERO
+            && self.follower.attempts() >= 3
+            && self.founding.is_some()
+        {
+            let Some((expected, known)) = self.founding_waits(now) else { return };
+            Notice::WaitingForCandidates(expected, known)
+        } else {
+            return;
+        };
+        if self.told.waiting.as_ref() != Some(&notice) {
+            self.told.waiting = Some(notice.clone());
+            self.out.event(Event::Network(notice));
+        }
+    }
+
+    fn tell_deafness(&mut self, now: Time) {
+        let deaf = self.config.multicast && self.follower.is_deaf(now);
+        if deaf != self.follower.told_deaf && (deaf || self.follower.hears(now, self.config.detection())) {
+            self.follower.told_deaf = deaf;
+            let notice = if deaf { Notice::MulticastDeaf } else { Notice::MulticastHeard };
+            self.out.event(Event::Network(notice));
+        }
+    }
+}
