@@ -51,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     // A look at a node costs a question to its thread.
-    let members = handles[0].inspect(|node| node.members().map(|(_, info)| info.id.to_string()).collect::<Vec<_>>())?;
+    let members =
+        handles[0].inspect(|node| node.members().map(|(.., info)| info.id.to_string()).collect::<Vec<_>>())?;
     println!("the roll: {}", members.join(", "));
     // Members leave before candidates, so that there is somebody to say goodbye to.
     for handle in handles.iter_mut().rev() {

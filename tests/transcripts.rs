@@ -85,7 +85,7 @@ impl Script {
                     write!(text, " {}{}", if seat.voting { "" } else { "-" }, seat.id).unwrap();
                 }
                 text += ", members";
-                for (slot, member) in node.members() {
+                for (slot, _, member) in node.members() {
                     write!(text, " {slot}:{}", member.id).unwrap();
                 }
             }

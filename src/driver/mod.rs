@@ -21,14 +21,16 @@
 //! # Time
 //! Both read `CLOCK_BOOTTIME` on Linux, which counts suspension, and a monotonic clock elsewhere.
 
+mod file_store;
 mod handle;
 mod journal;
 mod shell;
 mod store;
 
+pub use file_store::FileStore;
 pub use handle::{Closed, Handle, QueueError, ShutdownError};
 pub use shell::Driver;
-pub use store::{FileStore, Store, StoreError};
+pub use store::{Store, StoreError};
 
 use crate::net::{NetConfig, NetError, NetNotice};
 use crate::proto::{Command, CommandError, Config, Event};

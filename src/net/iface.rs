@@ -113,7 +113,10 @@ impl Iface {
     }
 
     fn is_link_local(&self) -> bool {
-        matches!(self.ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+        match self.ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        }
     }
 }
 
@@ -135,8 +138,10 @@ pub(crate) fn list(max_age: Duration) -> io::Result<Arc<Vec<Iface>>> {
 
 fn read() -> io::Result<Vec<Iface>> {
     let found = if_addrs::get_if_addrs()?;
-    let usable = found.into_iter().filter(|i| i.oper_status != if_addrs::IfOperStatus::Down);
-    Ok(usable
+    // Up, and with a carrier: by one that has none nothing comes or goes.
+    Ok(found
+        .into_iter()
+        .filter(if_addrs::Interface::is_oper_up)
         .filter_map(|i| {
             let (ip, prefix, broadcast) = match &i.addr {
                 if_addrs::IfAddr::V4(a) => (IpAddr::V4(a.ip), a.prefixlen, a.broadcast),

@@ -68,6 +68,8 @@ pub(super) enum Need {
 #[derive(Debug, Clone)]
 pub(super) struct Follower {
     pub(super) registration: Option<Registration>,
+    /// The lineage that it registered in, until it leaves it for another.
+    pub(super) home: Lineage,
     pub(super) view: Option<View>,
     bond: Option<Bond>,
     pub(super) nonce: u64,
@@ -92,6 +94,7 @@ impl Follower {
         let first = if votes { rng.up_to(interval / 8) } else { interval + rng.up_to(interval / 2) };
         Self {
             registration: None,
+            home: Lineage::ZERO,
             view: None,
             bond: None,
             nonce: rng.nonzero(),
@@ -143,6 +146,7 @@ impl Follower {
     /// Forgets lineage, leader and registration.
     pub(super) fn reset(&mut self, now: Time) {
         self.registration = None;
+        self.home = Lineage::ZERO;
         self.view = None;
         self.bond = None;
         self.joins = 0;
@@ -293,6 +297,7 @@ impl Follower {
     /// Registered: beats begin at once, so that the leader knows the address for this node's own.
     pub(super) fn registered(&mut self, now: Time, registration: Registration) {
         self.registration = Some(registration);
+        self.home = registration.lineage;
         self.joins = 0;
         self.next_beat = now;
         self.nonce = self.rng.nonzero();

@@ -189,7 +189,7 @@ impl Log {
     }
 
     /// Commits up to `index` (at most to the last entry) and tells what each entry changed, in order.
-    pub(super) fn commit_to(&mut self, index: Index, mut told: impl FnMut(&Roll, Applied)) -> bool {
+    pub(super) fn commit_to(&mut self, index: Index, mut told: impl FnMut(Applied)) -> bool {
         let target = index.min(self.last().index);
         let before = self.commit;
         while self.commit < target {
@@ -198,7 +198,7 @@ impl Log {
             let Some(entry) = self.entries.get(at) else { break };
             let applied = self.roll.apply(entry);
             self.commit = next;
-            told(&self.roll, applied);
+            told(applied);
         }
         self.commit > before
     }

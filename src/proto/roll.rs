@@ -16,8 +16,8 @@ const MAX_SLOT: u32 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Applied {
     Nothing,
-    Joined(Slot),
-    Updated(Slot),
+    Joined { slot: Slot, generation: Generation, info: MemberInfo },
+    Updated { slot: Slot, info: MemberInfo },
     Left { slot: Slot, id: NodeId, incarnation: Incarnation, reason: LeftReason },
     Line,
 }
@@ -97,7 +97,7 @@ impl Roll {
                 Some(info) if *revision > info.revision => {
                     info.revision = *revision;
                     info.capabilities = capabilities.clone();
-                    Applied::Updated(*slot)
+                    Applied::Updated { slot: *slot, info: info.clone() }
                 }
                 _ => Applied::Nothing,
             },
@@ -129,7 +129,7 @@ impl Roll {
         self.slots[at] = SlotImage { generation, info: Some(info.clone()) };
         self.by_id.insert(info.id.clone(), slot);
         self.departed.remove(&info.id);
-        Applied::Joined(slot)
+        Applied::Joined { slot, generation, info: info.clone() }
     }
 
     fn leave(&mut self, slot: Slot, generation: Generation, reason: LeftReason) -> Applied {

@@ -231,7 +231,9 @@ impl World {
         if e.state == State::Closed {
             return;
         }
-        if let Some(process) = self.hosts[e.host as usize].process.as_mut().filter(|x| x.run == e.run) {
+        // The accepting end has no host before the connection came there.
+        let Some(host) = self.hosts.get_mut(e.host as usize) else { return };
+        if let Some(process) = host.process.as_mut().filter(|x| x.run == e.run) {
             process.conns.remove(&e.conn);
             self.stream_input(e.host, e.conn, why);
         }

@@ -5,6 +5,7 @@ use super::super::detector::Verdict;
 use super::super::event::{Accusation, Event, Notice};
 use super::super::leadership::{Progress, Sending};
 use super::super::planted::Bug;
+use super::super::registrar::Registrar;
 use super::super::roll::Applied;
 use super::super::succession;
 use super::Node;
@@ -307,7 +308,12 @@ impl Node {
 
     /// A leader puts itself on the roll as what it is now: a restarted one stands there as it was.
     fn leader_is_ready(&mut self, now: Time) {
-        if self.lead.as_ref().is_some_and(|l| l.leadership.founding) {
+        // Entries of earlier terms were committed just now: slots and members are those of this roll.
+        let (quarantine, most) = (self.config.detection(), self.config.max_members);
+        let Some(lead) = &mut self.lead else { return };
+        lead.registrar = Registrar::new(now, self.log.roll(), quarantine, most);
+        lead.registrar.bug = self.bug;
+        if lead.leadership.founding {
             self.tell_roll();
         }
         let me = self.me.clone();
@@ -317,12 +323,12 @@ impl Node {
     /// Applies committed entries: events, and at the leader its tables and answers.
     pub(super) fn commit(&mut self, now: Time, index: Index) {
         let mut applied = Vec::new();
-        self.log.commit_to(index, |_, change| applied.push(change));
+        self.log.commit_to(index, |change| applied.push(change));
         for change in applied {
             match change {
                 Applied::Nothing => {}
-                Applied::Joined(slot) => self.member_joined(now, slot),
-                Applied::Updated(slot) => self.member_updated(now, slot),
+                Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
+                Applied::Updated { slot, info } => self.member_updated(now, slot, info),
                 Applied::Left { slot, id, incarnation, reason } => {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }

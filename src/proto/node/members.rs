@@ -6,7 +6,7 @@ use super::super::registrar::{Answer, Asker};
 use super::Node;
 use super::streams::Origin;
 use crate::types::{
-    Capabilities, Incarnation, Index, LeftReason, Line, MemberInfo, NodeId, Seat, Slot, Standing, Time,
+    Capabilities, Generation, Incarnation, Index, LeftReason, Line, MemberInfo, NodeId, Seat, Slot, Standing, Time,
 };
 use crate::wire::{
     Change, Datagram, Join, Leave, Message, Probe, ProbeFor, RefuseReason, Refused, Registered, SeatRef, Sender, View,
@@ -160,9 +160,7 @@ impl Node {
         self.out.datagram(Dest::Addr(asker.addr), Datagram::Registered(registered));
     }
 
-    pub(super) fn member_joined(&mut self, now: Time, slot: Slot) {
-        let Some((generation, info)) = self.log.roll().get(slot) else { return };
-        let info = info.clone();
+    pub(super) fn member_joined(&mut self, now: Time, slot: Slot, generation: Generation, info: MemberInfo) {
         if let Some(lead) = &mut self.lead {
             if info.id != self.me.id {
                 lead.detector.add(now, slot, generation, info.multicast);
@@ -177,9 +175,8 @@ impl Node {
         self.out.event(Event::Joined { info, slot });
     }
 
-    pub(super) fn member_updated(&mut self, now: Time, slot: Slot) {
-        let Some((_, info)) = self.log.roll().get(slot) else { return };
-        let (id, incarnation, capabilities) = (info.id.clone(), info.incarnation, info.capabilities.clone());
+    pub(super) fn member_updated(&mut self, now: Time, slot: Slot, info: MemberInfo) {
+        let MemberInfo { id, incarnation, capabilities, .. } = info;
         if let Some(asker) = self.lead.as_mut().and_then(|l| l.registrar.committed(&id)) {
             self.confirm(now, slot, asker);
         }

@@ -426,10 +426,7 @@ impl Node {
     /// The lineage that it belongs to; zero where it knows none.
     #[must_use]
     pub fn lineage(&self) -> Lineage {
-        match self.follower.registration {
-            Some(r) if self.voter.promise.lineage == Lineage::ZERO => r.lineage,
-            _ => self.voter.promise.lineage,
-        }
+        if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
     }
 
     /// The highest term that it has told.

@@ -39,7 +39,7 @@ impl Node {
         if now >= bond.heard + self.config.detection() + self.round() * 2 {
             return Some(None);
         }
-        if self.follower.registration.is_none() || bond.number == 0 {
+        if self.follower.registration.is_none() {
             // Not a part of it yet: what was only told about is not yet followed.
             return if self.told.leader.is_some() { None } else { Some(None) };
         }
@@ -94,11 +94,10 @@ impl Node {
         if now_is == self.told.registered {
             return;
         }
-        // The leader is named in it, so it waits until one is known.
-        let leader = self.told.leader.clone().or_else(|| self.follower.leader_id());
-        let Some(leader) = leader else { return };
+        // The leader is named in it, so it waits until one is told.
+        let Some(leader) = self.told.leader.clone() else { return };
         self.told.registered = now_is;
-        let term = self.told.term.max(self.follower.bond().map_or(Term::ZERO, |b| b.term));
+        let term = self.told.term;
         self.out.event(Event::Registered {
             slot: r.slot,
             generation: r.generation,

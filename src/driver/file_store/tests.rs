@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::types::{Identity, Incarnation, Index, Lineage, Position, Term};
-use crate::wire::{Change, Entry, Image, Promise, Record};
+use crate::wire::{Change, Entry, Image, Promise, Record, Reject};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A directory that goes with the test.
