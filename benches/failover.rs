@@ -51,6 +51,7 @@ fn killed(runs: usize, options: Options) {
         );
         site.start(leader, &[]);
         site.settle("the killed one is back in the line", LONG);
+        rest(&mut site, run, runs);
     }
     println!("SIGKILL of the leader, {nodes} nodes, defaults (heartbeat 1 s, detection 3 s), {runs} runs:");
     show("until the first survivor's new leader", &mut firsts, None);
@@ -74,12 +75,20 @@ fn cut_off(runs: usize, options: Options) {
         site.hosts().heal(leader);
         site.set_present(leader, true);
         site.settle("the one cut off is back in the line", LONG);
+        rest(&mut site, run, runs);
     }
     println!(
         "The leader's host cut off, {nodes} nodes, heartbeat {CUT_HEARTBEAT_MS} ms, detection 300 ms, {runs} runs:"
     );
     show("until the last survivor's new leader", &mut lasts, Some((CUT_LIMIT_MS, CUT_LIMIT_MS)));
     site.close();
+}
+
+/// Plain members learn of the new line by the next heartbeats: each run begins with a convention at rest, and each at
+/// another point between two heartbeats.
+fn rest(site: &mut Site, run: usize, runs: usize) {
+    let heartbeat = Duration::from_millis(site.options.heartbeat_ms);
+    site.pass(heartbeat * 3 + heartbeat.mul_f64(run as f64 / runs as f64));
 }
 
 /// Median and largest, and how they stand to what is promised.

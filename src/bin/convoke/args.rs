@@ -107,6 +107,7 @@ fn node(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
             Long("heartbeat") => o.heartbeat = Some(millis(parser, "--heartbeat")?),
             Long("detect") => o.detect = Some(value(parser, "--detect", "a number of intervals")?),
             Long("store") => o.store = Some(parser.value().map_err(Failure::usage)?.into()),
+            Long("repair-store") => o.repair_store = true,
             Long("give-up") => o.give_up = Some(millis(parser, "--give-up")?),
             Long("capability") => capability(&mut o.capabilities, &text(parser)?)?,
             Long("subscribe") => o.subscribe = true,
@@ -160,6 +161,9 @@ fn preempt(text: &str) -> Result<(), Failure> {
 fn check(o: &Settings) -> Result<(), Failure> {
     if o.subscribe && !o.standing.votes() {
         return Err(not_yet("--subscribe", "plain members don't follow the roll so far; candidates and witnesses do"));
+    }
+    if o.repair_store && o.store.is_none() {
+        return Err(Failure::usage("--repair-store: say which: --store DIR"));
     }
     if o.no_multicast && o.multicast.is_some() {
         return Err(Failure::usage("--multicast and --no-multicast: say one of them"));
@@ -270,6 +274,7 @@ mod tests {
             ("node --convention c --heartbeat fast", "milliseconds"),
             ("node --convention c --candidate --witness", "one of them"),
             ("node --convention c --multicast 239.0.0.1:5 --no-multicast", "one of them"),
+            ("node --convention c --repair-store", "--store DIR"),
             ("node --convention c --multicast 239.0.0.1", "ADDR:PORT"),
             ("node --convention c --capability k", "KEY=VALUE"),
             ("node --convention c --subscribe", "not yet"),

@@ -21,6 +21,9 @@ const HEARTBEAT_MS: u64 = 500;
 const STEP: Duration = Duration::from_secs(8);
 const ALL: Duration = Duration::from_secs(28);
 
+/// A pause between two acts: for the audience, and so that each begins in a convention at rest.
+const PAUSE: Duration = Duration::from_millis(3 * HEARTBEAT_MS);
+
 /// A demo under way.
 struct Demo {
     cast: Cast,
@@ -72,10 +75,17 @@ pub(crate) fn run(options: &DemoOptions) -> Result<(), Failure> {
 impl Demo {
     fn play(&mut self, options: &DemoOptions) -> Result<(), Failure> {
         let leader = self.discovery(options)?;
+        self.pause()?;
         let killed = self.kill(leader)?;
+        self.pause()?;
         self.comeback(&killed)?;
+        self.pause()?;
         self.resignation()?;
         self.closing()
+    }
+
+    fn pause(&mut self) -> Result<(), Failure> {
+        self.cast.follow(&mut self.scene, PAUSE)
     }
 
     fn enter(&mut self, name: &str, candidate: bool) -> Result<usize, Failure> {

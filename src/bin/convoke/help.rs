@@ -32,6 +32,7 @@ convoke node: one node, in the foreground
   --policy quorum           what a side without a majority does: nothing (quorum); available: not yet
   --preempt never           whether an earlier candidate takes over (never); MS: not yet
   --store DIR               where terms and votes survive a restart (none)
+  --repair-store            cut off a last write there that a crash left unfinished
   --give-up MS              no leader within this time from the start: exit 1 (never)
   --capability KEY=VALUE    repeatable
   --subscribe               report the whole roll (candidates do; plain members: not yet)

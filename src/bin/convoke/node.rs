@@ -5,12 +5,13 @@ use crate::inputs::{self, Input};
 use crate::options::NodeOptions;
 use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
-use convoke::driver::{BindError, Closed, DriverEvent, Handle, Setup};
+use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::proto::{self, Event, LinePlace, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, Slot};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -51,18 +52,13 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
     let net = options.net()?;
     let warnings = config.warnings().to_vec();
     let detection = config.detection();
-    let store = match &options.set.store {
-        Some(dir) => {
-            let _ = dir;
-            return Err(Failure::usage("not yet: --store: a restarted candidate is a new voter so far"));
-        }
-        None => None,
-    };
+    let store = options.set.store.as_ref().map(|dir| open_store(dir, &options)).transpose()?;
     let poll = Poll::new().map_err(Failure::failed)?;
     // Before there is a node: a signal must never find it without a listener.
     let inputs = inputs::start(Waker::new(poll.registry(), INPUTS).map_err(Failure::failed)?)?;
     let handle = Handle::spawn(Setup { config, net, store }).map_err(|e| match e {
         BindError::Mismatch(sentence) => Failure::Usage(sentence),
+        BindError::Store(e @ StoreError::Torn { .. }) => Failure::failed(format!("{e} (--repair-store)")),
         other => Failure::failed(other),
     })?;
     poll.registry().register(&mut SourceFd(&handle.as_raw_fd()), NODE, Interest::READABLE).map_err(Failure::failed)?;
@@ -80,6 +76,21 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
     running.started(&warnings);
     let end = running.follow()?;
     running.stopped(end)
+}
+
+fn open_store(dir: &Path, options: &NodeOptions) -> Result<Box<dyn Store + Send>, Failure> {
+    let open = || FileStore::open(dir, &options.convention, &options.id).map_err(Failure::failed);
+    if options.set.repair_store {
+        // Opened first: what belongs to another node is not cut, and what isn't there yet is made.
+        drop(open()?);
+        match FileStore::repair(dir).map_err(Failure::failed)? {
+            0 => {}
+            bytes => {
+                eprintln!("convoke: warning: {bytes} bytes of an unfinished write were cut off in {}", dir.display())
+            }
+        }
+    }
+    Ok(Box::new(open()?))
 }
 
 impl Running {

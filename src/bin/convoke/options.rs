@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) detect: Option<u32>,
     pub(crate) store: Option<PathBuf>,
+    pub(crate) repair_store: bool,
     pub(crate) give_up: Option<Duration>,
     pub(crate) capabilities: Capabilities,
     pub(crate) subscribe: bool,

@@ -125,20 +125,35 @@ impl Cast {
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + within;
         while !holds(scene) {
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::failed("interrupted"));
-            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Failure::failed(format!("not within {:.1} s: {what}", within.as_secs_f64())));
             }
-            match self.told.recv_timeout(left.min(Duration::from_millis(50))) {
-                Ok(Told::Event(serial, event)) => scene.note(serial, &event),
-                Ok(Told::Log(serial, line)) => self.keep(serial, line),
-                Err(RecvTimeoutError::Timeout) => {}
-                // This struct holds a sender itself.
-                Err(RecvTimeoutError::Disconnected) => return Err(Failure::failed("the processes are gone")),
-            }
+            self.take_one(scene, left)?;
+        }
+        Ok(())
+    }
+
+    /// Follows the events for a while.
+    pub(super) fn follow(&mut self, scene: &mut Scene, time: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + time;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            self.take_one(scene, left)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next event in, where one comes in time, and looks whether it is to go on at all.
+    fn take_one(&mut self, scene: &mut Scene, within: Duration) -> Result<(), Failure> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::failed("interrupted"));
+        }
+        match self.told.recv_timeout(within.min(Duration::from_millis(50))) {
+            Ok(Told::Event(serial, event)) => scene.note(serial, &event),
+            Ok(Told::Log(serial, line)) => self.keep(serial, line),
+            Err(RecvTimeoutError::Timeout) => {}
+            // This struct holds a sender itself.
+            Err(RecvTimeoutError::Disconnected) => return Err(Failure::failed("the processes are gone")),
         }
         Ok(())
     }
