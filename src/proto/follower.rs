@@ -245,7 +245,11 @@ impl Follower {
     pub(super) fn told(&mut self, now: Time, view: &View) {
         let Some(slot) = view.leader else { return };
         let Some(seat) = view.line.iter().find(|s| s.slot == slot) else { return };
-        let newer = self.bond.is_none_or(|b| b.lineage != view.lineage || b.term < view.term);
+        let newer = self.bond.is_none_or(|b| {
+            let silent = b.number == 0 || now - b.heard > self.detection;
+            let moved = b.slot != slot || b.addr != seat.addr;
+            b.lineage != view.lineage || b.term < view.term || (b.term == view.term && silent && moved)
+        });
         if newer {
             self.bond = Some(Bond {
                 lineage: view.lineage,

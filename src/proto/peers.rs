@@ -248,14 +248,8 @@ impl Peers {
 
     fn dial_ended(&mut self, now: Time, conn: ConnId, refused: bool, told: &mut Vec<PeerEvent>) {
         let Some(Conn { state: State::Dialing(id), .. }) = self.conns.remove(&conn) else { return };
-        let (step, most) = (self.step, self.interval.max(self.step));
+        self.dialed_in_vain(now, conn);
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.dialing == Some(conn) {
-            peer.dialing = None;
-            peer.backoff = (peer.backoff * 2).clamp(step, most);
-            peer.next_dial = now + peer.backoff;
-            self.deadline = self.deadline.min(peer.next_dial);
-        }
         let Some(suspect) = &mut peer.suspect else { return };
         let Some(at) = suspect.open.iter().position(|c| *c == conn) else { return };
         if !refused {
@@ -290,6 +284,18 @@ impl Peers {
             }
         }
         self.conns.remove(&conn);
+        self.dialed_in_vain(now, conn);
+    }
+
+    /// A dialled connection came to nothing: it is tried again, later each time.
+    fn dialed_in_vain(&mut self, now: Time, conn: ConnId) {
+        let (step, most) = (self.step, self.interval.max(self.step));
+        if let Some(peer) = self.peers.values_mut().find(|p| p.dialing == Some(conn)) {
+            peer.dialing = None;
+            peer.backoff = (peer.backoff * 2).clamp(step, most);
+            peer.next_dial = now + peer.backoff;
+            self.deadline = self.deadline.min(peer.next_dial);
+        }
     }
 
     fn suspect(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {

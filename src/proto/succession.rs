@@ -5,13 +5,20 @@
 
 use super::planted::{Bug, Planted};
 use super::roll::Roll;
-use crate::types::{Identity, Line, MAX_SEATS, Seat, Slot, Standing};
+use crate::types::{Identity, Line, MAX_SEATS, NodeId, Seat, Slot, Standing};
 use crate::wire::Change;
 
 /// The next change that brings the line nearer to the roll, if any is due. The caller has no change of the line under
-/// way and has committed an entry of its own term. `level` tells whether a voter's roll is level with the leader's.
-pub(super) fn next_change(roll: &Roll, line: &Line, level: impl Fn(Identity) -> bool, bug: Planted) -> Option<Change> {
-    for seat in line.seats() {
+/// way and has committed an entry of its own term. `level` tells whether a voter's roll is level with the leader's,
+/// `retiring` whether a voter is on its way out.
+pub(super) fn next_change(
+    roll: &Roll,
+    line: &Line,
+    level: impl Fn(Identity) -> bool,
+    retiring: impl Fn(&NodeId) -> bool,
+    bug: Planted,
+) -> Option<Change> {
+    for seat in line.seats().iter().filter(|s| !retiring(&s.id)) {
         let Some((slot, _, info)) = roll.find(&seat.id) else { continue };
         if !info.standing.votes() {
             if seat.voting {
@@ -39,7 +46,7 @@ pub(super) fn next_change(roll: &Roll, line: &Line, level: impl Fn(Identity) -> 
             return Some(Change::Seated(renewed));
         }
     }
-    admission(roll, line, level)
+    admission(roll, line, level, retiring)
 }
 
 fn unseat(seat: &Seat) -> Change {
@@ -47,7 +54,12 @@ fn unseat(seat: &Seat) -> Change {
 }
 
 /// A candidate on the roll that has no seat yet.
-fn admission(roll: &Roll, line: &Line, level: impl Fn(Identity) -> bool) -> Option<Change> {
+fn admission(
+    roll: &Roll,
+    line: &Line,
+    level: impl Fn(Identity) -> bool,
+    retiring: impl Fn(&NodeId) -> bool,
+) -> Option<Change> {
     let newcomer = |(slot, info): (Slot, &crate::types::MemberInfo)| Seat {
         id: info.id.clone(),
         identity: info.identity,
@@ -61,7 +73,7 @@ fn admission(roll: &Roll, line: &Line, level: impl Fn(Identity) -> bool) -> Opti
     };
     let mut waiting = roll
         .members()
-        .filter(|(_, _, i)| i.standing.votes() && line.seat(&i.id).is_none())
+        .filter(|(_, _, i)| i.standing.votes() && line.seat(&i.id).is_none() && !retiring(&i.id))
         .map(|(slot, _, info)| (slot, info));
     let (slot, info) = waiting.find(|(_, info)| level(info.identity))?;
     if line.seats().len() < MAX_SEATS {
@@ -109,26 +121,26 @@ mod tests {
                 Change::Joined { slot: Slot(n), generation: Generation(1), info: info(n, 10 + u64::from(n), 1) },
             );
             let line = roll.line().clone();
-            let seated = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
+            let seated = next_change(&roll, &line, |_| true, |_| false, Planted::default()).unwrap();
             apply(&mut roll, seated);
         }
-        assert_eq!(next_change(&roll, roll.line(), |_| true, Planted::default()), None);
+        assert_eq!(next_change(&roll, roll.line(), |_| true, |_| false, Planted::default()), None);
         apply(
             &mut roll,
             Change::Left { slot: Slot(1), generation: Generation(1), reason: crate::types::LeftReason::Replaced },
         );
         apply(&mut roll, Change::Joined { slot: Slot(3), generation: Generation(1), info: info(1, 99, 2) });
         let line = roll.line().clone();
-        let first = next_change(&roll, &line, |_| true, Planted::default()).unwrap();
+        let first = next_change(&roll, &line, |_| true, |_| false, Planted::default()).unwrap();
         assert!(matches!(&first, Change::Unseated { identity: Identity(11), keep: true, .. }));
         apply(&mut roll, first);
         assert_eq!(roll.line().voters().count(), 2);
         assert_eq!(
-            next_change(&roll, roll.line(), |_| false, Planted::default()),
+            next_change(&roll, roll.line(), |_| false, |_| false, Planted::default()),
             None,
             "not before its roll is level"
         );
-        let second = next_change(&roll, roll.line(), |_| true, Planted::default()).unwrap();
+        let second = next_change(&roll, roll.line(), |_| true, |_| false, Planted::default()).unwrap();
         apply(&mut roll, second);
         assert_eq!(roll.line().rank(&NodeId::new("n1").unwrap()), Some(1));
         assert_eq!(roll.line().seats()[1].identity, Identity(99));

@@ -9,6 +9,7 @@ use super::streams::Origin;
 use super::{Lead, Node};
 use crate::types::{ConnId, Identity, Lineage, Term, Time};
 use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Message, Overruled};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Canvassers that a voter remembers, to tell them when it gets free.
@@ -317,7 +318,7 @@ impl Node {
         leadership.bug = self.bug;
         let mut registrar = Registrar::new(now, self.log.roll(), detection, self.config.max_members);
         registrar.bug = self.bug;
-        self.lead = Some(Lead { leadership, detector, registrar });
+        self.lead = Some(Lead { leadership, detector, registrar, retiring: BTreeSet::new() });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);
         self.heartbeat(now);

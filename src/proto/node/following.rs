@@ -185,6 +185,11 @@ impl Node {
 
     fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
         if image.position.index > self.log.commit() {
+            // What was never told is no loss.
+            let told = std::mem::replace(&mut self.told.roll, true);
+            if !told {
+                self.log = super::Log::empty();
+            }
             let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
             let old = self.log.roll().clone();
             self.install(image);

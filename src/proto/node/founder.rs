@@ -111,6 +111,7 @@ impl Node {
         let position = Position { term, index: Index(1) };
         let image = Image { lineage, position, line: Line::new(1, seats), slots, departed: Vec::new() };
         self.install(&image);
+        self.told.roll = false;
         let me = self.voter.identity();
         self.voter.enter(lineage, term, Some(me), &mut self.out);
         self.become_leader(now, term, true);
@@ -160,6 +161,7 @@ impl Node {
             return;
         }
         self.log = Log::empty();
+        self.told.roll = false;
         self.incoming = None;
         self.serving = None;
         self.storing.clear();

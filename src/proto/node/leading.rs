@@ -10,7 +10,7 @@ use super::super::roll::Applied;
 use super::super::succession;
 use super::Node;
 use super::streams::Origin;
-use crate::types::{ConnId, Identity, Index, LeftReason, Position, Slot, Time};
+use crate::types::{ConnId, Identity, Index, LeftReason, NodeId, Position, Slot, Time};
 use crate::wire::{
     self, Append, AppendReply, Change, Datagram, Heartbeat, MAX_ENTRIES, MAX_PIECE, Message, Probe, ProbeFor, Record,
     Snapshot, SnapshotReply,
@@ -198,8 +198,11 @@ impl Node {
         let before = Index(lead.leadership.first.0.saturating_sub(1));
         let fresh = !lead.leadership.progress.contains_key(&identity);
         let progress = lead.leadership.progress.entry(identity).or_insert_with(|| Progress::new(before));
-        if progress.in_flight.is_some_and(|since| now - since < patience) {
-            return;
+        match progress.in_flight {
+            Some(since) if now - since < patience => return,
+            // No answer: begin again at what is known to match.
+            Some(_) => progress.next = if progress.matched == Index::ZERO { before } else { progress.matched },
+            None => {}
         }
         if !fresh && progress.next >= last && progress.told_commit >= commit && progress.snapshot.is_none() {
             return;
@@ -313,15 +316,15 @@ impl Node {
         let Some(lead) = &mut self.lead else { return };
         lead.registrar = Registrar::new(now, self.log.roll(), quarantine, most);
         lead.registrar.bug = self.bug;
-        if lead.leadership.founding {
-            self.tell_roll();
-        }
         let me = self.me.clone();
         self.register(now, &me, None);
     }
 
     /// Applies committed entries: events, and at the leader its tables and answers.
     pub(super) fn commit(&mut self, now: Time, index: Index) {
+        if index > self.log.commit() {
+            self.tell_roll();
+        }
         let mut applied = Vec::new();
         self.log.commit_to(index, |change| applied.push(change));
         for change in applied {
@@ -364,7 +367,8 @@ impl Node {
         let level = |identity: Identity| {
             identity == me || lead.leadership.progress.get(&identity).is_some_and(|p| p.matched >= commit)
         };
-        let change = succession::next_change(self.log.roll(), self.log.line(), level, self.bug);
+        let retiring = |id: &NodeId| lead.retiring.contains(id);
+        let change = succession::next_change(self.log.roll(), self.log.line(), level, retiring, self.bug);
         if let Some(change) = change {
             self.propose(now, vec![change]);
         }

@@ -71,12 +71,12 @@ impl Node {
             return None;
         }
         let line = self.log.roll().line();
-        let leader = if self.lead.is_some() {
-            self.log.line().seat(&self.me.id).map(|s| s.slot)
-        } else {
-            self.voter.followed().filter(|_| now < self.voter.silent_at()).map(|f| f.slot)
+        let followed = self.voter.followed().filter(|_| now < self.voter.silent_at());
+        let (leader, term) = match (&self.lead, followed) {
+            (Some(lead), _) => (self.log.line().seat(&self.me.id).map(|s| s.slot), lead.leadership.term),
+            (None, Some(f)) => (Some(f.slot), f.term),
+            (None, None) => (None, self.voter.promise.term),
         };
-        let term = self.lead.as_ref().map_or(self.voter.promise.term, |l| l.leadership.term);
         let seat = |s: &Seat| {
             let addr = *s.addrs.first()?;
             let (id, slot, incarnation, priority, voting) = (s.id.clone(), s.slot, s.incarnation, s.priority, s.voting);
@@ -165,6 +165,8 @@ impl Node {
             if info.id != self.me.id {
                 lead.detector.add(now, slot, generation, info.multicast);
             }
+            // It is back, whatever it was about to do before.
+            lead.retiring.remove(&info.id);
             if let Some(asker) = lead.registrar.committed(&info.id) {
                 self.confirm(now, slot, asker);
             }
@@ -244,6 +246,7 @@ impl Node {
         if let Some(seat) = seat {
             // A diskless voter is taken off the line first, so that a rolling restart uses up no majority. The member
             // repeats its leave until it is off the roll.
+            lead.retiring.insert(seat.id.clone());
             if !self.log.line_pending() && self.log.line().voters().count() > 1 {
                 let change = Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: true };
                 self.propose(now, vec![change]);

@@ -37,7 +37,7 @@ use crate::types::{
 };
 use crate::wire::{Canvass, Hello, Promise, Record, Reject, Resigned};
 use bytes::BytesMut;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ struct Lead {
     leadership: Leadership,
     detector: Detector,
     registrar: Registrar,
+    /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
+    retiring: BTreeSet<NodeId>,
 }
 
 /// A snapshot that comes in.
@@ -74,6 +76,8 @@ struct Told {
     term: Term,
     lineage: Lineage,
     line_version: Option<u32>,
+    /// Whether the roll as it was installed was told: a founder waits with it for the first commit.
+    roll: bool,
     registered: Option<(Lineage, Slot, Generation)>,
     foreign: Lineage,
     waiting: Option<Notice>,
@@ -200,6 +204,7 @@ impl Node {
             term: promise.seen,
             lineage: Lineage::ZERO,
             line_version: None,
+            roll: false,
             registered: None,
             foreign: Lineage::ZERO,
             waiting: None,
@@ -558,8 +563,10 @@ impl Node {
     }
 
     fn find_deadline(&mut self, now: Time) {
-        let (beats, joined) = (self.beats(), self.joined());
-        let mut at = self.follower.deadline(beats, joined).min(self.peers.deadline());
+        let mut at = self.peers.deadline();
+        if self.lead.is_none() {
+            at = at.min(self.follower.deadline(self.beats(), self.joined()));
+        }
         if self.voter.promise.lineage == Lineage::ZERO {
             at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
         }

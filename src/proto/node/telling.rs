@@ -135,8 +135,11 @@ impl Node {
         self.out.event(Event::Line { version, line });
     }
 
-    /// Tells the whole roll: at the start from a store, and to the founder once its founding stands.
+    /// Tells the whole roll, once: at the start from a store, and to the founder once its founding stands.
     pub(super) fn tell_roll(&mut self) {
+        if self.log.is_empty() || std::mem::replace(&mut self.told.roll, true) {
+            return;
+        }
         let members: Vec<_> = self.log.roll().members().map(|(slot, _, i)| (slot, i.clone())).collect();
         for (slot, info) in members {
             self.out.event(Event::Joined { info, slot });
