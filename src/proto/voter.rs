@@ -55,6 +55,7 @@ impl Voter {
         }
     }
 
+    #[cfg(feature = "planted-bugs")]
     pub(super) fn plant(&mut self, bug: Planted) {
         self.bug = bug;
         if bug.has(Bug::GrantAfterRestart) {
