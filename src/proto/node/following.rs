@@ -387,9 +387,9 @@ impl Node {
         }
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
-        let (Some(r), Some(bond)) = (self.follower.registration, self.follower.bond()) else { return };
+        let Some((r, addr)) = self.follower.farewell() else { return };
         let leave =
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
-        self.out.datagram(Dest::Addr(bond.addr), Datagram::Leave(leave));
+        self.out.datagram(Dest::Addr(addr), Datagram::Leave(leave));
     }
 }
