@@ -42,18 +42,25 @@ pub(super) struct Bond {
     credit: u16,
 }
 
-/// The bytes of a heartbeat, of a voter's acknowledgement of it, and of a beat or a probe.
+/// The bytes of a heartbeat, of a voter's acknowledgement of it, of a goodbye, and of a beat or a probe.
 const HEARTBEAT: u16 = 48;
 const ACK: u16 = 40;
+const LEAVE: u16 = 36;
 const SMALL: u16 = 24;
 
 impl Bond {
-    /// True where a small frame may go to the leader's address.
-    fn pays(&mut self) -> bool {
-        let left = self.credit.checked_sub(SMALL);
+    /// True where a frame of so many bytes may go to the leader's address.
+    fn pays(&mut self, bytes: u16) -> bool {
+        let left = self.credit.checked_sub(bytes);
         self.credit = left.unwrap_or(self.credit);
         self.verified || left.is_some()
     }
+}
+
+/// What an address has to echo.
+fn token(rng: &mut Rng) -> (u32, u16, u16) {
+    let n = rng.nonzero();
+    (n as u32, (n >> 32) as u16, (n >> 48) as u16)
 }
 
 /// What a heartbeat was to this node.
@@ -230,6 +237,8 @@ impl Follower {
             bond.addr = from;
             bond.verified = known;
             bond.credit = 0;
+            // The old address was asked by the old one.
+            bond.token = token(&mut self.rng);
         }
         bond.credit = (bond.credit + HEARTBEAT).min(4 * HEARTBEAT);
         bond.verified |= known;
@@ -238,10 +247,17 @@ impl Follower {
         if first { Heard::NewLeader } else { Heard::Fresh }
     }
 
+<<<<<<< HEAD
     /// A question that only who receives at the address can answer.
     fn token(&mut self) -> (u32, u16, u16) {
         let n = self.rng.nonzero();
         (n as u32, (n >> 32) as u16, (n >> 48) as u16)
+=======
+    /// Where to say goodbye.
+    pub(super) fn farewell(&mut self) -> Option<(Registration, SocketAddr)> {
+        let (registration, bond) = (self.registration?, self.bond.as_mut()?);
+        bond.pays(LEAVE).then_some((registration, bond.addr))
+>>>>>>> wire
     }
 
     /// This node acknowledged a heartbeat, as a voter.
@@ -252,7 +268,11 @@ impl Follower {
     }
 
     fn new_bond(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool) -> Heard {
+<<<<<<< HEAD
         let token = self.token();
+=======
+        let token = token(&mut self.rng);
+>>>>>>> wire
         self.heard = if lane == Lane::Floor { beat.number as u16 } else { 0 };
         self.bond = Some(Bond {
             lineage: beat.lineage,
@@ -379,7 +399,7 @@ impl Follower {
                 self.next_beat = now + self.interval;
                 let beat =
                     Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-                if bond.pays() {
+                if bond.pays(SMALL) {
                     send(Dest::Addr(bond.addr), Datagram::Beat(beat));
                 }
             }
@@ -425,7 +445,7 @@ impl Follower {
         let (slot, generation, token) = bond.token;
         let probe =
             Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
-        if bond.pays() {
+        if bond.pays(SMALL) {
             send(Dest::Addr(bond.addr), Datagram::Probe(probe));
         }
     }

@@ -28,7 +28,8 @@
 //! *spare* (written as zero, not looked at), add fields with new tags (skipped), add kinds of frames (counted and
 //! dropped; a stream goes on after them) and of changes (kept and passed on unread). What it may not do without a new
 //! version number: shorten or reorder anything. A fixed part shorter than stands here is malformed, and so are a field
-//! twice that may stand once, a name that [`crate::types::NodeId`] refuses, and a number out of its bounds.
+//! twice that may stand once, a name that [`crate::types::NodeId`] refuses, and a number out of its bounds. Terms,
+//! indexes and incarnations are at most 2^63 - 1, so that no sum with them overflows.
 //!
 //! ## Datagrams
 //!

@@ -187,7 +187,7 @@ pub(super) fn put_sender<S: Sink>(sink: &mut S, sender: &Sender) {
 pub(super) fn read_sender(bytes: &[u8]) -> Result<Sender, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<24>()?;
-    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (incarnation, identity, priority) = (Incarnation(c.count()?), Identity(c.u64()?), c.i32()?);
     let (standing, flags) = (read_standing(c.u8()?)?, c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     Ok(Sender { id, incarnation, identity, standing, priority, durable: flags & DURABLE != 0, addrs })
@@ -215,7 +215,7 @@ pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
 pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<28>()?;
-    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (incarnation, identity, priority) = (Incarnation(c.count()?), Identity(c.u64()?), c.i32()?);
     let (standing, flags, _, revision) = (read_standing(c.u8()?)?, c.u8()?, c.u16()?, c.u32()?);
     let (mut named, mut capabilities) = (Named::default(), None);
     let mut fields = body.fields();
@@ -263,7 +263,7 @@ pub(super) fn put_seat_body<S: Sink>(sink: &mut S, seat: &Seat) {
 pub(super) fn read_seat(bytes: &[u8]) -> Result<Seat, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<32>()?;
-    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.u64()?));
+    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (priority, admitted, slot, flags) = (c.i32()?, c.u32()?, Slot(c.u32()?), c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     let (witness, voting) = (flags & WITNESS != 0, flags & VOTING != 0);
@@ -297,7 +297,7 @@ fn put_seat_ref<S: Sink>(sink: &mut S, seat: &SeatRef) {
 fn read_seat_ref(bytes: &[u8]) -> Result<SeatRef, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<20>()?;
-    let (incarnation, slot) = (Incarnation(c.u64()?), Slot(c.u32()?));
+    let (incarnation, slot) = (Incarnation(c.count()?), Slot(c.u32()?));
     let (priority, flags) = (c.i32()?, c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     let addr = required(addrs.first().copied())?;
@@ -344,7 +344,7 @@ pub(super) fn put_view<S: Sink>(sink: &mut S, view: &View) {
 pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<28>()?;
-    let (lineage, term, slot) = (Lineage(c.u64()?), Term(c.u64()?), Slot(c.u32()?));
+    let (lineage, term, slot) = (Lineage(c.u64()?), Term(c.count()?), Slot(c.u32()?));
     let (line_version, flags) = (c.u32()?, c.u8()?);
     let mut line: Vec<SeatRef> = Vec::new();
     let mut fields = body.fields();

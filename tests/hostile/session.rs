@@ -113,6 +113,8 @@ struct Session<'a> {
     strangers: BTreeMap<SocketAddr, Unknown>,
     before: (Lineage, Term, Index),
     reached: Reached,
+    /// Tell all datagrams: `CONVOKE_TRACE` is set.
+    trace: bool,
 }
 
 /// Runs the session that these bytes are.
@@ -200,6 +202,7 @@ impl<'a> Session<'a> {
             strangers: BTreeMap::new(),
             before: (node.lineage(), node.term(), node.commit_index()),
             reached: Reached::default(),
+            trace: std::env::var_os("CONVOKE_TRACE").is_some(),
             node,
         }
     }
@@ -254,6 +257,10 @@ impl<'a> Session<'a> {
                 Ok(Datagram::ProbeReply(p)) => stranger.tokens.contains(&p.token),
                 _ => false,
             };
+        }
+        if self.trace {
+            let meaning = DatagramView::parse(bytes, self.tag).and_then(|v| v.meaning());
+            eprintln!("{:?} from {from} {lane:?} {meaning:?}", self.now);
         }
         self.node.handle_datagram(self.now, from, lane, bytes);
     }
@@ -785,7 +792,11 @@ impl<'a> Session<'a> {
             count += 1;
             assert!(count < OUTPUTS, "too many datagrams");
             assert!(buf.len() <= MAX_DATAGRAM, "a long datagram");
-            let datagram = DatagramView::parse(&buf, self.tag).and_then(|v| v.meaning()).expect("a right frame");
+            let datagram = DatagramView::parse(&buf, self.tag).and_then(|v| v.meaning());
+            let datagram = datagram.unwrap_or_else(|e| panic!("the node wrote a frame that is {e}: {buf:02x?}"));
+            if self.trace {
+                eprintln!("{:?} to {dest:?} {datagram:?}", self.now);
+            }
             if let Dest::Addr(to) = dest {
                 self.sent_to(to, buf.len() as u64, &datagram);
             }
@@ -867,12 +878,12 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
 }
 
 fn restored(input: &mut Input<'_>) -> Restored {
-    let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1])) };
+    let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1]).min(1 << 60)) };
     let promise = Promise {
         identity: Identity(104),
         incarnation: Incarnation(10),
         lineage: Lineage(7),
-        term: Term(input.number(&[2, 3])),
+        term: Term(input.number(&[2, 3]).min(1 << 60)),
         granted: input.yes().then_some(Identity(100)),
         seen: Term(3),
     };

@@ -394,10 +394,12 @@ impl Node {
         }
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
-        let Some(r) = self.follower.registration else { return self.stop(StopReason::Left) };
-        let Some(bond) = self.follower.bond() else { return };
+        if self.follower.registration.is_none() {
+            return self.stop(StopReason::Left);
+        }
+        let Some((r, addr)) = self.follower.farewell() else { return };
         let leave =
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
-        self.out.datagram(Dest::Addr(bond.addr), Datagram::Leave(leave));
+        self.out.datagram(Dest::Addr(addr), Datagram::Leave(leave));
     }
 }

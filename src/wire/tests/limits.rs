@@ -27,13 +27,19 @@ fn worst_view(leader: u32) -> View {
     let seat = |n: u32| SeatRef {
         id: long_id(n as usize),
         slot: Slot(n),
-        incarnation: Incarnation(u64::MAX),
+        incarnation: Incarnation(u64::MAX >> 1),
         priority: i32::MIN,
         voting: true,
         addr: worst_addrs()[0],
     };
     let line = (0..MAX_SEATS as u32).map(seat).collect();
-    View { lineage: Lineage(u64::MAX), term: Term(u64::MAX), leader: Some(Slot(leader)), line_version: u32::MAX, line }
+    View {
+        lineage: Lineage(u64::MAX),
+        term: Term(u64::MAX >> 1),
+        leader: Some(Slot(leader)),
+        line_version: u32::MAX,
+        line,
+    }
 }
 
 fn worst_announce(leader: u32) -> Announce {
@@ -170,6 +176,17 @@ fn lists_out_of_bounds_are_refused() {
     let Message::Snapshot(snapshot) = sample::messages().remove(10) else { panic!("a snapshot") };
     let message = Message::Snapshot(Snapshot { total: 9, ..snapshot });
     assert_eq!(decode_stream(&encode_stream(&message)), Err(Reject::Malformed), "a piece lies in its image");
+}
+
+#[test]
+fn numbers_that_nobody_counts_to_are_refused() {
+    let with = |term, commit| {
+        let Datagram::Heartbeat(heartbeat) = sample::datagrams().remove(0) else { panic!("a heartbeat") };
+        decode(&encode(&Datagram::Heartbeat(Heartbeat { term: Term(term), commit: Index(commit), ..heartbeat })))
+    };
+    assert!(with(u64::MAX >> 1, u64::MAX >> 1).is_ok());
+    assert_eq!(with((u64::MAX >> 1) + 1, 0), Err(Reject::Malformed));
+    assert_eq!(with(0, u64::MAX), Err(Reject::Malformed));
 }
 
 #[test]
