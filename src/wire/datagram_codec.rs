@@ -8,7 +8,7 @@ use super::datagram::{
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{put_member, put_sender, put_view, read_member, read_sender, read_view, tag as field};
 use super::reject::Reject;
-use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term};
+use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 
 /// The second byte of each kind of datagram.
 pub(super) mod kind {
@@ -127,7 +127,7 @@ fn heartbeat(body: &Body<'_>) -> Result<Heartbeat, Reject> {
         term: Term(c.count()?),
         number: c.u32()?,
         commit: Index(c.count()?),
-        slot: Slot(c.u32()?),
+        leader: VoterTag(c.u32()?),
         line_version: c.u16()?,
     })
 }
@@ -287,7 +287,7 @@ fn put_heartbeat(d: &Heartbeat, tag: u32, buf: &mut Vec<u8>) {
         .u64(d.term.0)
         .u32(d.number)
         .u64(d.commit.0)
-        .u32(d.slot.0)
+        .u32(d.leader.0)
         .u16(d.line_version)
         .spare(2);
     frame::begin(buf, kind::HEARTBEAT, tag, fixed);

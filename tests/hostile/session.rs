@@ -10,7 +10,7 @@ use convoke::proto::{
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
-    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time,
+    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
 };
 use convoke::wire::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -376,11 +376,11 @@ impl<'a> Session<'a> {
     fn view_(&mut self) -> View {
         let lineage = self.lineage_();
         let term = self.term_();
-        let leader = self.input.yes().then(|| self.slot_());
+        let leader = self.input.yes().then(|| VoterTag(100 + self.input.below(PEERS) as u32));
         let line_version = self.input.u8().into();
         let line = self.seats_().into_iter().map(|s| SeatRef {
             id: s.id,
-            slot: s.slot,
+            voter: s.identity.tag(),
             incarnation: s.incarnation,
             priority: s.priority,
             voting: s.voting,
@@ -403,8 +403,8 @@ impl<'a> Session<'a> {
         match self.input.below(14) {
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
-                let (slot, line_version) = (self.slot_(), self.input.u8().into());
-                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, slot, line_version })
+                let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
+                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, leader, line_version })
             }
             1 => {
                 let (slot, generation, heard) = (self.slot_(), self.generation_(), self.input.u8().into());
@@ -460,7 +460,7 @@ impl<'a> Session<'a> {
         let view = |line: Vec<SeatRef>| View {
             lineage: Lineage(7),
             term: Term(3),
-            leader: Some(Slot(0)),
+            leader: Some(VoterTag(100)),
             line_version: 1,
             line,
         };
@@ -469,7 +469,7 @@ impl<'a> Session<'a> {
                 .map(seat)
                 .map(|s| SeatRef {
                     id: s.id,
-                    slot: s.slot,
+                    voter: s.identity.tag(),
                     incarnation: s.incarnation,
                     priority: 0,
                     voting: true,

@@ -26,7 +26,7 @@ fn worst_info() -> MemberInfo {
 fn worst_view(leader: u32) -> View {
     let seat = |n: u32| SeatRef {
         id: long_id(n as usize),
-        slot: Slot(n),
+        voter: VoterTag(n),
         incarnation: Incarnation(u64::MAX >> 1),
         priority: i32::MIN,
         voting: true,
@@ -36,7 +36,7 @@ fn worst_view(leader: u32) -> View {
     View {
         lineage: Lineage(u64::MAX),
         term: Term(u64::MAX >> 1),
-        leader: Some(Slot(leader)),
+        leader: Some(VoterTag(leader)),
         line_version: u32::MAX,
         line,
     }
@@ -80,7 +80,7 @@ fn a_long_line_is_cut_at_its_end_but_keeps_the_leader() {
         let bytes = encode(&Datagram::Announce(worst_announce(leader)));
         assert!(bytes.len() <= MAX_DATAGRAM && bytes.len() > MAX_DATAGRAM - 120, "{} bytes", bytes.len());
         let Ok(Datagram::Announce(read)) = decode(&bytes) else { panic!("an announcement") };
-        let slots: Vec<u32> = read.view.line.iter().map(|s| s.slot.0).collect();
+        let slots: Vec<u32> = read.view.line.iter().map(|s| s.voter.0).collect();
         let n = slots.len() as u32;
         assert!(n >= 8, "{n} seats");
         let expected: Vec<u32> = if leader < n { (0..n).collect() } else { (0..n - 1).chain([leader]).collect() };
@@ -96,7 +96,7 @@ fn a_long_line_is_cut_at_its_end_but_keeps_the_leader() {
     };
     let bytes = encode(&Datagram::Registered(registered));
     let Ok(Datagram::Registered(read)) = decode(&bytes) else { panic!("a registration") };
-    assert_eq!(read.view.line.last().map(|s| s.slot), Some(Slot(14)));
+    assert_eq!(read.view.line.last().map(|s| s.voter), Some(VoterTag(14)));
     assert!(read.view.line.len() >= 9);
 }
 

@@ -62,7 +62,7 @@ pub(super) fn seat() -> Seat {
 fn view() -> View {
     let seat = |name: &str, slot| SeatRef {
         id: id(name),
-        slot: Slot(slot),
+        voter: VoterTag(slot),
         incarnation: Incarnation(7),
         priority: 0,
         voting: slot == 1,
@@ -71,7 +71,7 @@ fn view() -> View {
     View {
         lineage: Lineage(2),
         term: Term(3),
-        leader: Some(Slot(1)),
+        leader: Some(VoterTag(1)),
         line_version: 4,
         line: vec![seat("a", 1), seat("b", 2)],
     }
@@ -87,7 +87,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             term: Term(9),
             number: 10,
             commit: Index(11),
-            slot: Slot(12),
+            leader: VoterTag(12),
             line_version: 13,
         }),
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
@@ -295,7 +295,7 @@ fn any_view() -> impl Strategy<Value = View> {
     (any::<(u64, u64, Option<u32>, u32)>(), any_seats(4)).prop_map(|((lineage, term, leader, line_version), seats)| {
         let seat = |s: Seat| SeatRef {
             id: s.id,
-            slot: s.slot,
+            voter: VoterTag(s.slot.0),
             incarnation: s.incarnation,
             priority: s.priority,
             voting: s.voting,
@@ -304,7 +304,7 @@ fn any_view() -> impl Strategy<Value = View> {
         View {
             lineage: Lineage(lineage),
             term: Term(term >> 1),
-            leader: leader.map(Slot),
+            leader: leader.map(VoterTag),
             line_version,
             line: seats.into_iter().map(seat).collect(),
         }
@@ -344,7 +344,7 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
                 term: Term(t >> 1),
                 number,
                 commit: Index(c >> 1),
-                slot: Slot(s),
+                leader: VoterTag(s),
                 line_version
             }
         )),
