@@ -24,7 +24,7 @@ fn spawn(name: &str, candidate: bool) -> Result<Handle, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut handles = vec![spawn("alice", true)?, spawn("bob", true)?, spawn("minnie", false)?];
+    let mut handles = [spawn("alice", true)?, spawn("bob", true)?, spawn("minnie", false)?];
     let mut poll = Poll::new()?;
     for (token, handle) in handles.iter().enumerate() {
         poll.registry().register(&mut SourceFd(&handle.as_raw_fd()), Token(token), Interest::READABLE)?;

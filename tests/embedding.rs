@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::driver::{Driver, DriverEvent, Handle, Setup};
+use convoke::driver::{Driver, DriverEvent, FileStore, Handle, Setup};
 use convoke::net::{NetConfig, NetConfigBuilder};
 use convoke::proto::{Command, Config, ConfigBuilder, Event, Founding, Role};
 use convoke::types::{ConventionId, NodeId};
@@ -47,9 +47,11 @@ fn agreed(handles: &[&Handle], not: Option<&NodeId>) -> NodeId {
     let start = Instant::now();
     loop {
         let views: Vec<_> = handles.iter().map(|h| look(h)).collect();
-        let leader = views[0].1.clone();
-        if leader.is_some() && leader.as_ref() != not && views.iter().all(|v| v.1 == leader) {
-            return leader.unwrap();
+        if let Some(leader) = views[0].1.clone()
+            && Some(&leader) != not
+            && views.iter().all(|v| v.1.as_ref() == Some(&leader))
+        {
+            return leader;
         }
         assert!(start.elapsed() < PATIENCE, "they don't agree: {views:?}");
         std::thread::sleep(Duration::from_millis(5));
@@ -231,4 +233,37 @@ fn a_leader_leaves_in_order() {
     };
     assert_eq!((reason.as_str(), took < Duration::from_millis(300)), ("left", true), "it took {took:?}");
     assert!(lines < 10, "the line changed {lines} times");
+}
+
+/// A directory that goes with the test.
+struct Dir(std::path::PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_store_keeps_the_voter_across_restarts() {
+    let (group, convention) = (group(), ConventionId::new("embedding").unwrap());
+    let dir = Dir(std::env::temp_dir().join(format!("convoke-embedding-{}", std::process::id())));
+    let open = |name: &str| {
+        let store = FileStore::open(&dir.0.join(name), &convention, &NodeId::new(name).unwrap()).unwrap();
+        let setup = setup(candidate(name, 3), NetConfig::builder().multicast(group));
+        Handle::spawn(Setup { store: Some(Box::new(store)), ..setup }).unwrap()
+    };
+    let look = |h: &Handle| h.inspect(|n| (n.identity(), n.term(), n.lineage(), n.incarnation())).unwrap();
+    let nodes: Vec<Handle> = ["a", "b", "c"].map(open).into();
+    agreed(&nodes.iter().collect::<Vec<_>>(), None);
+    let before: Vec<_> = nodes.iter().map(look).collect();
+    // All of them stop at once, and start again: the same convention goes on, in a higher term.
+    drop(nodes);
+    let nodes: Vec<Handle> = ["a", "b", "c"].map(open).into();
+    agreed(&nodes.iter().collect::<Vec<_>>(), None);
+    for (node, before) in nodes.iter().zip(before) {
+        let now = look(node);
+        assert_eq!((now.0, now.2), (before.0, before.2), "the same voter, the same lineage");
+        assert!(now.1 > before.1 && now.3 > before.3, "a higher term and incarnation: {before:?}, {now:?}");
+    }
 }

@@ -180,7 +180,7 @@ impl Handle {
             Arc::new(Shared { queue: Mutex::new(queue), arrived: Condvar::new(), stop: AtomicBool::new(false) });
         let (orders, ordered) = sync_channel(MAX_COMMANDS);
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, poll, &ordered, &theirs));
+        let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, poll, ordered, &theirs));
         let thread = Some(thread.map_err(system("start a thread"))?);
         Ok(Self { orders, waker, shared, readable, thread, local })
     }
@@ -211,7 +211,9 @@ impl Handle {
         let _ = self.waker.wake();
     }
 
+    /// Why the thread is over. It takes no orders any more a moment before it has told why.
     fn closed(&self) -> Closed {
+        self.wait_ended(STOPPING);
         self.shared.queue().ended.clone().unwrap_or(Closed(None))
     }
 
@@ -284,11 +286,7 @@ impl Handle {
         let order = Order::Inspect(Box::new(move |driver| drop(give.send(look(driver)))));
         self.orders.send(order).map_err(|_| self.closed())?;
         self.wake();
-        result.recv().map_err(|_| {
-            // The sender is gone a moment before the thread has told why.
-            self.wait_ended(STOPPING);
-            self.closed()
-        })
+        result.recv().map_err(|_| self.closed())
     }
 
     /// Waits until the thread is over; false where it isn't within the time.
@@ -309,10 +307,10 @@ impl Handle {
             Err(QueueError::Closed(_)) => true,
         };
         self.stop();
-        match (self.closed().0, left) {
-            (Some(why), _) => Err(ShutdownError::Failed(why)),
-            (None, true) => Ok(()),
-            (None, false) => Err(ShutdownError::TimedOut),
+        match (self.shared.queue().ended.clone(), left) {
+            (Some(Closed(Some(why))), _) => Err(ShutdownError::Failed(why)),
+            (_, true) => Ok(()),
+            (_, false) => Err(ShutdownError::TimedOut),
         }
     }
 
@@ -358,8 +356,10 @@ impl fmt::Debug for Handle {
 }
 
 /// The thread, from its first to its last breath.
-fn thread(driver: Driver, poll: Poll, orders: &Receiver<Order>, shared: &Shared) {
-    let result = catch_unwind(AssertUnwindSafe(|| run(driver, poll, orders, shared)));
+fn thread(driver: Driver, poll: Poll, orders: Receiver<Order>, shared: &Shared) {
+    let result = catch_unwind(AssertUnwindSafe(|| run(driver, poll, &orders, shared)));
+    // Before the end is told: nothing is taken any more after it.
+    drop(orders);
     let why = match result {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(format!("can't poll: {e}")),

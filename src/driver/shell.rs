@@ -20,9 +20,9 @@ const PIECES: usize = 64;
 const SENDS: usize = 4_096;
 /// How often the core's outputs are drained in one turn.
 const ROUNDS: usize = 64;
-/// How many datagrams are read while a timeout waits for the sockets to be empty: as many as a large receive buffer
+/// How many turns a timeout waits for the sockets to be empty: in so many, all is read that a large receive buffer
 /// holds. What came later is not what the timeout has to wait for.
-const BEFORE_TIMEOUT: usize = 16_384;
+const TURNS_BEFORE_TIMEOUT: usize = 16_384 / DATAGRAMS;
 /// Heartbeats of at most this interval are worth a timer finer than a millisecond.
 const FINE_HEARTBEAT: Duration = Duration::from_millis(100);
 
@@ -38,8 +38,8 @@ pub struct Driver {
     buffer: Vec<u8>,
     /// Something is left to do without waiting.
     more: bool,
-    /// Datagrams read since a timeout fell due that still waits for the sockets to be empty.
-    read_since_due: usize,
+    /// Turns since a timeout fell due that still waits for the sockets to be empty.
+    turns_since_due: usize,
     /// The address that the core knows to be this node's.
     told: SocketAddr,
 }
@@ -101,7 +101,7 @@ impl Driver {
         };
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
-        Ok(Self { node, net, store, events, buffer, more: true, read_since_due: 0, told })
+        Ok(Self { node, net, store, events, buffer, more: true, turns_since_due: 0, told })
     }
 
     /// The core, to look at.
@@ -173,10 +173,9 @@ impl Driver {
         self.more = false;
         self.net.handle_timeout(now());
         self.follow_address();
-        let read = self.read_datagrams();
+        self.read_datagrams();
         self.read_streams();
-        let emptied = !self.net.has_work();
-        self.run_timers(read, emptied);
+        self.run_timers(!self.net.has_input());
         self.carry_out();
         self.net.flush();
         let (now, deadline) = (now(), self.deadline());
@@ -197,7 +196,7 @@ impl Driver {
         }
     }
 
-    fn read_datagrams(&mut self) -> usize {
+    fn read_datagrams(&mut self) {
         let mut read = 0;
         while read < DATAGRAMS {
             let (now, node) = (now(), &mut self.node);
@@ -217,7 +216,6 @@ impl Driver {
             // Answers go out after each batch, not after all of them: a leader's lease waits for them.
             self.send_datagrams(now);
         }
-        read
     }
 
     fn read_streams(&mut self) {
@@ -242,15 +240,15 @@ impl Driver {
 
     /// Runs the core's timers where they are due and all that was waiting is read: a loop that is late must not take
     /// others for silent whose datagrams lie in its own buffers. Under a flood that never ends they run all the same.
-    fn run_timers(&mut self, read: usize, emptied: bool) {
+    fn run_timers(&mut self, emptied: bool) {
         let now = now();
         if self.node.poll_timeout().is_none_or(|at| at > now) {
-            self.read_since_due = 0;
+            self.turns_since_due = 0;
             return;
         }
-        self.read_since_due += read;
-        if emptied || self.read_since_due >= BEFORE_TIMEOUT {
-            self.read_since_due = 0;
+        self.turns_since_due += 1;
+        if emptied || self.turns_since_due >= TURNS_BEFORE_TIMEOUT {
+            self.turns_since_due = 0;
             self.node.handle_timeout(now);
         } else {
             self.more = true;

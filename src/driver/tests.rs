@@ -136,3 +136,34 @@ fn a_full_queue_says_so() {
         wait_until(|| handle.command(capabilities()).is_ok());
     });
 }
+
+/// A flood that never ends must not keep the core's timers from running: a node that seeks goes on seeking.
+#[test]
+fn timers_run_under_a_flood() {
+    let mut poll = Poll::new().unwrap();
+    let group = SocketAddr::new([239, 192, 67, 84].into(), free_port());
+    let net = NetConfig::builder().multicast(group).build().unwrap();
+    let mut driver = Driver::bind(Setup { net, ..setup() }, poll.registry(), Token(7)).unwrap();
+    let (to, stop) = (driver.local_addr(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = std::net::TcpStream::connect(to).unwrap();
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = socket.send_to(b"noise", to);
+                if std::io::Write::write(&mut stream, &[0; 4_096]).is_err() {
+                    stream = std::net::TcpStream::connect(to).unwrap();
+                }
+            }
+        });
+        let start = Instant::now();
+        let mut events = Events::with_capacity(8);
+        while driver.node().stats().datagrams_out < 3 && start.elapsed() < Duration::from_secs(20) {
+            poll.poll(&mut events, driver.timeout()).unwrap();
+            driver.advance();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let stats = (driver.node().stats().datagrams_out, driver.net_stats().datagrams_in);
+    assert!(stats.0 >= 3 && stats.1 > 1_000, "seeks sent, datagrams received: {stats:?}");
+}

@@ -1,8 +1,8 @@
-//! Sending to seeds: numeric ones at once, names after they were resolved anew.
+//! The seeds: numeric ones are used at once, names after they were resolved anew.
 
 use super::config::Place;
+use super::notice::NetNotice;
 use super::resolve::Resolver;
-use super::{Net, NetNotice};
 use crate::types::Time;
 use mio::{Registry, Token, Waker};
 use std::io;
@@ -43,57 +43,47 @@ impl Seeds {
             Place::Name(..) => None,
         })
     }
-}
 
-impl Net {
-    /// Sends to each seed other than this node itself.
-    pub fn send_seeds(&mut self, now: Time, bytes: &[u8]) {
-        for number in 0..self.seeds.list.len() {
-            let seed = &mut self.seeds.list[number];
+    /// The addresses that something can be sent to now; names are asked for, and it waits for them.
+    pub(super) fn ask(&mut self, now: Time, bytes: &[u8]) -> Vec<SocketAddr> {
+        let mut known = Vec::new();
+        for (number, seed) in self.list.iter_mut().enumerate() {
             match &seed.place {
-                Place::Addr(addr) => {
-                    let addr = *addr;
-                    self.send_seed(addr, bytes);
-                }
+                Place::Addr(addr) => known.push(*addr),
                 Place::Name(host, port) => {
                     seed.waiting = Some((now, bytes.to_vec()));
                     if !seed.asked {
-                        seed.asked = self.seeds.resolver.as_ref().is_some_and(|r| r.ask(number, host, *port));
+                        seed.asked = self.resolver.as_ref().is_some_and(|r| r.ask(number, host, *port));
                     }
                 }
             }
         }
+        known
     }
 
-    fn send_seed(&mut self, addr: SocketAddr, bytes: &[u8]) {
-        let me = addr == self.local || Some(addr) == self.advertised || self.is_own(addr);
-        if !me {
-            self.send_to(addr, bytes);
-        }
+    /// What the resolver found next.
+    pub(super) fn answer(&mut self, now: Time) -> Option<Answer> {
+        let (number, found) = self.resolver.as_ref()?.answer()?;
+        // The resolver gives back the numbers that it was given.
+        let seed = self.list.get_mut(number)?;
+        seed.asked = false;
+        let waiting = seed.waiting.take().filter(|(since, _)| now - *since <= PATIENCE).map(|(_, bytes)| bytes);
+        let was_unresolved = std::mem::replace(&mut seed.unresolved, found.is_err());
+        let name = seed.place.to_string();
+        let (addrs, notice) = match found {
+            Ok(addrs) => (addrs, was_unresolved.then_some(NetNotice::SeedResolved(name))),
+            Err(why) => (Vec::new(), (!was_unresolved).then_some(NetNotice::SeedUnresolved(name, why))),
+        };
+        Some(Answer { addrs, waiting, notice })
     }
+}
 
-    /// Takes what the resolver found, and sends what waited for it.
-    pub(super) fn take_answers(&mut self, now: Time) {
-        while let Some((number, found)) = self.seeds.resolver.as_ref().and_then(Resolver::answer) {
-            let Some(seed) = self.seeds.list.get_mut(number) else { continue };
-            seed.asked = false;
-            let waiting = seed.waiting.take().filter(|(since, _)| now - *since <= PATIENCE);
-            let name = seed.place.to_string();
-            let was_unresolved = std::mem::replace(&mut seed.unresolved, found.is_err());
-            match found {
-                Err(why) if !was_unresolved => self.notify(NetNotice::SeedUnresolved(name, why)),
-                Err(_) => {}
-                Ok(addrs) => {
-                    if was_unresolved {
-                        self.notify(NetNotice::SeedResolved(name));
-                    }
-                    let Some((_, bytes)) = waiting else { continue };
-                    for addr in addrs {
-                        self.want_family(addr.is_ipv6());
-                        self.send_seed(addr, &bytes);
-                    }
-                }
-            }
-        }
-    }
+/// What became of a seed's name.
+pub(super) struct Answer {
+    /// Its addresses; none where there are none.
+    pub(super) addrs: Vec<SocketAddr>,
+    /// What waited to be sent there.
+    pub(super) waiting: Option<Vec<u8>>,
+    /// What there is to tell of it.
+    pub(super) notice: Option<NetNotice>,
 }

@@ -1,7 +1,11 @@
 //! Sending datagrams: which socket, which interface.
 
 use super::iface::same_network;
-use super::{Net, NetNotice, udp};
+use super::notice::NetNotice;
+use super::seeds::Answer;
+use super::sockets::Net;
+use super::udp;
+use crate::types::Time;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -36,7 +40,7 @@ impl Net {
     }
 
     /// True where this is an address of this node.
-    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+    fn is_own(&self, addr: SocketAddr) -> bool {
         self.links.iter().any(|l| l.iface.socket_addr(self.local.port()) == addr)
     }
 
@@ -58,6 +62,31 @@ impl Net {
     pub fn send_broadcast(&mut self, bytes: &[u8]) {
         if self.config.broadcast {
             self.send_links(SocketAddr::new(Ipv4Addr::BROADCAST.into(), self.config.bench_port()), bytes);
+        }
+    }
+
+    /// Sends to each seed other than this node itself.
+    pub fn send_seeds(&mut self, now: Time, bytes: &[u8]) {
+        for addr in self.seeds.ask(now, bytes) {
+            self.send_seed(addr, bytes);
+        }
+    }
+
+    fn send_seed(&mut self, addr: SocketAddr, bytes: &[u8]) {
+        let me = addr == self.local || Some(addr) == self.advertised || self.is_own(addr);
+        if !me {
+            self.send_to(addr, bytes);
+        }
+    }
+
+    /// Takes what the resolver found, and sends what waited for it.
+    pub(super) fn take_answers(&mut self, now: Time) {
+        while let Some(Answer { addrs, waiting, notice }) = self.seeds.answer(now) {
+            notice.into_iter().for_each(|n| self.notify(n));
+            for addr in addrs {
+                self.want_family(addr.is_ipv6());
+                waiting.iter().for_each(|bytes| self.send_seed(addr, bytes));
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The stream connections of a node: dialled and accepted, read within a budget, written once for each turn of the loop.
 
+use super::stats::NetStats;
 use super::sys;
-use super::{NetStats, STREAM_TOKENS};
 use crate::types::{ConnId, Time};
 use bytes::Bytes;
 use mio::net::{TcpListener, TcpStream};
@@ -72,6 +72,8 @@ pub(crate) struct StreamLimits {
     pub(crate) max_streams: usize,
 }
 
+/// The streams' tokens in the poll begin here.
+pub(crate) const STREAM_TOKENS: usize = 1 << 24;
 /// How many bytes are read at a time.
 const READ: usize = 64 << 10;
 /// How many connections are accepted at a time.

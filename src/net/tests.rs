@@ -2,7 +2,9 @@
 
 use super::testing::{free_port, wait_until};
 use super::*;
-use std::net::Ipv4Addr;
+use crate::types::Time;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 fn now() -> Time {
     Time::from_micros(sys::clock_us())
@@ -64,7 +66,10 @@ fn broadcast_reaches_the_bench_of_others() {
         eprintln!("SKIPPED: no limited broadcast on loopback");
         return;
     }
-    assert_eq!(next(&mut b), [(Way::Bench, a.local_addr(), b"all".to_vec())]);
+    let mut heard = next(&mut b);
+    // Where a socket can't be bound to a group it hears broadcasts too: the same one twice.
+    heard.dedup();
+    assert_eq!(heard, [(Way::Bench, a.local_addr(), b"all".to_vec())]);
 }
 
 #[test]

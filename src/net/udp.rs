@@ -7,6 +7,9 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type}
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
+/// The receive buffer of a group's socket: a few heartbeats at a time come in there, or a burst of seekers.
+pub(crate) const GROUP_BUFFER: usize = 1 << 20;
+
 /// By which way a datagram came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {

@@ -219,8 +219,14 @@ impl Follower {
         if first { Heard::NewLeader } else { Heard::Fresh }
     }
 
+    /// A question that only who receives at the address can answer.
+    fn token(&mut self) -> (u32, u16, u16) {
+        let n = self.rng.nonzero();
+        (n as u32, (n >> 32) as u16, (n >> 48) as u16)
+    }
+
     fn new_bond(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool) -> Heard {
-        let token = self.rng.nonzero();
+        let token = self.token();
         self.heard = if lane == Lane::Floor { beat.number as u16 } else { 0 };
         self.bond = Some(Bond {
             lineage: beat.lineage,
@@ -232,7 +238,7 @@ impl Follower {
             multicast: now,
             multicast_number: if lane == Lane::Floor { beat.number } else { 0 },
             verified: known,
-            token: (token as u32, (token >> 32) as u16, (token >> 48) as u16),
+            token,
         });
         self.attempt = 0;
         self.next_seek = now + self.detection;
@@ -251,6 +257,7 @@ impl Follower {
             b.lineage != view.lineage || b.term < view.term || (b.term == view.term && silent && moved)
         });
         if newer {
+            let token = self.token();
             self.bond = Some(Bond {
                 lineage: view.lineage,
                 term: view.term,
@@ -261,7 +268,7 @@ impl Follower {
                 multicast: now,
                 multicast_number: 0,
                 verified: true,
-                token: (0, 0, 0),
+                token,
             });
             self.next_join = now;
         } else if let Some(b) = &mut self.bond {

@@ -263,7 +263,10 @@ impl Node {
     }
 
     /// Comes back as a larger incarnation: the old one was taken off the roll while it was alive, or changed its address.
+    ///
+    /// To others a larger incarnation proves that the smaller one holds no lease any more. So a leader resigns first.
     pub(super) fn renew_incarnation(&mut self, now: Time, than: Incarnation) {
+        self.resign(now, true);
         self.me.incarnation = Incarnation(self.me.incarnation.max(than).0.saturating_add(1));
         self.me.revision = 0;
         self.voter.promise.incarnation = self.me.incarnation;

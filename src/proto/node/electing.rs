@@ -291,6 +291,24 @@ impl Node {
         self.campaign_step(now, step);
     }
 
+    /// True where the roll, as far as it reaches, says that this incarnation has left.
+    fn is_struck_off(&self) -> bool {
+        let me = &self.me;
+        let mut place =
+            self.log.roll().find(&me.id).filter(|(_, _, i)| i.incarnation == me.incarnation).map(|(s, g, _)| (s, g));
+        let mut gone = self.log.roll().departed(&me.id).is_some_and(|i| i >= me.incarnation);
+        for entry in self.log.uncommitted() {
+            match &entry.change {
+                Change::Joined { slot, generation, info } if info.id == me.id && info.incarnation == me.incarnation => {
+                    place = Some((*slot, *generation));
+                }
+                Change::Left { slot, generation, .. } if place == Some((*slot, *generation)) => gone = true,
+                _ => {}
+            }
+        }
+        gone
+    }
+
     /// Leads from now on: a majority granted this term, and the own roll covers theirs.
     pub(super) fn become_leader(&mut self, now: Time, term: Term, founding: bool) {
         if term != self.voter.promise.term
@@ -298,6 +316,10 @@ impl Node {
             || self.lead.is_some()
         {
             return;
+        }
+        if self.is_struck_off() {
+            // Before it leads: while it does, a larger incarnation would prove it dead.
+            self.renew_incarnation(now, self.me.incarnation);
         }
         self.out.stats.leaderships += 1;
         self.voter.lead(now, term);

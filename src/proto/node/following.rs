@@ -225,9 +225,10 @@ impl Node {
         self.out.send_durably(from.conn, Message::AppendReply(reply));
     }
 
-    /// True where this node tells the leader by beats that it lives: voters do so by acknowledgements.
+    /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:
+    /// a beat that finds no entry is answered.
     pub(super) fn beats(&self) -> bool {
-        !self.me.standing.votes() && self.lead.is_none()
+        self.lead.is_none()
     }
 
     /// True where the roll says all of this node that it should.
@@ -355,7 +356,10 @@ impl Node {
                 let gone = self.log.roll().departed(&self.me.id).is_some_and(|i| i >= self.me.incarnation);
                 let other =
                     self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
-                if gone || other {
+                if gone && !other {
+                    // Taken off the roll while alive: only a larger incarnation may come back.
+                    self.renew_incarnation(now, self.me.incarnation);
+                } else if other {
                     self.follower.unregister(now);
                 }
             }

@@ -182,13 +182,16 @@ impl Node {
         if self.lead.is_none() {
             return;
         }
-        let targets: Vec<(Identity, ConnId)> = self.peers.ready().map(|(p, c)| (p.info.identity, c)).collect();
+        // All of this lineage, those that are off the roll as well: that is how they learn that they are.
+        let lineage = self.voter.promise.lineage;
+        let on_roll = |identity| self.log.roll().identity(identity).is_some();
+        let targets: Vec<(Identity, ConnId)> = (self.peers.ready())
+            .map(|(p, c)| (p.info.identity, p.lineage, c))
+            .filter(|(i, l, _)| *l == lineage || self.log.line().by_identity(*i).is_some() || on_roll(*i))
+            .map(|(i, _, c)| (i, c))
+            .collect();
         for (identity, conn) in targets {
-            let followers =
-                self.log.line().by_identity(identity).is_some() || self.log.roll().identity(identity).is_some();
-            if followers {
-                self.replicate_to(now, identity, conn);
-            }
+            self.replicate_to(now, identity, conn);
         }
     }
 

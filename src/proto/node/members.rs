@@ -134,11 +134,9 @@ impl Node {
             }
             Answer::Refuse(reason, incarnation) => match asker {
                 Some(asker) => self.refuse(asker.addr, asker.nonce, reason, incarnation),
-                // The leader itself stands on the roll as gone: it comes as a larger incarnation.
+                // The leader itself stands on the roll as gone, though it looked before it began to lead.
                 None if reason == RefuseReason::Departed || reason == RefuseReason::Superseded => {
                     self.renew_incarnation(now, incarnation);
-                    let me = self.me.clone();
-                    self.register(now, &me, None);
                 }
                 None => {}
             },

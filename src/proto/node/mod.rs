@@ -320,10 +320,11 @@ impl Node {
 
     /// The write of this number, and all before it, are durable.
     pub fn handle_stored(&mut self, now: Time, seq: u64) {
+        // Also of a node that has stopped: its last events wait for it.
+        self.out.stored(seq);
         if !self.begin(now) {
             return;
         }
-        self.out.stored(seq);
         while self.storing.front().is_some_and(|(ticket, _)| *ticket <= self.out.durable()) {
             if let Some((_, index)) = self.storing.pop_front() {
                 self.durable_index = self.durable_index.max(index.min(self.log.last().index));
