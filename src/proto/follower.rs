@@ -5,7 +5,7 @@
 
 use super::border::{Dest, Lane};
 use super::rng::Rng;
-use crate::types::{Generation, Lineage, NodeId, Slot, Term, Time};
+use crate::types::{Generation, Lineage, Slot, Term, Time};
 use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,6 +37,23 @@ pub(super) struct Bond {
     verified: bool,
     /// The question that the address has to answer.
     token: (u32, u16, u16),
+    /// How many bytes may still go to the address while it isn't verified: as many as came from it in heartbeats. Else
+    /// one heartbeat with somebody else's address in it would be answered for ever.
+    credit: u16,
+}
+
+/// The bytes of a heartbeat, of a voter's acknowledgement of it, and of a beat or a probe.
+const HEARTBEAT: u16 = 48;
+const ACK: u16 = 40;
+const SMALL: u16 = 24;
+
+impl Bond {
+    /// True where a small frame may go to the leader's address.
+    fn pays(&mut self) -> bool {
+        let left = self.credit.checked_sub(SMALL);
+        self.credit = left.unwrap_or(self.credit);
+        self.verified || left.is_some()
+    }
 }
 
 /// What a heartbeat was to this node.
@@ -212,7 +229,9 @@ impl Follower {
         if bond.addr != from {
             bond.addr = from;
             bond.verified = known;
+            bond.credit = 0;
         }
+        bond.credit = (bond.credit + HEARTBEAT).min(4 * HEARTBEAT);
         bond.verified |= known;
         self.attempt = 0;
         self.next_seek = self.next_seek.max(now + self.detection);
@@ -223,6 +242,13 @@ impl Follower {
     fn token(&mut self) -> (u32, u16, u16) {
         let n = self.rng.nonzero();
         (n as u32, (n >> 32) as u16, (n >> 48) as u16)
+    }
+
+    /// This node acknowledged a heartbeat, as a voter.
+    pub(super) fn acknowledged(&mut self) {
+        if let Some(bond) = &mut self.bond {
+            bond.credit = bond.credit.saturating_sub(ACK);
+        }
     }
 
     fn new_bond(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool) -> Heard {
@@ -239,6 +265,7 @@ impl Follower {
             multicast_number: if lane == Lane::Floor { beat.number } else { 0 },
             verified: known,
             token,
+            credit: HEARTBEAT,
         });
         self.attempt = 0;
         self.next_seek = now + self.detection;
@@ -269,6 +296,7 @@ impl Follower {
                 multicast_number: 0,
                 verified: true,
                 token,
+                credit: 0,
             });
             self.next_join = now;
         } else if let Some(b) = &mut self.bond {
@@ -346,12 +374,14 @@ impl Follower {
         mut send: impl FnMut(Dest, Datagram),
         mut need: impl FnMut(Need),
     ) {
-        if let (Some(bond), Some(r)) = (self.bond, self.registration) {
+        if let (Some(bond), Some(r)) = (&mut self.bond, self.registration) {
             if beats && now >= self.next_beat {
                 self.next_beat = now + self.interval;
                 let beat =
                     Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-                send(Dest::Addr(bond.addr), Datagram::Beat(beat));
+                if bond.pays() {
+                    send(Dest::Addr(bond.addr), Datagram::Beat(beat));
+                }
             }
         }
         if let (Some(bond), false) = (self.bond, joined) {
@@ -362,7 +392,7 @@ impl Follower {
                 if bond.verified {
                     need(Need::Join(bond.addr));
                 } else {
-                    self.ask_for_answer(bond, &mut send);
+                    self.ask_for_answer(&mut send);
                     self.next_join = now + self.interval / 4;
                 }
             }
@@ -373,7 +403,7 @@ impl Follower {
                 if bond.verified {
                     need(Need::Refresh(bond.addr));
                 } else {
-                    self.ask_for_answer(bond, &mut send);
+                    self.ask_for_answer(&mut send);
                 }
                 self.refresh_at = now + self.interval + self.rng.up_to(self.interval);
             }
@@ -390,11 +420,14 @@ impl Follower {
         }
     }
 
-    fn ask_for_answer(&self, bond: Bond, send: &mut impl FnMut(Dest, Datagram)) {
+    fn ask_for_answer(&mut self, send: &mut impl FnMut(Dest, Datagram)) {
+        let Some(bond) = &mut self.bond else { return };
         let (slot, generation, token) = bond.token;
         let probe =
             Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
-        send(Dest::Addr(bond.addr), Datagram::Probe(probe));
+        if bond.pays() {
+            send(Dest::Addr(bond.addr), Datagram::Probe(probe));
+        }
     }
 
     /// The answer proves the address: what waited for it is due now.
@@ -403,11 +436,5 @@ impl Follower {
         if self.refresh_at != Time::NEVER {
             self.refresh_at = now;
         }
-    }
-
-    /// Whom the view names as its leader.
-    pub(super) fn leader_id(&self) -> Option<NodeId> {
-        let bond = self.bond?;
-        self.seat(bond.slot).map(|s| s.id.clone())
     }
 }

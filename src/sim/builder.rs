@@ -3,6 +3,7 @@
 use super::net::{Conditions, Net};
 use super::observe::Watch;
 use super::packet::Packets;
+use super::process::Plant;
 use super::queue::Queue;
 use super::rng::Rng;
 use super::streams::Pipes;
@@ -28,6 +29,7 @@ pub struct WorldBuilder {
     pub(super) stream_patience: Duration,
     pub(super) receive_buffer: usize,
     pub(super) halt: bool,
+    pub(super) plant: Plant,
 }
 
 impl WorldBuilder {
@@ -103,6 +105,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Plants a bug in all nodes, at each of their starts: for tests of the checkers.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(mut self, bug: crate::proto::Bug) -> Self {
+        self.plant = Plant(Some(bug));
+        self
+    }
+
     /// An empty world.
     #[must_use]
     pub fn build(self) -> World {
@@ -143,6 +152,7 @@ impl World {
             stream_patience: Duration::from_secs(3),
             receive_buffer: 256,
             halt: false,
+            plant: Plant::default(),
         }
     }
 }

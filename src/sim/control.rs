@@ -30,6 +30,7 @@ impl World {
         h.stopped = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
+        let plant = h.plant.unwrap_or(self.options.plant);
         let restored = h.disk.as_ref().and_then(|d| d.restored());
         let now = h.clock.local(self.now);
         let config = h.config.clone();
@@ -43,11 +44,17 @@ impl World {
         let how = if restored.is_some() { "with what its store holds" } else { "anew" };
         self.say(host.0, format_args!("{name} starts {how}"));
         let start = Start { seed, wall_clock_us, addrs, durable, restored };
-        let process = Box::new(Process::new(config, start, now, run, self.options.twins));
+        let process = Box::new(Process::new(config, start, now, run, self.options.twins, plant));
         let h = &mut self.hosts[host.at()];
         h.incarnation = process.node.incarnation();
         h.identity = process.node.identity();
         self.drain(host.0, process);
+    }
+
+    /// Plants a bug in the node of this host, at each of its starts from now on: for tests of the checkers.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, host: HostId, bug: crate::proto::Bug) {
+        self.hosts[host.at()].plant = Some(super::process::Plant(Some(bug)));
     }
 
     /// Kills the process, as SIGKILL does: peers that can be reached see its streams end at once.

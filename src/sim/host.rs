@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::disk::Disk;
-use super::process::{Arrived, Process};
+use super::process::{Arrived, Plant, Process};
 use crate::proto::{Config, Role, StopReason};
 use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Term, Time};
 use std::collections::VecDeque;
@@ -93,6 +93,8 @@ pub(super) struct Host {
     pub(super) incarnation: Incarnation,
     pub(super) identity: Identity,
     pub(super) stopped: Option<StopReason>,
+    /// A bug of this host alone.
+    pub(super) plant: Option<Plant>,
 }
 
 impl Host {
@@ -119,6 +121,7 @@ impl Host {
             incarnation: Incarnation::ZERO,
             identity: Identity::ZERO,
             stopped: None,
+            plant: None,
         }
     }
 

@@ -8,6 +8,23 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+/// The bug that each node of a host is given right after its start; always nothing without the feature `planted-bugs`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Plant(#[cfg(feature = "planted-bugs")] pub(super) Option<crate::proto::Bug>);
+
+impl Plant {
+    #[cfg(feature = "planted-bugs")]
+    fn put_in(self, node: &mut Node) {
+        if let Some(bug) = self.0 {
+            node.plant(bug);
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[allow(clippy::unused_self)]
+    fn put_in(self, _: &mut Node) {}
+}
+
 /// An input to a node.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Input<'a> {
@@ -61,9 +78,13 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(config: Config, start: Start, now: Time, run: u32, with_twin: bool) -> Self {
-        let twin = with_twin.then(|| (Node::new(config.clone(), start.clone(), now), Vec::new()));
-        let node = Node::new(config, start, now);
+    pub(super) fn new(config: Config, start: Start, now: Time, run: u32, with_twin: bool, plant: Plant) -> Self {
+        let mut twin = with_twin.then(|| (Node::new(config.clone(), start.clone(), now), Vec::new()));
+        let mut node = Node::new(config, start, now);
+        plant.put_in(&mut node);
+        if let Some((twin, _)) = &mut twin {
+            plant.put_in(twin);
+        }
         Self {
             node,
             twin,

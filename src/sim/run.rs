@@ -3,6 +3,7 @@
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
 use super::observe::{Checked, Violation};
+use super::process::Plant;
 use super::scenario::{Options, Scenario, liveness_bound};
 use super::trace::Detail;
 use super::world::{Counts, World};
@@ -26,6 +27,7 @@ pub struct Run {
     options: Options,
     detail: Detail,
     keep: usize,
+    plant: Plant,
 }
 
 /// How many lines of the trace go with a violation.
@@ -34,7 +36,7 @@ const EXCERPT: usize = 120;
 impl Run {
     /// The run of this seed.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, options: Options::default(), detail: Detail::Nothing, keep: usize::MAX }
+        Self { seed, options: Options::default(), detail: Detail::Nothing, keep: usize::MAX, plant: Plant::default() }
     }
 
     /// What is not drawn from the seed.
@@ -46,6 +48,13 @@ impl Run {
     /// How much is written down, and how many lines of it are kept.
     pub fn trace(mut self, detail: Detail, keep: usize) -> Self {
         (self.detail, self.keep) = (detail, keep);
+        self
+    }
+
+    /// Plants a bug in all nodes: for tests of the checkers.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(mut self, bug: crate::proto::Bug) -> Self {
+        self.plant = Plant(Some(bug));
         self
     }
 
@@ -68,7 +77,7 @@ impl Run {
     fn once(&self, detail: Detail, keep: usize) -> Report {
         let begun = Instant::now();
         let scenario = Scenario::draw(self.seed, &self.options);
-        let mut world = scenario.world(detail, keep);
+        let mut world = scenario.world(detail, keep, self.plant);
         let mut course = Course::new(&scenario);
         let outcome = catch_unwind(AssertUnwindSafe(|| course.play(&mut world, &scenario)));
         if let Err(panic) = outcome {

@@ -3,6 +3,7 @@
 use super::faults::{Fault, Faults};
 use super::host::{HostId, NodeOptions};
 use super::net::Conditions;
+use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::world::World;
@@ -156,8 +157,10 @@ impl Scenario {
     }
 
     /// The world, with all hosts and nothing running.
-    pub(super) fn world(&self, detail: Detail, keep: usize) -> World {
-        let mut world = World::builder(self.seed)
+    pub(super) fn world(&self, detail: Detail, keep: usize, plant: Plant) -> World {
+        let mut builder = World::builder(self.seed);
+        builder.plant = plant;
+        let mut world = builder
             .trace(detail, keep)
             .keep_events(false)
             .halt(true)

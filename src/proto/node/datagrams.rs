@@ -83,6 +83,9 @@ impl Node {
             }
             Heard::Leap => self.out.stats.dropped_term_leap += 1,
         }
+        if votes {
+            self.follower.acknowledged();
+        }
         self.notice_line_version(now, beat);
     }
 

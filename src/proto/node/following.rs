@@ -356,6 +356,9 @@ impl Node {
                 let gone = self.log.roll().departed(&self.me.id).is_some_and(|i| i >= self.me.incarnation);
                 let other =
                     self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
+                if self.leaving.is_some() && (gone || other) {
+                    return self.stop(StopReason::Left);
+                }
                 if gone && !other {
                     // Taken off the roll while alive: only a larger incarnation may come back.
                     self.renew_incarnation(now, self.me.incarnation);
@@ -391,7 +394,8 @@ impl Node {
         }
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
-        let (Some(r), Some(bond)) = (self.follower.registration, self.follower.bond()) else { return };
+        let Some(r) = self.follower.registration else { return self.stop(StopReason::Left) };
+        let Some(bond) = self.follower.bond() else { return };
         let leave =
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
         self.out.datagram(Dest::Addr(bond.addr), Datagram::Leave(leave));

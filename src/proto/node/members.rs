@@ -195,7 +195,7 @@ impl Node {
             lead.detector.remove(slot);
             lead.registrar.freed(now, slot);
         }
-        if *id == self.me.id && incarnation == self.me.incarnation && reason != LeftReason::Left {
+        if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {
             // Taken off the roll while alive: a larger incarnation asks anew.
             self.renew_incarnation(now, incarnation);
         }

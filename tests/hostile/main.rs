@@ -1,0 +1,45 @@
+//! Sessions of operations from random bytes: what the fuzzer does, for a moment, at each test run.
+
+#![allow(clippy::expect_used)]
+
+mod session;
+
+use session::{Reached, run};
+
+/// A sequence of numbers that is the same each time (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+#[test]
+fn random_sessions_do_no_harm() {
+    let mut all = Reached::default();
+    for seed in 0..400 {
+        let mut numbers = Numbers(seed);
+        let length = 200 + numbers.next() % 3_000;
+        let bytes = numbers.bytes(length as usize);
+        let reached = std::panic::catch_unwind(|| run(&bytes)).unwrap_or_else(|panic| {
+            eprintln!("the session of seed {seed}");
+            std::panic::resume_unwind(panic)
+        });
+        all.led |= reached.led;
+        all.supported |= reached.supported;
+        all.member |= reached.member;
+        all.shook_hands = all.shook_hands.max(reached.shook_hands);
+        all.committed = all.committed.max(reached.committed);
+    }
+    // The sessions are worth something only where they get somewhere.
+    assert!(all.led && all.supported && all.member && all.shook_hands > 2 && all.committed > 3, "{all:?}");
+}
