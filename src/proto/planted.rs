@@ -3,7 +3,7 @@
 
 /// A rule of the protocol that a node breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(not(feature = "planted-bugs"), allow(dead_code))]
+#[cfg_attr(not(feature = "planted-bugs"), allow(dead_code, unreachable_pub))]
 pub enum Bug {
     /// A voter grants a second bidder in a term.
     GrantTwice,

@@ -266,16 +266,17 @@ impl Nemesis {
     }
 }
 
+/// True where this voter is still what it was: its process runs, or its store holds it.
+fn is_intact(world: &World, seat: &crate::types::Seat, without: Option<HostId>) -> bool {
+    world.find(seat.id.as_str()).is_some_and(|h| {
+        let host = &world.hosts[h.at()];
+        Some(h) != without && host.identity == seat.identity && (host.process.is_some() || host.disk.is_some())
+    })
+}
+
 /// How many voters of a line are still what they were, without one host.
 fn intact(world: &World, line: &Line, without: Option<HostId>) -> usize {
-    let same = |s: &&crate::types::Seat| {
-        let host = world.find(s.id.as_str());
-        host.is_some_and(|h| {
-            let host = &world.hosts[h.at()];
-            Some(h) != without && host.identity == s.identity && (host.process.is_some() || host.disk.is_some())
-        })
-    };
-    line.voters().filter(same).count()
+    line.voters().filter(|s| is_intact(world, s, without)).count()
 }
 
 /// True where the convention can recover by design: a majority of the voters of each last committed line is what it was,
@@ -286,9 +287,7 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
         return nemesis.early_losses.len() <= (nemesis.voters - 1) / 2;
     }
     lines.all(|line| {
-        let leads = |s: &crate::types::Seat| {
-            !s.witness && world.find(s.id.as_str()).is_some_and(|h| world.hosts[h.at()].identity == s.identity)
-        };
+        let leads = |s: &crate::types::Seat| !s.witness && is_intact(world, s, None);
         intact(world, line, None) >= line.majority() && line.voters().any(leads)
     })
 }
