@@ -7,7 +7,7 @@
 //! cargo bench --bench instructions
 //! ```
 
-use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term};
+use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagram};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
@@ -27,7 +27,7 @@ fn frame(name: &str) -> Vec<u8> {
             term: Term(2),
             number: 3,
             commit: Index(4),
-            slot: Slot(5),
+            leader: VoterTag(5),
             line_version: 6,
         }),
     };

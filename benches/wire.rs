@@ -6,7 +6,7 @@
 //! cargo bench --bench wire
 //! ```
 
-use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term};
+use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagram};
 use std::hint::black_box;
 use std::time::Instant;
@@ -41,8 +41,14 @@ fn read(bytes: &[u8], tag: u32) {
 }
 
 fn main() {
-    let heartbeat =
-        Heartbeat { lineage: Lineage(1), term: Term(2), number: 3, commit: Index(4), slot: Slot(5), line_version: 6 };
+    let heartbeat = Heartbeat {
+        lineage: Lineage(1),
+        term: Term(2),
+        number: 3,
+        commit: Index(4),
+        leader: VoterTag(5),
+        line_version: 6,
+    };
     let frames = [
         ("beat", Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 })),
         ("ack", Datagram::Ack(Ack { lineage: Lineage(1), term: Term(2), number: 3, identity: Identity(4) })),

@@ -1,4 +1,94 @@
-//! convoke: transport and membership for actor runtimes.
+//! convoke: the transport and membership layer for actor runtimes.
+//!
+//! A group of nodes, a *convention*, finds itself by multicast (or seeds, or broadcast), agrees on a line of succession
+//! among its leader candidates, follows one leader, and replaces it: within milliseconds where it crashed, after the
+//! detection time where it fell silent. Every member stays registered across it. No async runtime: a core without I/O, and
+//! thin shells around it on [mio](https://docs.rs/mio), UDP and TCP.
+//!
+//! ```text
+//!             ┌────────────────────────── Node: decides, and does no I/O ─────────────────────────┐
+//!  datagram ──┤►  wire: bytes → checked view → meaning                                            │
+//!  stream   ──┤►  peers (connections of candidates)    follower (seek, register, beat)            ├──► datagrams
+//!  deadline ──┤►  voter (promises)   campaign (canvass, bid, fetch)   founding                    ├──► stream orders
+//!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession             ├──► records to store
+//!  stored   ──┤►  log over roll (who is here, the line)              outbox (what waits for disk) ├──► events
+//!             └───────────────────────────────────────────────────────────────────────────────────┘
+//!                       ▲ time and seed are arguments; the next deadline comes out
+//! ```
+//!
+//! # Three ways to embed
+//!
+//! | way | type | example |
+//! | --- | --- | --- |
+//! | in your own `mio::Poll`, one token | [`driver::Driver`] | `examples/own_poll.rs` |
+//! | on a thread of its own, with a descriptor to wait on | [`driver::Handle`] | `examples/thread.rs` |
+//! | the core alone, under your own I/O | [`proto::Node`] | `examples/core_alone.rs` |
+//!
+//! # The run loop of the core
+//!
+//! 1. Wait for bytes, or until [`proto::Node::poll_timeout`].
+//! 2. Give everything that has come in to [`proto::Node::handle_datagram`] and [`proto::Node::handle_stream`], *then* call
+//!    [`proto::Node::handle_timeout`] if its time has come: a node that was late judges nobody before it has read.
+//! 3. Take the records of [`proto::Node::poll_store`], make them durable in order, call [`proto::Node::handle_stored`]. What
+//!    rests on them is withheld until then.
+//! 4. Take datagrams ([`proto::Node::poll_transmit`]), stream orders ([`proto::Node::poll_stream`]) and events
+//!    ([`proto::Node::poll_event`]) until there are none. Handing in more before draining is fine; polls only take out.
+//! 5. Go on with step 1.
+//!
+//! # What time means
+//!
+//! [`types::Time`] is microseconds on a clock that never goes back and that counts suspension (`CLOCK_BOOTTIME` on Linux).
+//! The core reads no clock: one `now` is good for a whole batch of inputs. Leases hold as long as two clocks drift apart by
+//! less than the bound ρ on each ([`proto::ConfigBuilder::drift_ppm`]). A hypervisor that stops all clocks of a guest is
+//! outside of that bound: fence what a leader does by its term.
+//!
+//! # What is guaranteed
+//!
+//! 1. At most one leader per (lineage, term), and at no instant two unexpired leases of one lineage, given ρ, and given
+//!    that a refused connection means a dead process where that evidence is on
+//!    ([`proto::ConfigBuilder::death_evidence`]).
+//! 2. The terms that a node reports within a lineage never go back; across restarts too where it has a store. The term is
+//!    the fencing token.
+//! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order.
+//! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
+//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation.
+//! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, all nodes agree
+//!    on leader, term and line within a bound (`sim::liveness_bound`).
+//! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an
+//!    unverified source.
+//! 9. The core gives the same outputs for the same inputs, times and seed.
+//!
+//! The numbers are those of the protocol's description; 6 is about requests, which are yet to come. The simulator checks 1
+//! to 5, 7 and 9 after every input of every node, and a panic is a bug.
+//!
+//! # What is not
+//!
+//! - A convention whose diskless voters restarted in such numbers that the old line can never reach its majority waits, and
+//!   names for whom ([`proto::Notice::WaitingFor`]). With stores everybody may restart at once.
+//! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
+//! - No side without a majority goes on; there is no handover and no messaging for the embedder yet.
+//!
+//! # Features
+//!
+//! | feature | what |
+//! | --- | --- |
+//! | none | everything an embedder needs |
+//! | `sim` | the deterministic simulator, for testing your own reaction to failovers |
+//! | `cli` | the command `convoke` |
+//! | `planted-bugs` | rules of the protocol broken on purpose, for the tests of the simulator's checkers; never release with it |
+//!
+//! # The modules
+//!
+//! Imports point downwards only; `tests/tidy` holds it.
+//!
+//! | module | what | imports |
+//! | --- | --- | --- |
+//! | [`types`] | the vocabulary | nothing |
+//! | [`wire`] | bytes to frames and back; the layout as a table | `types` |
+//! | [`proto`] | the core | `wire`, `types` |
+//! | [`net`] | sockets and interfaces, no protocol | `types` |
+//! | [`driver`] | the shells: own loop, own thread; the store in files | all above |
+//! | `sim` | the simulator | `proto`, `wire`, `types` |
 
 pub mod driver;
 pub mod net;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term};
+use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, MAX_DATAGRAM, encode_datagram};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -57,7 +57,7 @@ fn the_frames_of_liveness_are_read_and_written_without_allocating() {
             term: Term(2),
             number: 3,
             commit: Index(4),
-            slot: Slot(5),
+            leader: VoterTag(5),
             line_version: 6,
         }),
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),

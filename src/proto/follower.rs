@@ -5,7 +5,7 @@
 
 use super::border::{Dest, Lane};
 use super::rng::Rng;
-use crate::types::{Generation, Lineage, Slot, Term, Time};
+use crate::types::{Generation, Lineage, Slot, Term, Time, VoterTag};
 use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) struct Registration {
 pub(super) struct Bond {
     pub(super) lineage: Lineage,
     pub(super) term: Term,
-    pub(super) slot: Slot,
+    pub(super) leader: VoterTag,
     pub(super) addr: SocketAddr,
     /// The number of the last heartbeat; zero where none was heard yet.
     pub(super) number: u32,
@@ -42,18 +42,25 @@ pub(super) struct Bond {
     credit: u16,
 }
 
-/// The bytes of a heartbeat, of a voter's acknowledgement of it, and of a beat or a probe.
+/// The bytes of a heartbeat, of a voter's acknowledgement of it, of a goodbye, and of a beat or a probe.
 const HEARTBEAT: u16 = 48;
 const ACK: u16 = 40;
+const LEAVE: u16 = 36;
 const SMALL: u16 = 24;
 
 impl Bond {
-    /// True where a small frame may go to the leader's address.
-    fn pays(&mut self) -> bool {
-        let left = self.credit.checked_sub(SMALL);
+    /// True where a frame of so many bytes may go to the leader's address.
+    fn pays(&mut self, bytes: u16) -> bool {
+        let left = self.credit.checked_sub(bytes);
         self.credit = left.unwrap_or(self.credit);
         self.verified || left.is_some()
     }
+}
+
+/// What an address has to echo.
+fn token(rng: &mut Rng) -> (u32, u16, u16) {
+    let n = rng.nonzero();
+    (n as u32, (n >> 32) as u16, (n >> 48) as u16)
 }
 
 /// What a heartbeat was to this node.
@@ -156,8 +163,8 @@ impl Follower {
     }
 
     /// The leader's place in the line as this node was told it.
-    pub(super) fn seat(&self, slot: Slot) -> Option<&SeatRef> {
-        self.view.as_ref().and_then(|v| v.line.iter().find(|s| s.slot == slot))
+    pub(super) fn seat(&self, tag: VoterTag) -> Option<&SeatRef> {
+        self.view.as_ref().and_then(|v| v.line.iter().find(|s| s.voter == tag))
     }
 
     /// Forgets lineage, leader and registration.
@@ -224,12 +231,14 @@ impl Follower {
         }
         let first = bond.number == 0;
         bond.number = beat.number;
-        bond.slot = beat.slot;
+        bond.leader = beat.leader;
         bond.heard = now;
         if bond.addr != from {
             bond.addr = from;
             bond.verified = known;
             bond.credit = 0;
+            // The old address was asked by the old one.
+            bond.token = token(&mut self.rng);
         }
         bond.credit = (bond.credit + HEARTBEAT).min(4 * HEARTBEAT);
         bond.verified |= known;
@@ -238,10 +247,10 @@ impl Follower {
         if first { Heard::NewLeader } else { Heard::Fresh }
     }
 
-    /// A question that only who receives at the address can answer.
-    fn token(&mut self) -> (u32, u16, u16) {
-        let n = self.rng.nonzero();
-        (n as u32, (n >> 32) as u16, (n >> 48) as u16)
+    /// Where to say goodbye.
+    pub(super) fn farewell(&mut self) -> Option<(Registration, SocketAddr)> {
+        let (registration, bond) = (self.registration?, self.bond.as_mut()?);
+        bond.pays(LEAVE).then_some((registration, bond.addr))
     }
 
     /// This node acknowledged a heartbeat, as a voter.
@@ -252,12 +261,12 @@ impl Follower {
     }
 
     fn new_bond(&mut self, now: Time, beat: &Heartbeat, from: SocketAddr, lane: Lane, known: bool) -> Heard {
-        let token = self.token();
+        let token = token(&mut self.rng);
         self.heard = if lane == Lane::Floor { beat.number as u16 } else { 0 };
         self.bond = Some(Bond {
             lineage: beat.lineage,
             term: beat.term,
-            slot: beat.slot,
+            leader: beat.leader,
             addr: from,
             number: beat.number,
             heard: now,
@@ -276,19 +285,19 @@ impl Follower {
 
     /// Was told of a leader by one that answered this node's question, so its word is good for the address.
     pub(super) fn told(&mut self, now: Time, view: &View) {
-        let Some(slot) = view.leader else { return };
-        let Some(seat) = view.line.iter().find(|s| s.slot == slot) else { return };
+        let Some(leader) = view.leader else { return };
+        let Some(seat) = view.line.iter().find(|s| s.voter == leader) else { return };
         let newer = self.bond.is_none_or(|b| {
             let silent = b.number == 0 || now - b.heard > self.detection;
-            let moved = b.slot != slot || b.addr != seat.addr;
+            let moved = b.leader != leader || b.addr != seat.addr;
             b.lineage != view.lineage || b.term < view.term || (b.term == view.term && silent && moved)
         });
         if newer {
-            let token = self.token();
+            let token = token(&mut self.rng);
             self.bond = Some(Bond {
                 lineage: view.lineage,
                 term: view.term,
-                slot,
+                leader,
                 addr: seat.addr,
                 number: 0,
                 heard: now,
@@ -300,7 +309,7 @@ impl Follower {
             });
             self.next_join = now;
         } else if let Some(b) = &mut self.bond {
-            if b.slot == slot && b.addr == seat.addr {
+            if b.leader == leader && b.addr == seat.addr {
                 b.verified = true;
             }
         }
@@ -379,7 +388,7 @@ impl Follower {
                 self.next_beat = now + self.interval;
                 let beat =
                     Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-                if bond.pays() {
+                if bond.pays(SMALL) {
                     send(Dest::Addr(bond.addr), Datagram::Beat(beat));
                 }
             }
@@ -425,7 +434,7 @@ impl Follower {
         let (slot, generation, token) = bond.token;
         let probe =
             Probe { slot: Slot(slot), generation: Generation(generation), lineage: bond.lineage.0 as u32, token };
-        if bond.pays() {
+        if bond.pays(SMALL) {
             send(Dest::Addr(bond.addr), Datagram::Probe(probe));
         }
     }

@@ -75,7 +75,9 @@ fn admission(
         .members()
         .filter(|(_, _, i)| i.standing.votes() && line.seat(&i.id).is_none() && !retiring(&i.id))
         .map(|(slot, _, info)| (slot, info));
-    let (slot, info) = waiting.find(|(_, info)| level(info.identity))?;
+    // A tag names one voter of the line: who draws one that is taken has to draw again, by a restart.
+    let unique = |identity: Identity| line.by_tag(identity.tag()).is_none();
+    let (slot, info) = waiting.find(|(_, info)| level(info.identity) && unique(info.identity))?;
     if line.seats().len() < MAX_SEATS {
         return Some(Change::Seated(newcomer((slot, info))));
     }

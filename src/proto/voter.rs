@@ -6,7 +6,7 @@
 
 use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
-use crate::types::{Identity, Incarnation, Lineage, NodeId, Slot, Term, Time};
+use crate::types::{Identity, Incarnation, Lineage, NodeId, Term, Time, VoterTag};
 use crate::wire::{Bid, Heartbeat, Promise, Record};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const MAX_LEAP: u64 = 1 << 32;
 #[derive(Debug, Clone)]
 pub(super) struct Followed {
     pub(super) term: Term,
-    pub(super) slot: Slot,
+    pub(super) tag: VoterTag,
     pub(super) number: u32,
     pub(super) heard: Time,
     /// Known from the line, once the line is known.
@@ -124,15 +124,13 @@ impl Voter {
                     // A copy: acknowledged once more, for the first acknowledgement may be lost.
                     return heartbeat.number == f.number;
                 }
-                // A leader that registers anew gets another slot within its term.
-                f.slot = heartbeat.slot;
                 f.number = heartbeat.number;
                 f.heard = now;
             }
             _ => {
                 self.followed = Some(Followed {
                     term: heartbeat.term,
-                    slot: heartbeat.slot,
+                    tag: heartbeat.leader,
                     number: heartbeat.number,
                     heard: now,
                     leader: None,
@@ -152,7 +150,6 @@ impl Voter {
         &mut self,
         now: Time,
         term: Term,
-        slot: Slot,
         leader: (NodeId, Identity),
         incarnation: Incarnation,
         out: &mut Outbox,
@@ -166,8 +163,9 @@ impl Voter {
                 f.incarnation = Some(incarnation);
             }
             _ => {
+                let tag = leader.1.tag();
                 let (leader, incarnation) = (Some(leader), Some(incarnation));
-                self.followed = Some(Followed { term, slot, number: 0, heard: now, leader, incarnation });
+                self.followed = Some(Followed { term, tag, number: 0, heard: now, leader, incarnation });
                 self.evidence = None;
                 self.adopt(term, out);
             }

@@ -1,6 +1,6 @@
 //! The line of succession.
 
-use super::{Identity, Incarnation, NodeId, Slot};
+use super::{Identity, Incarnation, NodeId, Slot, VoterTag};
 use std::net::SocketAddr;
 
 /// The most candidates and witnesses that a line holds.
@@ -91,10 +91,10 @@ impl Line {
         self.seats.iter().find(|s| s.identity == identity)
     }
 
-    /// The seat of the registration in this slot.
+    /// The seat of the voter with this tag.
     #[must_use]
-    pub fn by_slot(&self, slot: Slot) -> Option<&Seat> {
-        self.seats.iter().find(|s| s.slot == slot)
+    pub fn by_tag(&self, tag: VoterTag) -> Option<&Seat> {
+        self.seats.iter().find(|s| s.identity.tag() == tag)
     }
 
     /// The seats that count.

@@ -54,6 +54,11 @@ number!(
     Identity, u64
 );
 number!(
+    /// The low half of a voter's [`Identity`]: names a leader in the frames of a fixed size. Of the seats of one line no
+    /// two have the same.
+    VoterTag, u32
+);
+number!(
     /// The short number that the roll gives a member: a heartbeat finds its entry by it, without hashing.
     Slot, u32
 );
@@ -65,6 +70,14 @@ number!(
     /// A stream connection, as the driver and the core name it. Even numbers are dialled, odd ones accepted.
     ConnId, u64
 );
+
+impl Identity {
+    /// The low half of it.
+    #[must_use]
+    pub fn tag(self) -> VoterTag {
+        VoterTag(self.0 as u32)
+    }
+}
 
 impl ConnId {
     /// True where this node dialled.

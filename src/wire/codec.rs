@@ -7,6 +7,10 @@ use bytes::BytesMut;
 /// Ends the fields before the end of the body: what follows is padding.
 pub(super) const PADDING: u8 = 0;
 
+/// The largest term, index or incarnation that is read. Nobody counts so far; a number beyond it is an attempt to make
+/// the next sum overflow.
+pub(super) const MAX_COUNT: u64 = u64::MAX / 2;
+
 /// Where bytes are written to.
 pub(super) trait Sink {
     /// How many bytes there are.
@@ -162,6 +166,12 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn u64(&mut self) -> Result<u64, Reject> {
         Ok(u64::from_be_bytes(self.array()?))
+    }
+    /// A number that grows by counting: at most [`MAX_COUNT`].
+    #[inline]
+    pub(super) fn count(&mut self) -> Result<u64, Reject> {
+        let n = self.u64()?;
+        if n <= MAX_COUNT { Ok(n) } else { Err(Reject::Malformed) }
     }
     #[inline]
     pub(super) fn i32(&mut self) -> Result<i32, Reject> {

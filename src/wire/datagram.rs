@@ -1,6 +1,8 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
-use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term};
+use crate::types::{
+    Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
+};
 use std::net::SocketAddr;
 
 /// A datagram's meaning.
@@ -48,8 +50,8 @@ pub struct Heartbeat {
     pub number: u32,
     /// How far the roll is committed.
     pub commit: Index,
-    /// The slot of the leader: the line tells whose it is.
-    pub slot: Slot,
+    /// The voter that leads: the line tells who it is.
+    pub leader: VoterTag,
     /// The low 16 bits of the version of the committed line.
     pub line_version: u16,
 }
@@ -121,8 +123,8 @@ pub struct View {
     pub lineage: Lineage,
     /// The term of the leader, or the highest known where none leads.
     pub term: Term,
-    /// The slot of the leader, where one is known.
-    pub leader: Option<Slot>,
+    /// The voter that leads, where one is known.
+    pub leader: Option<VoterTag>,
     /// The version of the committed line.
     pub line_version: u32,
     /// The line, as much of it as fits the frame: the leader's seat always, then in order of succession.
@@ -134,8 +136,8 @@ pub struct View {
 pub struct SeatRef {
     /// Whose seat.
     pub id: NodeId,
-    /// The slot of its registration.
-    pub slot: Slot,
+    /// The voter in it.
+    pub voter: VoterTag,
     /// Its incarnation.
     pub incarnation: Incarnation,
     /// Its priority.

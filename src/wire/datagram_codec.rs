@@ -8,7 +8,7 @@ use super::datagram::{
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{put_member, put_sender, put_view, read_member, read_sender, read_view, tag as field};
 use super::reject::Reject;
-use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term};
+use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 
 /// The second byte of each kind of datagram.
 pub(super) mod kind {
@@ -124,10 +124,10 @@ fn heartbeat(body: &Body<'_>) -> Result<Heartbeat, Reject> {
     let mut c = body.fixed::<36>()?;
     Ok(Heartbeat {
         lineage: Lineage(c.u64()?),
-        term: Term(c.u64()?),
+        term: Term(c.count()?),
         number: c.u32()?,
-        commit: Index(c.u64()?),
-        slot: Slot(c.u32()?),
+        commit: Index(c.count()?),
+        leader: VoterTag(c.u32()?),
         line_version: c.u16()?,
     })
 }
@@ -142,7 +142,7 @@ fn beat(body: &Body<'_>) -> Result<Beat, Reject> {
 #[inline]
 fn ack(body: &Body<'_>) -> Result<Ack, Reject> {
     let mut c = body.fixed::<28>()?;
-    let (lineage, term) = (Lineage(c.u64()?), Term(c.u64()?));
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
     Ok(Ack { lineage, term, number: c.u32()?, identity: Identity(c.u64()?) })
 }
 
@@ -154,7 +154,7 @@ fn padded(len: usize) -> Result<(), Reject> {
 fn seek(body: &Body<'_>, len: usize) -> Result<Seek, Reject> {
     padded(len)?;
     let mut c = body.fixed::<28>()?;
-    let (nonce, lineage, term, attempt) = (c.u64()?, Lineage(c.u64()?), Term(c.u64()?), c.u16()?);
+    let (nonce, lineage, term, attempt) = (c.u64()?, Lineage(c.u64()?), Term(c.count()?), c.u16()?);
     let (mut from, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         if tag == field::SENDER {
@@ -192,7 +192,7 @@ fn join(body: &Body<'_>, len: usize) -> Result<Join, Reject> {
 
 fn registered(body: &Body<'_>) -> Result<Registered, Reject> {
     let mut c = body.fixed::<28>()?;
-    let (nonce, incarnation, slot) = (c.u64()?, Incarnation(c.u64()?), Slot(c.u32()?));
+    let (nonce, incarnation, slot) = (c.u64()?, Incarnation(c.count()?), Slot(c.u32()?));
     let (generation, _, revision) = (Generation(c.u16()?), c.u16()?, c.u32()?);
     let (mut view, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
@@ -205,7 +205,7 @@ fn registered(body: &Body<'_>) -> Result<Registered, Reject> {
 
 fn refused(body: &Body<'_>) -> Result<Refused, Reject> {
     let mut c = body.fixed::<32>()?;
-    let (nonce, lineage, incarnation) = (c.u64()?, Lineage(c.u64()?), Incarnation(c.u64()?));
+    let (nonce, lineage, incarnation) = (c.u64()?, Lineage(c.u64()?), Incarnation(c.count()?));
     let (retry_ms, code) = (c.u32()?, c.u8()?);
     let reason = match code {
         1 => RefuseReason::Superseded,
@@ -231,13 +231,13 @@ fn stranger(body: &Body<'_>) -> Result<Stranger, Reject> {
 
 fn leave(body: &Body<'_>) -> Result<Leave, Reject> {
     let mut c = body.fixed::<24>()?;
-    let (lineage, incarnation) = (Lineage(c.u64()?), Incarnation(c.u64()?));
+    let (lineage, incarnation) = (Lineage(c.u64()?), Incarnation(c.count()?));
     Ok(Leave { lineage, slot: Slot(c.u32()?), generation: Generation(c.u16()?), incarnation })
 }
 
 pub(super) fn read_resigned(body: &Body<'_>) -> Result<Resigned, Reject> {
     let mut c = body.fixed::<24>()?;
-    Ok(Resigned { lineage: Lineage(c.u64()?), term: Term(c.u64()?), identity: Identity(c.u64()?) })
+    Ok(Resigned { lineage: Lineage(c.u64()?), term: Term(c.count()?), identity: Identity(c.u64()?) })
 }
 
 /// Clears `buf` and writes a datagram into it. Does not allocate where `buf` has room for [`MAX_DATAGRAM`] bytes.
@@ -287,7 +287,7 @@ fn put_heartbeat(d: &Heartbeat, tag: u32, buf: &mut Vec<u8>) {
         .u64(d.term.0)
         .u32(d.number)
         .u64(d.commit.0)
-        .u32(d.slot.0)
+        .u32(d.leader.0)
         .u16(d.line_version)
         .spare(2);
     frame::begin(buf, kind::HEARTBEAT, tag, fixed);

@@ -198,12 +198,12 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
 }
 
 fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
-    Ok(Position { term: Term(c.u64()?), index: Index(c.u64()?) })
+    Ok(Position { term: Term(c.count()?), index: Index(c.count()?) })
 }
 
 fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
     let mut c = body.fixed::<16>()?;
-    let (lineage, term) = (Lineage(c.u64()?), Term(c.u64()?));
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
     let (mut convention, mut info, mut fields) = (None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
@@ -221,7 +221,7 @@ fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
 
 fn propose(body: &Body<'_>) -> Result<Propose, Reject> {
     let mut c = body.fixed::<20>()?;
-    let (lineage, term, round) = (Lineage(c.u64()?), Term(c.u64()?), c.u32()?);
+    let (lineage, term, round) = (Lineage(c.u64()?), Term(c.count()?), c.u32()?);
     let (mut seats, mut fields) = (Vec::new(), body.fields());
     while let Some((tag, content)) = fields.next()? {
         if tag == field::SEAT {
@@ -233,46 +233,46 @@ fn propose(body: &Body<'_>) -> Result<Propose, Reject> {
 
 fn propose_reply(body: &Body<'_>) -> Result<ProposeReply, Reject> {
     let mut c = body.fixed::<24>()?;
-    let (lineage, term, round, flags) = (Lineage(c.u64()?), Term(c.u64()?), c.u32()?, c.u8()?);
+    let (lineage, term, round, flags) = (Lineage(c.u64()?), Term(c.count()?), c.u32()?, c.u8()?);
     Ok(ProposeReply { lineage, round, accepted: flags & ACCEPTED != 0, durable: flags & DURABLE != 0, term })
 }
 
 fn canvass(body: &Body<'_>) -> Result<Canvass, Reject> {
     let mut c = body.fixed::<40>()?;
-    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
     Ok(Canvass { lineage, term, position, line_version: c.u32()?, round: c.u32()? })
 }
 
 fn canvass_reply(body: &Body<'_>) -> Result<CanvassReply, Reject> {
     let mut c = body.fixed::<48>()?;
-    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
     let (wait_us, round, flags) = (c.u64()?, c.u32()?, c.u8()?);
     Ok(CanvassReply { lineage, round, term, granted: flags & GRANTED != 0, wait_us, position })
 }
 
 fn bid(body: &Body<'_>) -> Result<Bid, Reject> {
     let mut c = body.fixed::<44>()?;
-    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
-    let (blessing, flags) = (Term(c.u64()?), c.u8()?);
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
+    let (blessing, flags) = (Term(c.count()?), c.u8()?);
     Ok(Bid { lineage, term, position, blessing: (flags & BLESSED != 0).then_some(blessing) })
 }
 
 fn bid_reply(body: &Body<'_>) -> Result<BidReply, Reject> {
     let mut c = body.fixed::<44>()?;
-    let (lineage, term, promised) = (Lineage(c.u64()?), Term(c.u64()?), Term(c.u64()?));
+    let (lineage, term, promised) = (Lineage(c.u64()?), Term(c.count()?), Term(c.count()?));
     let (position, flags) = (read_position(&mut c)?, c.u8()?);
     Ok(BidReply { lineage, term, granted: flags & GRANTED != 0, promised, position })
 }
 
 fn fetch(body: &Body<'_>) -> Result<Fetch, Reject> {
     let mut c = body.fixed::<32>()?;
-    Ok(Fetch { lineage: Lineage(c.u64()?), term: Term(c.u64()?), after: read_position(&mut c)? })
+    Ok(Fetch { lineage: Lineage(c.u64()?), term: Term(c.count()?), after: read_position(&mut c)? })
 }
 
 fn append(body: &Body<'_>) -> Result<Append, Reject> {
     let mut c = body.fixed::<44>()?;
-    let (lineage, term, prev) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
-    let (commit, flags) = (Index(c.u64()?), c.u8()?);
+    let (lineage, term, prev) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
+    let (commit, flags) = (Index(c.count()?), c.u8()?);
     let (mut entries, mut fields) = (Vec::new(), body.fields());
     let mut last = prev.index;
     while let Some((tag, content)) = fields.next()? {
@@ -290,7 +290,7 @@ fn append(body: &Body<'_>) -> Result<Append, Reject> {
 
 fn snapshot(body: &Body<'_>, frame: &Bytes) -> Result<Snapshot, Reject> {
     let mut c = body.fixed::<44>()?;
-    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
     let (offset, total, flags) = (c.u32()?, c.u32()?, c.u8()?);
     let (mut data, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
@@ -308,20 +308,20 @@ fn snapshot(body: &Body<'_>, frame: &Bytes) -> Result<Snapshot, Reject> {
 
 fn snapshot_reply(body: &Body<'_>) -> Result<SnapshotReply, Reject> {
     let mut c = body.fixed::<36>()?;
-    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.u64()?), read_position(&mut c)?);
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
     Ok(SnapshotReply { lineage, term, position, offset: c.u32()? })
 }
 
 fn append_reply(body: &Body<'_>) -> Result<AppendReply, Reject> {
     let mut c = body.fixed::<36>()?;
-    let (lineage, term, identity) = (Lineage(c.u64()?), Term(c.u64()?), Identity(c.u64()?));
-    let (index, flags) = (Index(c.u64()?), c.u8()?);
+    let (lineage, term, identity) = (Lineage(c.u64()?), Term(c.count()?), Identity(c.u64()?));
+    let (index, flags) = (Index(c.count()?), c.u8()?);
     Ok(AppendReply { lineage, term, identity, matched: flags & MATCHED != 0, index })
 }
 
 fn overruled(body: &Body<'_>) -> Result<Overruled, Reject> {
     let mut c = body.fixed::<16>()?;
-    Ok(Overruled { lineage: Lineage(c.u64()?), term: Term(c.u64()?) })
+    Ok(Overruled { lineage: Lineage(c.u64()?), term: Term(c.count()?) })
 }
 
 fn probe_for(body: &Body<'_>) -> Result<ProbeFor, Reject> {

@@ -28,13 +28,14 @@
 //! *spare* (written as zero, not looked at), add fields with new tags (skipped), add kinds of frames (counted and
 //! dropped; a stream goes on after them) and of changes (kept and passed on unread). What it may not do without a new
 //! version number: shorten or reorder anything. A fixed part shorter than stands here is malformed, and so are a field
-//! twice that may stand once, a name that [`crate::types::NodeId`] refuses, and a number out of its bounds.
+//! twice that may stand once, a name that [`crate::types::NodeId`] refuses, and a number out of its bounds. Terms,
+//! indexes and incarnations are at most 2^63 - 1, so that no sum with them overflows.
 //!
 //! ## Datagrams
 //!
 //! | kind | frame | fixed part: bytes of each number | fields | whole |
 //! | --- | --- | --- | --- | --- |
-//! | 1 | heartbeat | lineage 8, term 8, number 4, commit 8, slot 4, line version 2, spare 2 | | 48 |
+//! | 1 | heartbeat | lineage 8, term 8, number 4, commit 8, leader's tag 4, line version 2, spare 2 | | 48 |
 //! | 2 | beat | slot 4, generation 2, heard 2, lineage 4 | | 24 |
 //! | 3 | ack | lineage 8, term 8, number 4, identity 8 | | 40 |
 //! | 4 | seek | nonce 8, lineage 8, term 8, attempt 2, spare 2 | *sender* | 1,200 |
@@ -84,8 +85,8 @@
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
 //! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
 //! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
-//! | 6 | view | body: lineage 8, term 8, leader's slot 4, line version 4, flags 1 (1 there is a leader), spare 3; *seat reference*, up to 15 |
-//! | 7 | seat reference | body: incarnation 8, slot 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
+//! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *seat reference*, up to 15 |
+//! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
 //! | 9 | convention | the full name, 1 to 63 bytes of UTF-8 |
 //! | 10 | entry | index 8, term 8, kind of change 1, then the change |

@@ -6,6 +6,7 @@ use super::frame::{CHECKSUM, MAX_DATAGRAM};
 use super::reject::Reject;
 use crate::types::{
     Capabilities, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term,
+    VoterTag,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -187,7 +188,7 @@ pub(super) fn put_sender<S: Sink>(sink: &mut S, sender: &Sender) {
 pub(super) fn read_sender(bytes: &[u8]) -> Result<Sender, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<24>()?;
-    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (incarnation, identity, priority) = (Incarnation(c.count()?), Identity(c.u64()?), c.i32()?);
     let (standing, flags) = (read_standing(c.u8()?)?, c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     Ok(Sender { id, incarnation, identity, standing, priority, durable: flags & DURABLE != 0, addrs })
@@ -215,7 +216,7 @@ pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
 pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<28>()?;
-    let (incarnation, identity, priority) = (Incarnation(c.u64()?), Identity(c.u64()?), c.i32()?);
+    let (incarnation, identity, priority) = (Incarnation(c.count()?), Identity(c.u64()?), c.i32()?);
     let (standing, flags, _, revision) = (read_standing(c.u8()?)?, c.u8()?, c.u16()?, c.u32()?);
     let (mut named, mut capabilities) = (Named::default(), None);
     let mut fields = body.fields();
@@ -263,7 +264,7 @@ pub(super) fn put_seat_body<S: Sink>(sink: &mut S, seat: &Seat) {
 pub(super) fn read_seat(bytes: &[u8]) -> Result<Seat, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<32>()?;
-    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.u64()?));
+    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (priority, admitted, slot, flags) = (c.i32()?, c.u32()?, Slot(c.u32()?), c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     let (witness, voting) = (flags & WITNESS != 0, flags & VOTING != 0);
@@ -284,7 +285,7 @@ fn put_seat_ref<S: Sink>(sink: &mut S, seat: &SeatRef) {
     put_field(sink, tag::SEAT_REF, |s| {
         let fixed = FixedOut::<20>::new()
             .u64(seat.incarnation.0)
-            .u32(seat.slot.0)
+            .u32(seat.voter.0)
             .i32(seat.priority)
             .u8(flag(seat.voting, VOTING))
             .spare(3);
@@ -297,11 +298,11 @@ fn put_seat_ref<S: Sink>(sink: &mut S, seat: &SeatRef) {
 fn read_seat_ref(bytes: &[u8]) -> Result<SeatRef, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<20>()?;
-    let (incarnation, slot) = (Incarnation(c.u64()?), Slot(c.u32()?));
+    let (incarnation, voter) = (Incarnation(c.count()?), VoterTag(c.u32()?));
     let (priority, flags) = (c.i32()?, c.u8()?);
     let (id, addrs) = Named::of(&body)?;
     let addr = required(addrs.first().copied())?;
-    Ok(SeatRef { id, slot, incarnation, priority, voting: flags & VOTING != 0, addr })
+    Ok(SeatRef { id, voter, incarnation, priority, voting: flags & VOTING != 0, addr })
 }
 
 /// Writes a view as the last field of a datagram that begins at the sink's start, as much of its line as fits: the
@@ -321,7 +322,7 @@ pub(super) fn put_view<S: Sink>(sink: &mut S, view: &View) {
             put_seat_ref(&mut counter, seat);
             counter.0
         };
-        let leader = view.line.iter().position(|seat| Some(seat.slot) == view.leader);
+        let leader = view.line.iter().position(|seat| Some(seat.voter) == view.leader);
         let reserved = leader.map_or(0, |at| cost(&view.line[at]));
         let mut room = (MAX_DATAGRAM - CHECKSUM).saturating_sub(s.at() + reserved);
         let mut seats_left = MAX_SEATS - usize::from(leader.is_some());
@@ -344,7 +345,7 @@ pub(super) fn put_view<S: Sink>(sink: &mut S, view: &View) {
 pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<28>()?;
-    let (lineage, term, slot) = (Lineage(c.u64()?), Term(c.u64()?), Slot(c.u32()?));
+    let (lineage, term, leader) = (Lineage(c.u64()?), Term(c.count()?), VoterTag(c.u32()?));
     let (line_version, flags) = (c.u32()?, c.u8()?);
     let mut line: Vec<SeatRef> = Vec::new();
     let mut fields = body.fields();
@@ -357,5 +358,5 @@ pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
             push_bounded(&mut line, seat, MAX_SEATS)?;
         }
     }
-    Ok(View { lineage, term, leader: (flags & LEADER != 0).then_some(slot), line_version, line })
+    Ok(View { lineage, term, leader: (flags & LEADER != 0).then_some(leader), line_version, line })
 }

@@ -98,7 +98,7 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
 /// [`Change::Other`].
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, Reject> {
     let mut c = Cursor(bytes);
-    let (index, term, kind) = (Index(c.u64()?), Term(c.u64()?), c.u8()?);
+    let (index, term, kind) = (Index(c.count()?), Term(c.count()?), c.u8()?);
     Ok(Entry { index, term, change: read_change(kind, c.0)? })
 }
 
@@ -214,7 +214,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let body = Body::nested(bytes)?;
     let mut c = body.fixed::<28>()?;
     let lineage = Lineage(c.u64()?);
-    let position = Position { term: Term(c.u64()?), index: Index(c.u64()?) };
+    let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut seats, mut slots, mut departed) = (Vec::new(), Vec::new(), Vec::new());
     let mut fields = body.fields();
@@ -248,7 +248,7 @@ fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {
 
 fn read_departed(bytes: &[u8]) -> Result<(NodeId, Incarnation), Reject> {
     let body = Body::nested(bytes)?;
-    let incarnation = Incarnation(body.fixed::<8>()?.u64()?);
+    let incarnation = Incarnation(body.fixed::<8>()?.count()?);
     Ok((read_only_id(&body)?, incarnation))
 }
 
@@ -298,9 +298,9 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Reject> {
 
 fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
     let mut c = Body::nested(bytes)?.fixed::<52>()?;
-    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.u64()?));
-    let (lineage, term) = (Lineage(c.u64()?), Term(c.u64()?));
-    let (granted, seen, flags) = (Identity(c.u64()?), Term(c.u64()?), c.u8()?);
+    let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
+    let (granted, seen, flags) = (Identity(c.u64()?), Term(c.count()?), c.u8()?);
     Ok(Promise { identity, incarnation, lineage, term, granted: (flags & GRANTED != 0).then_some(granted), seen })
 }
 

@@ -1,4 +1,6 @@
 //! Sessions of operations from random bytes: what the fuzzer does, for a moment, at each test run.
+//!
+//! `CONVOKE_SESSIONS=100000` runs more of them, `CONVOKE_SESSIONS=17..18` one, and `CONVOKE_TRACE=1` tells its datagrams.
 
 #![allow(clippy::expect_used)]
 
@@ -23,10 +25,17 @@ impl Numbers {
     }
 }
 
+/// Which seeds to run.
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("CONVOKE_SESSIONS").unwrap_or_else(|_| "1000".into());
+    let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
 #[test]
 fn random_sessions_do_no_harm() {
     let mut all = Reached::default();
-    for seed in 0..400 {
+    for seed in seeds() {
         let mut numbers = Numbers(seed);
         let length = 200 + numbers.next() % 3_000;
         let bytes = numbers.bytes(length as usize);
@@ -40,6 +49,9 @@ fn random_sessions_do_no_harm() {
         all.shook_hands = all.shook_hands.max(reached.shook_hands);
         all.committed = all.committed.max(reached.committed);
     }
-    // The sessions are worth something only where they get somewhere.
-    assert!(all.led && all.supported && all.member && all.shook_hands > 2 && all.committed > 3, "{all:?}");
+    // Many sessions are worth something only where some get somewhere.
+    assert!(
+        seeds().count() < 1_000 || all.led && all.supported && all.member && all.shook_hands > 2 && all.committed > 3,
+        "{all:?}"
+    );
 }

@@ -10,7 +10,7 @@ use convoke::proto::{
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
-    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time,
+    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
 };
 use convoke::wire::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -113,6 +113,8 @@ struct Session<'a> {
     strangers: BTreeMap<SocketAddr, Unknown>,
     before: (Lineage, Term, Index),
     reached: Reached,
+    /// Tell all datagrams: `CONVOKE_TRACE` is set.
+    trace: bool,
 }
 
 /// Runs the session that these bytes are.
@@ -200,6 +202,7 @@ impl<'a> Session<'a> {
             strangers: BTreeMap::new(),
             before: (node.lineage(), node.term(), node.commit_index()),
             reached: Reached::default(),
+            trace: std::env::var_os("CONVOKE_TRACE").is_some(),
             node,
         }
     }
@@ -254,6 +257,10 @@ impl<'a> Session<'a> {
                 Ok(Datagram::ProbeReply(p)) => stranger.tokens.contains(&p.token),
                 _ => false,
             };
+        }
+        if self.trace {
+            let meaning = DatagramView::parse(bytes, self.tag).and_then(|v| v.meaning());
+            eprintln!("{:?} from {from} {lane:?} {meaning:?}", self.now);
         }
         self.node.handle_datagram(self.now, from, lane, bytes);
     }
@@ -369,11 +376,11 @@ impl<'a> Session<'a> {
     fn view_(&mut self) -> View {
         let lineage = self.lineage_();
         let term = self.term_();
-        let leader = self.input.yes().then(|| self.slot_());
+        let leader = self.input.yes().then(|| VoterTag(100 + self.input.below(PEERS) as u32));
         let line_version = self.input.u8().into();
         let line = self.seats_().into_iter().map(|s| SeatRef {
             id: s.id,
-            slot: s.slot,
+            voter: s.identity.tag(),
             incarnation: s.incarnation,
             priority: s.priority,
             voting: s.voting,
@@ -396,8 +403,8 @@ impl<'a> Session<'a> {
         match self.input.below(14) {
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
-                let (slot, line_version) = (self.slot_(), self.input.u8().into());
-                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, slot, line_version })
+                let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
+                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, leader, line_version })
             }
             1 => {
                 let (slot, generation, heard) = (self.slot_(), self.generation_(), self.input.u8().into());
@@ -453,7 +460,7 @@ impl<'a> Session<'a> {
         let view = |line: Vec<SeatRef>| View {
             lineage: Lineage(7),
             term: Term(3),
-            leader: Some(Slot(0)),
+            leader: Some(VoterTag(100)),
             line_version: 1,
             line,
         };
@@ -462,7 +469,7 @@ impl<'a> Session<'a> {
                 .map(seat)
                 .map(|s| SeatRef {
                     id: s.id,
-                    slot: s.slot,
+                    voter: s.identity.tag(),
                     incarnation: s.incarnation,
                     priority: 0,
                     voting: true,
@@ -785,7 +792,11 @@ impl<'a> Session<'a> {
             count += 1;
             assert!(count < OUTPUTS, "too many datagrams");
             assert!(buf.len() <= MAX_DATAGRAM, "a long datagram");
-            let datagram = DatagramView::parse(&buf, self.tag).and_then(|v| v.meaning()).expect("a right frame");
+            let datagram = DatagramView::parse(&buf, self.tag).and_then(|v| v.meaning());
+            let datagram = datagram.unwrap_or_else(|e| panic!("the node wrote a frame that is {e}: {buf:02x?}"));
+            if self.trace {
+                eprintln!("{:?} to {dest:?} {datagram:?}", self.now);
+            }
             if let Dest::Addr(to) = dest {
                 self.sent_to(to, buf.len() as u64, &datagram);
             }
@@ -867,12 +878,12 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
 }
 
 fn restored(input: &mut Input<'_>) -> Restored {
-    let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1])) };
+    let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1]).min(1 << 60)) };
     let promise = Promise {
         identity: Identity(104),
         incarnation: Incarnation(10),
         lineage: Lineage(7),
-        term: Term(input.number(&[2, 3])),
+        term: Term(input.number(&[2, 3]).min(1 << 60)),
         granted: input.yes().then_some(Identity(100)),
         seen: Term(3),
     };

@@ -115,7 +115,7 @@ impl Node {
         if beat.term >= self.voter.promise.term || beat.lineage != self.voter.promise.lineage {
             return;
         }
-        let seat = self.log.line().by_slot(beat.slot).or_else(|| self.log.roll().line().by_slot(beat.slot));
+        let seat = self.log.line().by_tag(beat.leader).or_else(|| self.log.roll().line().by_tag(beat.leader));
         let conn = seat.and_then(|s| self.peers.conn_of(&s.id, s.identity));
         if let Some(conn) = conn {
             let overruled = Overruled { lineage: beat.lineage, term: self.voter.promise.term };
@@ -124,8 +124,8 @@ impl Node {
     }
 
     fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
-        self.log.line().by_slot(beat.slot).is_some_and(|s| s.addrs.contains(&from))
-            || self.follower.seat(beat.slot).is_some_and(|s| s.addr == from)
+        self.log.line().by_tag(beat.leader).is_some_and(|s| s.addrs.contains(&from))
+            || self.follower.seat(beat.leader).is_some_and(|s| s.addr == from)
     }
 
     fn notice_line_version(&mut self, now: Time, beat: &Heartbeat) {

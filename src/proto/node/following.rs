@@ -9,7 +9,7 @@ use super::super::planted::Bug;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Index, LeftReason, Lineage, Position, Slot, Term, Time};
+use crate::types::{Index, LeftReason, Lineage, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -43,9 +43,8 @@ impl Node {
             }
             self.resign(now, false);
         }
-        let slot = self.log.line().by_identity(from.identity).map_or(Slot::ZERO, |s| s.slot);
         let leader = (from.id.clone(), from.identity);
-        self.voter.attend(now, term, slot, leader, from.incarnation, &mut self.out);
+        self.voter.attend(now, term, leader, from.incarnation, &mut self.out);
         true
     }
 
@@ -307,16 +306,16 @@ impl Node {
 
     /// A leadership that is new to this node.
     pub(super) fn leader_is_new(&mut self, now: Time) {
-        let known = self.follower.bond().and_then(|b| self.seat_of(b.slot)).is_some();
+        let known = self.follower.bond().and_then(|b| self.seat_of(b.leader)).is_some();
         if !known && self.follower.registration.is_some() {
             self.follower.refresh(now);
         }
     }
 
-    /// Who has this slot in the line, as far as this node knows it.
-    pub(super) fn seat_of(&self, slot: Slot) -> Option<crate::types::NodeId> {
-        let by_roll = self.log.line().by_slot(slot).or_else(|| self.log.roll().line().by_slot(slot));
-        by_roll.map(|s| s.id.clone()).or_else(|| self.follower.seat(slot).map(|s| s.id.clone()))
+    /// Which voter of the line this is, as far as this node knows the line.
+    pub(super) fn seat_of(&self, tag: VoterTag) -> Option<crate::types::NodeId> {
+        let by_roll = self.log.line().by_tag(tag).or_else(|| self.log.roll().line().by_tag(tag));
+        by_roll.map(|s| s.id.clone()).or_else(|| self.follower.seat(tag).map(|s| s.id.clone()))
     }
 
     pub(super) fn take_view(&mut self, view: View) {
@@ -334,8 +333,8 @@ impl Node {
         if !self.me.standing.votes() {
             return;
         }
-        let seat = self.voter.followed().filter(|f| f.leader.is_none()).map(|f| f.slot);
-        let leader = seat.and_then(|slot| self.log.line().by_slot(slot)).map(|s| (s.id.clone(), s.identity));
+        let tag = self.voter.followed().filter(|f| f.leader.is_none()).map(|f| f.tag);
+        let leader = tag.and_then(|tag| self.log.line().by_tag(tag)).map(|s| (s.id.clone(), s.identity));
         if let (Some(f), Some(leader)) = (self.voter.followed_mut(), leader) {
             f.leader = Some(leader);
         }
@@ -394,10 +393,12 @@ impl Node {
         }
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
-        let Some(r) = self.follower.registration else { return self.stop(StopReason::Left) };
-        let Some(bond) = self.follower.bond() else { return };
+        if self.follower.registration.is_none() {
+            return self.stop(StopReason::Left);
+        }
+        let Some((r, addr)) = self.follower.farewell() else { return };
         let leave =
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
-        self.out.datagram(Dest::Addr(bond.addr), Datagram::Leave(leave));
+        self.out.datagram(Dest::Addr(addr), Datagram::Leave(leave));
     }
 }

@@ -67,13 +67,13 @@ impl Node {
             interval
         };
         lead.leadership.next_heartbeat = now + pause;
-        let slot = self.log.line().seat(&self.me.id).map_or(Slot::ZERO, |s| s.slot);
+        let leader = self.voter.identity().tag();
         let heartbeat = Datagram::Heartbeat(Heartbeat {
             lineage: self.voter.promise.lineage,
             term: lead.leadership.term,
             number,
             commit: self.log.commit(),
-            slot,
+            leader,
             line_version: self.log.roll().line().version() as u16,
         });
         if self.config.multicast {

@@ -73,14 +73,15 @@ impl Node {
         let line = self.log.roll().line();
         let followed = self.voter.followed().filter(|_| now < self.voter.silent_at());
         let (leader, term) = match (&self.lead, followed) {
-            (Some(lead), _) => (self.log.line().seat(&self.me.id).map(|s| s.slot), lead.leadership.term),
-            (None, Some(f)) => (Some(f.slot), f.term),
+            (Some(lead), _) => (Some(self.voter.identity().tag()), lead.leadership.term),
+            (None, Some(f)) => (Some(f.tag), f.term),
             (None, None) => (None, self.voter.promise.term),
         };
         let seat = |s: &Seat| {
             let addr = *s.addrs.first()?;
-            let (id, slot, incarnation, priority, voting) = (s.id.clone(), s.slot, s.incarnation, s.priority, s.voting);
-            Some(SeatRef { id, slot, incarnation, priority, voting, addr })
+            let (id, voter, incarnation) = (s.id.clone(), s.identity.tag(), s.incarnation);
+            let (priority, voting) = (s.priority, s.voting);
+            Some(SeatRef { id, voter, incarnation, priority, voting, addr })
         };
         Some(View {
             lineage: self.log.lineage(),

@@ -32,7 +32,7 @@ impl Node {
         }
         if self.me.standing.votes() && !self.log.is_empty() {
             let Some(f) = self.voter.followed() else { return Some(None) };
-            let id = f.leader.as_ref().map(|(id, _)| id.clone()).or_else(|| self.seat_of(f.slot));
+            let id = f.leader.as_ref().map(|(id, _)| id.clone()).or_else(|| self.seat_of(f.tag));
             return id.map(|id| Some((id, f.term)));
         }
         let Some(bond) = self.follower.bond() else { return Some(None) };
@@ -43,7 +43,7 @@ impl Node {
             // Not a part of it yet: what was only told about is not yet followed.
             return if self.told.leader.is_some() { None } else { Some(None) };
         }
-        self.seat_of(bond.slot).map(|id| Some((id, bond.term)))
+        self.seat_of(bond.leader).map(|id| Some((id, bond.term)))
     }
 
     pub(super) fn tell(&mut self, now: Time) {

@@ -26,14 +26,20 @@ fn worst_info() -> MemberInfo {
 fn worst_view(leader: u32) -> View {
     let seat = |n: u32| SeatRef {
         id: long_id(n as usize),
-        slot: Slot(n),
-        incarnation: Incarnation(u64::MAX),
+        voter: VoterTag(n),
+        incarnation: Incarnation(u64::MAX >> 1),
         priority: i32::MIN,
         voting: true,
         addr: worst_addrs()[0],
     };
     let line = (0..MAX_SEATS as u32).map(seat).collect();
-    View { lineage: Lineage(u64::MAX), term: Term(u64::MAX), leader: Some(Slot(leader)), line_version: u32::MAX, line }
+    View {
+        lineage: Lineage(u64::MAX),
+        term: Term(u64::MAX >> 1),
+        leader: Some(VoterTag(leader)),
+        line_version: u32::MAX,
+        line,
+    }
 }
 
 fn worst_announce(leader: u32) -> Announce {
@@ -74,7 +80,7 @@ fn a_long_line_is_cut_at_its_end_but_keeps_the_leader() {
         let bytes = encode(&Datagram::Announce(worst_announce(leader)));
         assert!(bytes.len() <= MAX_DATAGRAM && bytes.len() > MAX_DATAGRAM - 120, "{} bytes", bytes.len());
         let Ok(Datagram::Announce(read)) = decode(&bytes) else { panic!("an announcement") };
-        let slots: Vec<u32> = read.view.line.iter().map(|s| s.slot.0).collect();
+        let slots: Vec<u32> = read.view.line.iter().map(|s| s.voter.0).collect();
         let n = slots.len() as u32;
         assert!(n >= 8, "{n} seats");
         let expected: Vec<u32> = if leader < n { (0..n).collect() } else { (0..n - 1).chain([leader]).collect() };
@@ -90,7 +96,7 @@ fn a_long_line_is_cut_at_its_end_but_keeps_the_leader() {
     };
     let bytes = encode(&Datagram::Registered(registered));
     let Ok(Datagram::Registered(read)) = decode(&bytes) else { panic!("a registration") };
-    assert_eq!(read.view.line.last().map(|s| s.slot), Some(Slot(14)));
+    assert_eq!(read.view.line.last().map(|s| s.voter), Some(VoterTag(14)));
     assert!(read.view.line.len() >= 9);
 }
 
@@ -170,6 +176,17 @@ fn lists_out_of_bounds_are_refused() {
     let Message::Snapshot(snapshot) = sample::messages().remove(10) else { panic!("a snapshot") };
     let message = Message::Snapshot(Snapshot { total: 9, ..snapshot });
     assert_eq!(decode_stream(&encode_stream(&message)), Err(Reject::Malformed), "a piece lies in its image");
+}
+
+#[test]
+fn numbers_that_nobody_counts_to_are_refused() {
+    let with = |term, commit| {
+        let Datagram::Heartbeat(heartbeat) = sample::datagrams().remove(0) else { panic!("a heartbeat") };
+        decode(&encode(&Datagram::Heartbeat(Heartbeat { term: Term(term), commit: Index(commit), ..heartbeat })))
+    };
+    assert!(with(u64::MAX >> 1, u64::MAX >> 1).is_ok());
+    assert_eq!(with((u64::MAX >> 1) + 1, 0), Err(Reject::Malformed));
+    assert_eq!(with(0, u64::MAX), Err(Reject::Malformed));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn seat() -> Seat {
 fn view() -> View {
     let seat = |name: &str, slot| SeatRef {
         id: id(name),
-        slot: Slot(slot),
+        voter: VoterTag(slot),
         incarnation: Incarnation(7),
         priority: 0,
         voting: slot == 1,
@@ -71,7 +71,7 @@ fn view() -> View {
     View {
         lineage: Lineage(2),
         term: Term(3),
-        leader: Some(Slot(1)),
+        leader: Some(VoterTag(1)),
         line_version: 4,
         line: vec![seat("a", 1), seat("b", 2)],
     }
@@ -87,7 +87,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             term: Term(9),
             number: 10,
             commit: Index(11),
-            slot: Slot(12),
+            leader: VoterTag(12),
             line_version: 13,
         }),
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
@@ -231,14 +231,14 @@ fn any_capabilities() -> impl Strategy<Value = Capabilities> {
 }
 
 fn any_position() -> impl Strategy<Value = Position> {
-    any::<(u64, u64)>().prop_map(|(term, index)| position(term, index))
+    any::<(u64, u64)>().prop_map(|(term, index)| position(term >> 1, index >> 1))
 }
 
 fn any_sender() -> impl Strategy<Value = Sender> {
     (any_id(), any::<(u64, u64, i32, bool)>(), any_standing(), any_addrs()).prop_map(
         |(id, (incarnation, identity, priority, durable), standing, addrs)| Sender {
             id,
-            incarnation: Incarnation(incarnation),
+            incarnation: Incarnation(incarnation >> 1),
             identity: Identity(identity),
             standing,
             priority,
@@ -295,7 +295,7 @@ fn any_view() -> impl Strategy<Value = View> {
     (any::<(u64, u64, Option<u32>, u32)>(), any_seats(4)).prop_map(|((lineage, term, leader, line_version), seats)| {
         let seat = |s: Seat| SeatRef {
             id: s.id,
-            slot: s.slot,
+            voter: VoterTag(s.slot.0),
             incarnation: s.incarnation,
             priority: s.priority,
             voting: s.voting,
@@ -303,8 +303,8 @@ fn any_view() -> impl Strategy<Value = View> {
         };
         View {
             lineage: Lineage(lineage),
-            term: Term(term),
-            leader: leader.map(Slot),
+            term: Term(term >> 1),
+            leader: leader.map(VoterTag),
             line_version,
             line: seats.into_iter().map(seat).collect(),
         }
@@ -316,14 +316,14 @@ fn any_leave() -> impl Strategy<Value = Leave> {
         lineage: Lineage(lineage),
         slot: Slot(slot),
         generation: Generation(generation),
-        incarnation: Incarnation(incarnation),
+        incarnation: Incarnation(incarnation >> 1),
     })
 }
 
 fn any_resigned() -> impl Strategy<Value = Resigned> {
     any::<(u64, u64, u64)>().prop_map(|(lineage, term, identity)| Resigned {
         lineage: Lineage(lineage),
-        term: Term(term),
+        term: Term(term >> 1),
         identity: Identity(identity),
     })
 }
@@ -339,7 +339,14 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
     };
     prop_oneof![
         any::<(u64, u64, u32, u64, u32, u16)>().prop_map(|(l, t, number, c, s, line_version)| Datagram::Heartbeat(
-            Heartbeat { lineage: Lineage(l), term: Term(t), number, commit: Index(c), slot: Slot(s), line_version }
+            Heartbeat {
+                lineage: Lineage(l),
+                term: Term(t >> 1),
+                number,
+                commit: Index(c >> 1),
+                leader: VoterTag(s),
+                line_version
+            }
         )),
         any::<(u32, u16, u32, u16)>().prop_map(|(s, g, lineage, heard)| Datagram::Beat(Beat {
             slot: Slot(s),
@@ -349,14 +356,14 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
         })),
         any::<(u64, u64, u32, u64)>().prop_map(|(l, t, number, i)| Datagram::Ack(Ack {
             lineage: Lineage(l),
-            term: Term(t),
+            term: Term(t >> 1),
             number,
             identity: Identity(i)
         })),
         any::<(u64, u64, u64, u8, u32)>().prop_map(|(nonce, l, i, code, retry_ms)| Datagram::Refused(Refused {
             nonce,
             lineage: Lineage(l),
-            incarnation: Incarnation(i),
+            incarnation: Incarnation(i >> 1),
             reason: match code {
                 1 => RefuseReason::Superseded,
                 2 => RefuseReason::Departed,
@@ -383,7 +390,7 @@ pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
     prop_oneof![
         2 => any_small_datagram(),
         1 => (any_sender(), any::<(u64, u16, u64, u64)>()).prop_map(|(from, (nonce, attempt, l, t))| {
-            Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t) })
+            Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t >> 1) })
         }),
         1 => (any_sender(), any::<u64>(), any_view())
             .prop_map(|(from, nonce, view)| Datagram::Announce(Announce { from, nonce, view })),
@@ -392,7 +399,7 @@ pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
         1 => (any::<(u64, u64, u32, u16, u32)>(), any_view()).prop_map(|((nonce, i, s, g, revision), view)| {
             Datagram::Registered(Registered {
                 nonce,
-                incarnation: Incarnation(i),
+                incarnation: Incarnation(i >> 1),
                 slot: Slot(s),
                 generation: Generation(g),
                 revision,
@@ -429,8 +436,8 @@ fn any_change() -> impl Strategy<Value = Change> {
 
 pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
     (any::<(u64, u64)>(), any_change()).prop_map(|((index, term), change)| Entry {
-        index: Index(index),
-        term: Term(term),
+        index: Index(index >> 1),
+        term: Term(term >> 1),
         change,
     })
 }
@@ -450,7 +457,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 position,
                 line: Line::new(line_version, seats),
                 slots: slots.collect(),
-                departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i))).collect(),
+                departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
             }
         },
     )
@@ -461,11 +468,11 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64)>()).prop_map(|((i, n, l), (t, granted, seen))| {
             Record::Promise(Promise {
                 identity: Identity(i),
-                incarnation: Incarnation(n),
+                incarnation: Incarnation(n >> 1),
                 lineage: Lineage(l),
-                term: Term(t),
+                term: Term(t >> 1),
                 granted: granted.map(Identity),
-                seen: Term(seen),
+                seen: Term(seen >> 1),
             })
         }),
         any_entry().prop_map(Record::Entry),
@@ -478,13 +485,13 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
         ("[a-z]{1,63}", any::<(u64, u64)>(), any_info()).prop_map(|(convention, (l, t), info)| Message::Hello(Hello {
             convention,
             lineage: Lineage(l),
-            term: Term(t),
+            term: Term(t >> 1),
             info
         })),
         (any::<(u64, u64, u32)>(), any_seats(MAX_SEATS)).prop_map(|((l, t, round), seats)| Message::Propose(Propose {
             lineage: Lineage(l),
             round,
-            term: Term(t),
+            term: Term(t >> 1),
             seats
         })),
         (any::<(u64, u64, u64, u32, u64, bool)>(), vec(any_entry(), 0..6)).prop_map(
@@ -492,9 +499,9 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
                 (u64::from(first)..).zip(&mut entries).for_each(|(at, entry)| entry.index = Index(at + 1));
                 Message::Append(Append {
                     lineage: Lineage(l),
-                    term: Term(t),
-                    prev: position(prev_term, u64::from(first)),
-                    commit: Index(commit),
+                    term: Term(t >> 1),
+                    prev: position(prev_term >> 1, u64::from(first)),
+                    commit: Index(commit >> 1),
                     fetched,
                     entries,
                 })
@@ -503,7 +510,7 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
         (any::<(u64, u64, bool, u16, u16)>(), any_position(), vec(any::<u8>(), 0..3_000)).prop_map(
             |((l, t, fetched, before, after), position, data)| Message::Snapshot(Snapshot {
                 lineage: Lineage(l),
-                term: Term(t),
+                term: Term(t >> 1),
                 position,
                 fetched,
                 offset: before.into(),
@@ -517,13 +524,14 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
 fn any_founding_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         any::<(u64, u64, u32, bool, bool)>().prop_map(|(l, t, round, accepted, durable)| Message::ProposeReply(
-            ProposeReply { lineage: Lineage(l), round, accepted, durable, term: Term(t) }
+            ProposeReply { lineage: Lineage(l), round, accepted, durable, term: Term(t >> 1) }
         )),
         any::<u64>().prop_map(|l| Message::Release(Release { lineage: Lineage(l) })),
         any::<u64>().prop_map(Message::Ping),
         any::<u64>().prop_map(Message::Pong),
         any_resigned().prop_map(Message::Resigned),
-        any::<(u64, u64)>().prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t) })),
+        any::<(u64, u64)>()
+            .prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t >> 1) })),
         (any::<(u32, u16, bool)>(), any_addr()).prop_map(|((s, g, result), addr)| {
             let probe = ProbeFor { slot: Slot(s), generation: Generation(g), addr };
             if result { Message::ProbeResult(probe) } else { Message::ProbeFor(probe) }
@@ -534,12 +542,12 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
 fn any_election_message() -> impl Strategy<Value = Message> {
     let numbers = any::<(u64, u64, u32, u32, bool, u64, Option<u64>)>();
     (0..6_u8, numbers, any_position()).prop_map(|(which, (l, t, round, line_version, yes, n, blessing), position)| {
-        let (lineage, term) = (Lineage(l), Term(t));
+        let (lineage, term) = (Lineage(l), Term(t >> 1));
         match which {
             0 => Message::Canvass(Canvass { lineage, term, position, line_version, round }),
             1 => Message::CanvassReply(CanvassReply { lineage, round, term, granted: yes, wait_us: n, position }),
-            2 => Message::Bid(Bid { lineage, term, position, blessing: blessing.map(Term) }),
-            3 => Message::BidReply(BidReply { lineage, term, granted: yes, promised: Term(n), position }),
+            2 => Message::Bid(Bid { lineage, term, position, blessing: blessing.map(|t| Term(t >> 1)) }),
+            3 => Message::BidReply(BidReply { lineage, term, granted: yes, promised: Term(n >> 1), position }),
             4 => Message::Fetch(Fetch { lineage, term, after: position }),
             _ => Message::AppendReply(AppendReply {
                 lineage,
