@@ -39,7 +39,7 @@ pub enum Bug {
     ApplyUncommitted,
     /// A losing bidder never tries again.
     NeverBidAgain,
-    /// A canvass is decided by the real random device instead of the seed.
+    /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.
     RealRandomness,
 }
 
@@ -56,6 +56,24 @@ impl Planted {
     #[cfg(feature = "planted-bugs")]
     pub(super) fn has(self, bug: Bug) -> bool {
         self.0 == Some(bug)
+    }
+
+    /// What a machine drew from the seed, or in its place what the random device would give: here a counter that all
+    /// nodes of the process share, which is as foreign to a node's inputs.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn chance(self, drawn: u64) -> u64 {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static DEVICE: AtomicU64 = AtomicU64::new(0);
+        if self.has(Bug::RealRandomness) {
+            return super::rng::Rng::new(DEVICE.fetch_add(1, Ordering::Relaxed)).next();
+        }
+        drawn
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[allow(clippy::unused_self)]
+    pub(super) const fn chance(self, drawn: u64) -> u64 {
+        drawn
     }
 
     #[cfg(not(feature = "planted-bugs"))]

@@ -7,7 +7,7 @@ use super::process::{Input, Process};
 use super::queue::Plan;
 use super::trace::Detail;
 use super::world::{Counts, World};
-use crate::proto::{Command, CommandError, Event, Start};
+use crate::proto::{Command, CommandError, Event, Start, StopReason};
 use crate::types::{NodeId, Time};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +27,9 @@ impl World {
         h.port = port_of(h.run, h.options.new_ports);
         // Even where the clock stands still between two starts, the second one is later.
         h.last_wall = (EPOCH_US + self.now + h.options.wall_ahead_us).max(h.last_wall + 1);
+        // A store that failed is told to the node, and it doesn't come back with less than it had on its own.
+        let intact = h.stopped != Some(StopReason::Store);
+        let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
@@ -37,6 +40,9 @@ impl World {
         let name = config.id().clone();
         if let Some(watch) = &mut self.watch {
             watch.terms.restarted(host.0, durable);
+        }
+        if let Some(lacks) = lacks.filter(|_| self.watch.is_some()) {
+            self.violated(3, format!("{name} starts anew, and {lacks}"));
         }
         let seed = self.start_seed(host, run);
         let addrs = vec![addr_of(host.0, port)];
@@ -99,6 +105,7 @@ impl World {
         let h = &mut self.hosts[host.at()];
         if h.process.is_none() && h.disk.is_some() {
             h.disk = Some(Default::default());
+            h.seen = Seen::NOTHING;
             if let Some(watch) = &mut self.watch {
                 watch.terms.restarted(host.0, false);
             }

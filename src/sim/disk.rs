@@ -2,6 +2,7 @@
 
 use super::rng::Rng;
 use crate::proto::{Restored, StoreWrite};
+use crate::types::{Index, Lineage};
 use std::collections::VecDeque;
 
 /// The store of one host.
@@ -10,6 +11,8 @@ pub(super) struct Disk {
     /// What is durable, replayed already: the journal itself would grow without bound in a long run.
     durable: Option<Restored>,
     pending: VecDeque<StoreWrite>,
+    /// The last crash lost writes, or a part of one.
+    lost: bool,
     /// The first write that could not be replayed: the core wrote a gap.
     damage: Option<String>,
 }
@@ -51,6 +54,7 @@ impl Disk {
     /// Returns how many writes were lost, wholly or in part.
     pub(super) fn crash(&mut self, rng: &mut Rng) -> usize {
         let pending = std::mem::take(&mut self.pending);
+        self.lost = !pending.is_empty();
         let survive = rng.below(pending.len() as u64 + 1) as usize;
         let lost = pending.len() - survive;
         for (at, write) in pending.into_iter().enumerate() {
@@ -64,6 +68,33 @@ impl Disk {
             }
         }
         lost
+    }
+
+    /// The process ended in order: what it gave to the store gets there.
+    pub(super) fn flush(&mut self) {
+        self.synced(u64::MAX);
+        self.lost = false;
+    }
+
+    /// What is wrong with what a node finds at its start, where it showed a roll up to `commit` before and no write
+    /// was lost since. (Where writes were lost it may have shown more than its store holds: others held it.)
+    pub(super) fn lacks(&self, lineage: Lineage, commit: Index) -> Option<String> {
+        if self.lost || commit == Index::ZERO || lineage == Lineage::ZERO {
+            return None;
+        }
+        let held = self.durable.as_ref().and_then(|d| {
+            let image = d.image.as_ref().filter(|i| i.lineage == lineage)?;
+            Some(d.entries.last().map_or(image.position.index, |e| e.index))
+        });
+        match held {
+            Some(index) if index >= commit => None,
+            Some(index) => {
+                Some(format!("the store holds the roll up to {index}, the node had shown {commit} committed"))
+            }
+            None => {
+                Some(format!("the store holds no roll of lineage {lineage}, the node had shown {commit} committed"))
+            }
+        }
     }
 
     /// What a node finds at its start.
@@ -81,8 +112,8 @@ impl Disk {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::types::{Identity, Index, Term};
-    use crate::wire::{Change, Entry, Promise, Record};
+    use crate::types::{Identity, Position, Term};
+    use crate::wire::{Change, Entry, Image, Promise, Record};
 
     fn promise(term: u64) -> Record {
         Record::Promise(Promise { term: Term(term), ..Promise::default() })
@@ -128,5 +159,22 @@ mod tests {
         disk.write(StoreWrite { seq: 1, replace: false, records: vec![entry(2)] });
         disk.synced(1);
         assert!(disk.take_damage().unwrap().contains("write 1"));
+    }
+
+    #[test]
+    fn a_roll_that_was_shown_and_is_not_in_the_store_is_noticed() {
+        let lineage = Lineage(7);
+        let mut disk = Disk::default();
+        assert_eq!(disk.lacks(lineage, Index::ZERO), None);
+        assert!(disk.lacks(lineage, Index(1)).unwrap().contains("no roll"));
+        let image = Image { lineage, position: Position { term: Term(1), index: Index(1) }, ..Image::default() };
+        disk.write(StoreWrite { seq: 1, replace: true, records: vec![Record::Image(image), entry(2)] });
+        disk.flush();
+        assert_eq!(disk.lacks(lineage, Index(2)), None);
+        assert!(disk.lacks(lineage, Index(3)).unwrap().contains("up to 2"));
+        assert!(disk.lacks(Lineage(8), Index(1)).is_some());
+        disk.write(StoreWrite { seq: 2, replace: false, records: vec![entry(3)] });
+        disk.crash(&mut Rng::new(1));
+        assert_eq!(disk.lacks(lineage, Index(3)), None, "what was lost in a crash was durable at others");
     }
 }

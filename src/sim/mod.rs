@@ -76,11 +76,12 @@
 //! those of the properties on the crate's front page:
 //!
 //! 1. one leader for each lineage and term, never again in a term that it gave up; no two unexpired leases of a lineage
-//!    at one instant of true time;
+//!    at one instant of true time; one that ended is noticed by the first input after it, and never held again in its term;
 //! 2. terms never go back: within a run neither what a node knows nor what it tells, across restarts with a store not
 //!    what it told;
 //! 3. committed entries never change, at no node and at no time; each leader's roll reaches as far as everything that
-//!    leaders of earlier terms committed; equal commit index, equal roll; what a store holds can be replayed;
+//!    leaders of earlier terms committed; equal commit index, equal roll; what a store holds can be replayed, and
+//!    is what its node had shown, where no write was lost;
 //! 4. each member is once on the roll; each generation of a slot has one owner; in the end the roll names exactly the
 //!    running nodes, each in the slot that the node itself knows (so nobody lives on by another's heartbeats);
 //! 5. for each observer and lineage: `joined`, then `updated`, then `left`, each incarnation once, larger ones only;

@@ -169,12 +169,20 @@ impl World {
         };
         let host = &mut self.hosts[h as usize];
         let was = std::mem::replace(&mut host.seen, is);
+        let clock = host.clock;
+        let who = Observer { node: h, run: p.run };
+        if let Some(until) = is.lease.filter(|until| *until <= clock.local(self.now))
+            && let Some(watch) = &self.watch
+        {
+            let until = Time::from_micros(clock.when(until));
+            if let Err(what) = watch.leases.acts(self.now(), who, until) {
+                self.violated(1, what);
+            }
+        }
         if was == is {
             return;
         }
-        let clock = host.clock;
         let Some(watch) = &mut self.watch else { return };
-        let who = Observer { node: h, run: p.run };
         let small = self.hosts.len() <= 128;
         let mut verdict = Ok(());
         if (was.role, was.term, was.lineage, was.commit) != (is.role, is.term, is.lineage, is.commit) {
@@ -186,7 +194,7 @@ impl World {
             lease = match is.lease {
                 Some(until) => {
                     let until = Time::from_micros(clock.when(until));
-                    watch.leases.holds(Time::from_micros(self.now), who, is.lineage, until).map_err(|e| (1, e))
+                    watch.leases.holds(Time::from_micros(self.now), who, is.lineage, is.term, until).map_err(|e| (1, e))
                 }
                 None => {
                     watch.leases.released(who);

@@ -240,6 +240,9 @@ impl World {
         self.observe(h, p);
         self.hosts[h as usize].process = Some(process);
         if self.hosts[h as usize].stopped.is_some() {
+            if let Some(disk) = &mut self.hosts[h as usize].disk {
+                disk.flush();
+            }
             self.end_process(h, false);
         } else {
             self.rearm(h);

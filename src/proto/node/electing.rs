@@ -95,7 +95,7 @@ impl Node {
             self.campaign_step(now, step);
             self.decide_canvass(now);
         } else {
-            let chance = self.rng.next();
+            let chance = self.bug.chance(self.rng.next());
             self.campaign.fail(now, chance);
         }
     }
@@ -154,7 +154,7 @@ impl Node {
         self.out.stats.bids += 1;
         let me = self.voter.identity();
         if !self.voter.grant(now, me, &bid, &mut self.out) {
-            let chance = self.rng.next();
+            let chance = self.bug.chance(self.rng.next());
             return self.campaign.fail(now, chance);
         }
         self.bid_ticket = self.out.ticket();

@@ -1,0 +1,373 @@
+//! For each bug that can be planted in the core: a checker bites, and it is the one that should.
+//!
+//! Where a band of random seeds finds a bug quickly, the band is the test. Where the way to the harm is narrow, a script
+//! leads a world along it: most of these scripts are the counterexample that the rule was made for. The same seeds and
+//! the same scripts are clean without the bug.
+
+#![cfg(feature = "planted-bugs")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use convoke::proto::{Bug, Command, Config, Founding, Role};
+use convoke::sim::{Conditions, Cut, Faults, HostId, NodeOptions, Options, Run, World};
+use convoke::types::{Capabilities, ConventionId, NodeId};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+// ---- Bands of seeds ----
+
+/// How many of the seeds show the bug as a violation of this property. Without the bug all of them are clean.
+fn caught(bug: Bug, property: u8, seeds: std::ops::Range<u64>, options: &Options) -> usize {
+    let first = |run: Run| run.execute().violations.first().map(|v| (v.property, v.what.clone()));
+    let mut caught = 0;
+    for seed in seeds.clone() {
+        let run = Run::seed(seed).options(options.clone());
+        assert_eq!(first(run.clone()), None, "seed {seed} without {bug:?}");
+        caught += usize::from(first(run.plant(bug)).is_some_and(|(p, _)| p == property));
+    }
+    println!("{bug:?}: property {property} in {caught} of {} seeds", seeds.end - seeds.start);
+    caught
+}
+
+fn faults(words: &str) -> Options {
+    let faults: Faults = words.parse().unwrap();
+    Options { faults, candidates: Some(3), members: Some(2), heartbeat: Some(ms(100)), ..Options::default() }
+}
+
+#[test]
+fn a_slot_given_again_under_its_old_generation_is_seen() {
+    assert!(caught(Bug::SlotWithoutGeneration, 4, 0..5, &faults("restart")) >= 3);
+}
+
+/// The roll itself keeps a departed incarnation off, so the late registration hangs and its node is never on the roll.
+#[test]
+fn a_departed_member_that_registers_again_is_seen() {
+    assert!(caught(Bug::DepartedRejoins, 7, 0..5, &faults("partition")) >= 1);
+}
+
+#[test]
+fn a_forgotten_term_is_seen() {
+    let options = Options { stores: Some(true), ..faults("restart") };
+    assert!(caught(Bug::ForgetSeenTerm, 2, 0..5, &options) >= 3);
+}
+
+#[test]
+fn a_bidder_that_gives_up_for_good_is_seen() {
+    assert!(caught(Bug::NeverBidAgain, 7, 0..8, &faults("partition,power")) >= 1);
+}
+
+#[test]
+fn a_leader_that_fetched_nothing_is_seen() {
+    let options = Options { candidates: Some(5), ..faults("partition,oneway") };
+    assert!(caught(Bug::LeadWithoutFetching, 3, 0..8, &options) >= 1);
+}
+
+// ---- Scripts ----
+
+fn config(name: &str, voters: usize) -> Config {
+    let builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap());
+    builder.candidate().found(Founding::Expect(voters)).build().unwrap()
+}
+
+/// A convention with heartbeats each second, gone after three; all its nodes are numbered in the order of their names.
+struct Stage {
+    world: World,
+    voters: Vec<HostId>,
+}
+
+impl Stage {
+    /// The first of the names leads.
+    fn new(bug: Option<Bug>, names: &[&str], store: bool) -> Self {
+        let mut builder = World::builder(7).twins(true).keep_events(false).stream_patience(SECOND * 60);
+        if let Some(bug) = bug {
+            builder = builder.plant(bug);
+        }
+        let mut world = builder.build();
+        let options = NodeOptions { store, ..NodeOptions::default() };
+        let voters: Vec<_> = names.iter().map(|n| world.add_node(config(n, names.len()), options.clone())).collect();
+        let mut stage = Self { world, voters };
+        stage.until("the first one leads", SECOND * 10, |w| w.leaders().next() == Some(HostId(0)));
+        stage.until("all agree", SECOND * 10, |w| w.disagreement().is_none());
+        stage.world.run_for(SECOND * 5);
+        stage
+    }
+
+    fn until(&mut self, what: &str, at_most: Duration, mut done: impl FnMut(&World) -> bool) {
+        // A violation is what the script is for: nothing more has to come of it then.
+        let came = self.world.run_until(at_most, |w| done(w) || !w.violations().is_empty());
+        assert!(came, "{what}: not within {at_most:?}, at {:?}", self.world.now());
+    }
+
+    /// Runs until right after a heartbeat of the leader was acknowledged.
+    fn after_heartbeat(&mut self, leader: HostId) {
+        let lease = self.world.node(leader).unwrap().lease_until();
+        self.until("a renewed lease", SECOND * 2, |w| w.node(leader).is_none_or(|n| n.lease_until() != lease));
+    }
+
+    fn isolate_one_way(&mut self, from: HostId, what: Cut) {
+        for to in self.world.hosts() {
+            self.world.cut_one_way(from, to, what);
+        }
+    }
+
+    fn member(&mut self, name: &str, options: NodeOptions) -> HostId {
+        let builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap());
+        let mut capabilities = Capabilities::new();
+        for key in ["k", "l", "m"] {
+            capabilities.set(key, &"x".repeat(200)).unwrap();
+        }
+        self.world.add_node(builder.capabilities(capabilities).build().unwrap(), options)
+    }
+}
+
+fn leads(host: HostId) -> impl Fn(&World) -> bool {
+    move |w| w.node(host).is_some_and(|n| n.role() == Role::Leader)
+}
+
+/// Plays the script with the bug and without it.
+fn script(bug: Bug, property: u8, part: &str, play: impl Fn(Option<Bug>) -> World) {
+    let world = play(None);
+    assert!(world.violations().is_empty(), "without {bug:?}: {}", world.violations()[0]);
+    let world = play(Some(bug));
+    let first = world.violations().first().unwrap_or_else(|| panic!("{bug:?} is not caught"));
+    println!("{bug:?}: {first}");
+    assert_eq!(first.property, property, "{first}");
+    assert!(first.what.contains(part), "{first} should say {part:?}");
+}
+
+/// Two bidders who don't see each other ask the same two voters for the same term.
+#[test]
+fn two_grants_in_a_term_are_seen() {
+    script(Bug::GrantTwice, 1, "two leaders", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        s.world.cut(s.voters[1], s.voters[2]);
+        s.world.run_for(SECOND * 5);
+        s.world.power_off(s.voters[0]);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// A voter grants, restarts, and grants the same term to another, who had not heard of it.
+#[test]
+fn a_promise_that_is_not_stored_is_seen() {
+    script(Bug::PromiseNotStored, 1, "two leaders", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        s.world.power_off(a);
+        s.until("b leads", SECOND * 10, leads(b));
+        // Nothing of b's leadership has reached c yet but its bid.
+        s.world.isolate(b);
+        s.world.kill(c);
+        s.world.power_on(a);
+        s.world.start(a);
+        s.world.start(c);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// A voter that acknowledged a heartbeat restarts and grants another one while the leader's lease still runs.
+#[test]
+fn a_grant_right_after_a_restart_is_seen() {
+    script(Bug::GrantAfterRestart, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        // b hears nothing of the leader and would like to lead; c does hear it.
+        s.world.cut(a, b);
+        s.world.run_for(SECOND * 10);
+        s.after_heartbeat(a);
+        s.world.cut(a, c);
+        s.world.restart(c);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// Two of three hold an entry; one of them loses it in a restart and helps the third one to lead without it.
+#[test]
+fn a_roll_that_is_not_stored_is_seen() {
+    script(Bug::RollNotStored, 3, "store holds", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        s.world.isolate(c);
+        s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 2);
+        s.world.power_off(a);
+        s.world.restart(b);
+        s.world.mend(b, c);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// The eighth figure of the paper on Raft: an entry of an older term on a majority, a newer one at a voter that was away.
+#[test]
+fn an_old_entry_committed_by_its_copies_is_seen() {
+    script(Bug::CommitOldTerm, 3, "", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        s.after_heartbeat(a);
+        s.world.cut(a, b);
+        s.world.cut(a, c);
+        // More registrations than fit in one append; only the leader's log has them.
+        for n in 0..150 {
+            let m = s.member(&format!("m{n}"), NodeOptions::default());
+            s.world.cut(m, b);
+            s.world.cut(m, c);
+        }
+        let before = s.world.node(a).unwrap().position();
+        s.world.run_for(ms(2_500));
+        assert!(s.world.node(a).unwrap().position().index.0 > before.index.0 + 100, "the registrations came");
+        s.world.kill(a);
+        // c leads, appends its first entry and is gone before anybody has it.
+        s.until("one of the others leads", SECOND * 10, |w| leads(b)(w) || leads(c)(w));
+        let (next, other) = if leads(b)(&s.world) { (b, c) } else { (c, b) };
+        s.world.power_off(next);
+        s.world.heal();
+        s.world.start(a);
+        s.until("a leads again", SECOND * 20, leads(a));
+        let commit = s.world.node(a).unwrap().commit_index();
+        // The first batch reaches the other one, the second doesn't.
+        s.world.run_until(ms(1), |w| w.node(a).unwrap().commit_index() > commit);
+        s.world.isolate(a);
+        s.world.power_on(next);
+        s.world.start(next);
+        let _ = other;
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
+/// The acknowledgement of the last heartbeat takes half a second: the voter's promise ends that much earlier.
+#[test]
+fn a_lease_counted_from_the_receipt_is_seen() {
+    script(Bug::LeaseFromReceipt, 1, "two leases", |bug| slow_acks(bug, ms(500)));
+}
+
+/// The acknowledgement of an older heartbeat comes after a newer one was sent, which nobody heard.
+#[test]
+fn a_lease_renewed_by_an_old_acknowledgement_is_seen() {
+    script(Bug::LeaseFromStaleAck, 1, "two leases", |bug| slow_acks(bug, ms(1_300)));
+}
+
+/// Acknowledgements from c to the leader a take this long. After one of them nothing of a's reaches anybody any more.
+fn slow_acks(bug: Option<Bug>, delay: Duration) -> World {
+    let mut s = Stage::new(bug, &["a", "b", "c"], true);
+    let [a, b, c] = s.voters[..] else { unreachable!() };
+    s.world.set_link(c, a, Some(Conditions { delay, ..Conditions::default() }));
+    s.world.cut(a, b);
+    s.world.run_for(SECOND * 10);
+    s.after_heartbeat(a);
+    s.world.run_for(ms(100));
+    s.isolate_one_way(a, Cut::All);
+    s.world.run_for(SECOND * 10);
+    s.world
+}
+
+/// A leader that nobody hears any more leads on.
+#[test]
+fn a_lease_that_does_not_end_is_seen() {
+    script(Bug::LeaseNotExpired, 1, "leads on", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        s.world.isolate(s.voters[0]);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// A replacement of c is started on another host while c lives beyond a partition. In one change it takes c's place, by
+/// the leader's word and its own; b and c, who don't know of it, are a majority of the old line.
+#[test]
+fn a_voter_swapped_for_another_is_seen() {
+    script(Bug::ReadmitBySwap, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        s.world.cut(a, c);
+        let c2 = s.world.add_node(config("c", 3), NodeOptions { stopped: true, ..NodeOptions::default() });
+        s.world.cut(c2, b);
+        s.world.cut(c2, c);
+        s.world.start(c2);
+        let version = s.world.node(a).unwrap().line_in_force().version();
+        s.until("the line changes", SECOND * 20, |w| w.node(a).unwrap().line_in_force().version() != version);
+        s.world.cut(a, b);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// A supporter dies: that is no evidence against the leader.
+#[test]
+fn evidence_used_against_another_is_seen() {
+    script(Bug::EvidenceUsedTwice, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        s.after_heartbeat(s.voters[0]);
+        s.world.kill(s.voters[4]);
+        s.world.run_for(ms(50));
+        // The leader doesn't hear of the one who replaces it, and has no reason to doubt its lease.
+        s.world.cut(s.voters[0], s.voters[1]);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// An entry of the old leader's, late on its way, takes the place of one of the new leader's that a majority had.
+#[test]
+fn an_entry_of_an_older_term_that_is_taken_is_seen() {
+    script(Bug::TakeOldEntries, 3, "", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        let m = s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 5);
+        s.world.cut(a, b);
+        s.after_heartbeat(a);
+        s.world.cut_one_way(a, c, Cut::Datagrams);
+        s.world.run_for(ms(2_300));
+        s.world.cut_one_way(a, c, Cut::Streams);
+        let before = s.world.node(a).unwrap().position();
+        s.world.command(m, Command::SetCapabilities(Capabilities::new())).unwrap();
+        s.until("an entry is on its way", SECOND, |w| w.node(a).unwrap().position() != before);
+        s.until("b leads", SECOND * 5, leads(b));
+        let commit = s.world.node(b).unwrap().commit_index();
+        s.until("b commits", SECOND, |w| w.node(b).unwrap().commit_index() != commit);
+        // c has not heard that it is committed.
+        s.world.cut_one_way(b, c, Cut::All);
+        s.world.mend(a, c);
+        s.world.run_for(ms(2_000));
+        s.world.power_off(b);
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
+/// Candidates without a majority bid in vain, and draw how long they wait: each has a twin that draws the same.
+#[test]
+fn chance_that_the_seed_does_not_decide_is_seen() {
+    script(Bug::RealRandomness, 9, "its twin", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        s.voters.clone().into_iter().for_each(|host| s.world.isolate(host));
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
+/// A supporter beyond a partition takes what its leader could never commit for committed.
+#[test]
+fn an_entry_applied_before_it_is_committed_is_seen() {
+    script(Bug::ApplyUncommitted, 3, "", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let here = [s.voters[0], s.voters[1]];
+        let m = s.member("m", NodeOptions { stopped: true, ..NodeOptions::default() });
+        s.after_heartbeat(s.voters[0]);
+        s.world.partition(&[here[0], here[1], m]);
+        s.world.start(m);
+        s.world.run_for(SECOND * 10);
+        s.world.heal();
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
