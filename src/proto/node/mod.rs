@@ -358,6 +358,11 @@ impl Node {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
+                if self.is_ready() {
+                    // A leader asks nobody: what it says of itself it puts on the roll.
+                    let me = self.me.clone();
+                    self.register(now, &me, None);
+                }
             }
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
                 return Err(CommandError::BadAddresses);
