@@ -44,6 +44,8 @@ pub(super) struct Peer {
     next_dial: Time,
     backoff: Duration,
     noted: Time,
+    /// The largest incarnation whose process is known to be dead.
+    dead: Option<Incarnation>,
     /// The incarnation whose connection ended, with the dials that are to prove its death.
     suspect: Option<Suspect>,
 }
@@ -117,6 +119,11 @@ impl Peers {
         self.peers.get(id)
     }
 
+    /// Those known to be dead, with the incarnation that is.
+    pub(super) fn dead(&self) -> impl Iterator<Item = (&NodeId, Incarnation)> {
+        self.peers.iter().filter_map(|(id, p)| p.dead.map(|incarnation| (id, incarnation)))
+    }
+
     /// Those with a handshaken connection.
     pub(super) fn ready(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
         self.peers.values().filter_map(|p| p.conn.map(|c| (p, c)))
@@ -170,6 +177,7 @@ impl Peers {
             lineage,
             conn: None,
             met: None,
+            dead: None,
             dialing: None,
             next_dial: now + patience,
             backoff: Duration::ZERO,
@@ -256,6 +264,7 @@ impl Peers {
         }
         suspect.open.swap_remove(at);
         if suspect.open.is_empty() {
+            peer.dead = peer.dead.max(Some(suspect.incarnation));
             told.push(PeerEvent::Dead { id, identity: suspect.identity, incarnation: suspect.incarnation });
             peer.suspect = None;
         }
@@ -385,6 +394,7 @@ impl Peers {
         let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
         // A larger incarnation answers: the smaller one is dead.
         let dead = peer.met.replace((identity, incarnation)).filter(|(_, old)| *old < incarnation);
+        peer.dead = peer.dead.max(dead.map(|(_, old)| old));
         peer.info = hello.info;
         peer.lineage = hello.lineage;
         peer.backoff = Duration::ZERO;
