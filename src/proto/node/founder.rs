@@ -144,15 +144,35 @@ impl Node {
         }
     }
 
-    /// A founder died before anybody got its roll: a lineage that nobody can show is left, so that another can be founded.
+    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll, or
+    /// its voters are not what they were before anything was committed.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
-        let hollow = self.voter.promise.lineage != Lineage::ZERO && self.log.is_empty();
-        let alone = self.lead.is_none() && self.follower.registration.is_none() && self.voter.followed().is_none();
-        let unseen = now - self.lineage_seen > patience && self.follower.attempts() >= 3;
-        if hollow && alone && unseen && !self.follower.hears(now, patience) {
+        if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
+            return;
+        }
+        let hollow = self.log.is_empty()
+            && self.follower.registration.is_none()
+            && now - self.lineage_seen > patience
+            && self.follower.attempts() >= 3;
+        let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
+        if (hollow || hopeless) && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
+    }
+
+    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
+    /// majority of its line can ever be.
+    fn is_hopeless(&self) -> bool {
+        if self.log.is_empty() || self.log.last().index > Index(2) {
+            return false;
+        }
+        let me = self.voter.identity();
+        let changed = |s: &Seat| {
+            let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
+            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
+        };
+        !self.log.line().has_majority(|s| !changed(s))
     }
 
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
