@@ -171,14 +171,6 @@ impl World {
         let was = std::mem::replace(&mut host.seen, is);
         let clock = host.clock;
         let who = Observer { node: h, run: p.run };
-        if let Some(until) = is.lease.filter(|until| *until <= clock.local(self.now))
-            && let Some(watch) = &self.watch
-        {
-            let until = Time::from_micros(clock.when(until));
-            if let Err(what) = watch.leases.acts(self.now(), who, until) {
-                self.violated(1, what);
-            }
-        }
         if was == is {
             return;
         }
@@ -204,6 +196,18 @@ impl World {
         }
         for (property, what) in [verdict, lease].into_iter().filter_map(Result::err) {
             self.violated(property, what);
+        }
+    }
+
+    /// A node took an input: before anything else it had to find out whether its lease has ended.
+    pub(super) fn observe_lease(&mut self, h: u32, p: &Process) {
+        let clock = self.hosts[h as usize].clock;
+        let ended = p.node.lease_until().filter(|until| *until <= clock.local(self.now));
+        if let (Some(until), Some(watch)) = (ended, &self.watch) {
+            let (who, until) = (Observer { node: h, run: p.run }, Time::from_micros(clock.when(until)));
+            if let Err(what) = watch.leases.acts(self.now(), who, until) {
+                self.violated(1, what);
+            }
         }
     }
 

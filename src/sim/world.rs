@@ -237,6 +237,7 @@ impl World {
             let now = host.clock.local(self.now);
             p.handle(now, Input::Stored(seq));
         }
+        self.observe_lease(h, p);
         self.observe(h, p);
         self.hosts[h as usize].process = Some(process);
         if self.hosts[h as usize].stopped.is_some() {
