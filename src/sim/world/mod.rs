@@ -1,18 +1,26 @@
 //! The world: hosts, a network, and one queue of what will happen.
 
-use super::builder::WorldBuilder;
+mod builder;
+mod control;
+mod datagrams;
+mod observe;
+mod streams;
+
+pub use builder::WorldBuilder;
+pub use observe::{Checked, Violation};
+
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
 use super::net::Net;
-use super::observe::{Violation, Watch};
 use super::packet::Packets;
 use super::process::{Arrived, Input, Process};
 use super::queue::{Plan, Queue};
 use super::rng::{Rng, mix};
-use super::streams::Pipes;
 use super::trace::{Detail, Frames, Meaning, Trace};
 use crate::proto::{Config, Event, Node, StoreWrite};
 use crate::types::{ConnId, Time};
+use observe::Watch;
 use std::time::Duration;
+use streams::Pipes;
 
 /// What happened how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
