@@ -136,6 +136,8 @@ pub struct Node {
     /// No bid of its own before this: it resigned.
     abstain_until: Time,
     leaderless_since: Time,
+    /// When somebody with a roll last spoke of this node's lineage.
+    lineage_seen: Time,
     leaving: Option<Leaving>,
     stopped: bool,
     told: Told,
@@ -218,6 +220,7 @@ impl Node {
             bid_ticket: 0,
             abstain_until: Time::ZERO,
             leaderless_since: now,
+            lineage_seen: now,
             leaving: None,
             stopped: false,
             told,
