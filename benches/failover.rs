@@ -49,6 +49,9 @@ fn killed(runs: usize, options: Options) {
             times[times.len() - 1],
             times.len()
         );
+        if times[times.len() - 1] > KILL_MAX_MS {
+            site.told_since(killed_us).iter().for_each(|line| println!("    {line}"));
+        }
         site.start(leader, &[]);
         site.settle("the killed one is back in the line", LONG);
         rest(&mut site, run, runs);

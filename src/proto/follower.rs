@@ -330,10 +330,14 @@ impl Follower {
         }
     }
 
-    /// Ask for the line again: it changed. Spread over an interval, for thousands learn of it at once.
-    pub(super) fn refresh(&mut self, now: Time) {
-        if self.refresh_at == Time::NEVER {
-            self.refresh_at = now + self.rng.up_to(self.interval);
+    /// Ask for the line again: it changed. Spread over an interval, for thousands learn of it at once; sooner where
+    /// without it the leader's name isn't known.
+    pub(super) fn refresh(&mut self, now: Time, urgent: bool) {
+        let at = now + self.rng.up_to(if urgent { self.interval / 32 } else { self.interval });
+        if urgent {
+            self.refresh_at = self.refresh_at.min(at);
+        } else if self.refresh_at == Time::NEVER {
+            self.refresh_at = at;
         }
     }
 

@@ -133,8 +133,13 @@ impl Founding {
         known: &[Known<'_>],
         draw: u64,
     ) -> Option<Step> {
-        if now < self.deadline() || me.standing == Standing::Witness {
+        if now < self.deadline() {
             return None;
+        }
+        if me.standing == Standing::Witness {
+            // It accepts, but never proposes.
+            self.not_before = now + self.interval;
+            return self.withdraw(now);
         }
         if known.iter().any(|k| !k.free) {
             // A lineage exists: join it.

@@ -44,6 +44,8 @@ pub(super) struct Peer {
     next_dial: Time,
     backoff: Duration,
     noted: Time,
+    /// The largest incarnation whose process is known to be dead.
+    dead: Option<Incarnation>,
     /// The incarnation whose connection ended, with the dials that are to prove its death.
     suspect: Option<Suspect>,
 }
@@ -52,8 +54,13 @@ pub(super) struct Peer {
 struct Suspect {
     identity: Identity,
     incarnation: Incarnation,
-    open: Vec<ConnId>,
+    open: Vec<(ConnId, SocketAddr)>,
+    /// How often a dial was accepted and ended before its handshake.
+    resets: u8,
 }
+
+/// A dying process may still take a connection before its listener is closed: so often it is tried again at once.
+const MAX_RESETS: u8 = 8;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -112,6 +119,11 @@ impl Peers {
         self.peers.get(id)
     }
 
+    /// Those known to be dead, with the incarnation that is.
+    pub(super) fn dead(&self) -> impl Iterator<Item = (&NodeId, Incarnation)> {
+        self.peers.iter().filter_map(|(id, p)| p.dead.map(|incarnation| (id, incarnation)))
+    }
+
     /// Those with a handshaken connection.
     pub(super) fn ready(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
         self.peers.values().filter_map(|p| p.conn.map(|c| (p, c)))
@@ -165,6 +177,7 @@ impl Peers {
             lineage,
             conn: None,
             met: None,
+            dead: None,
             dialing: None,
             next_dial: now + patience,
             backoff: Duration::ZERO,
@@ -218,15 +231,8 @@ impl Peers {
             }
             In::Connected => {
                 if let Some(c) = self.conns.get_mut(&conn) {
-                    if let State::Dialing(id) = &c.state {
-                        if let Some(peer) = self.peers.get_mut(id) {
-                            // Somebody answers: no proof of death from this attempt.
-                            if let Some(s) = &mut peer.suspect {
-                                if s.open.contains(&conn) {
-                                    peer.suspect = None;
-                                }
-                            }
-                        }
+                    // Not yet a sign of life: a dying process's listener accepts too. Its Hello is one.
+                    if let State::Dialing(_) = &c.state {
                         c.state = State::Open;
                         c.last_in = now;
                         out.send_durably(conn, Message::Hello(self.hello.clone()));
@@ -251,13 +257,14 @@ impl Peers {
         self.dialed_in_vain(now, conn);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(suspect) = &mut peer.suspect else { return };
-        let Some(at) = suspect.open.iter().position(|c| *c == conn) else { return };
+        let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
         if !refused {
             peer.suspect = None;
             return;
         }
         suspect.open.swap_remove(at);
         if suspect.open.is_empty() {
+            peer.dead = peer.dead.max(Some(suspect.incarnation));
             told.push(PeerEvent::Dead { id, identity: suspect.identity, incarnation: suspect.incarnation });
             peer.suspect = None;
         }
@@ -268,7 +275,7 @@ impl Peers {
         match self.conns.get(&conn).map(|c| c.state.clone()) {
             None => return,
             Some(State::Dialing(_)) => return self.dial_ended(now, conn, false, told),
-            Some(State::Open) => {}
+            Some(State::Open) => self.proof_ended(now, conn, by_peer, out),
             Some(State::Ready(id)) => {
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 if peer.conn == Some(conn) {
@@ -300,10 +307,31 @@ impl Peers {
 
     fn suspect(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
         let Some(info) = self.peers.get(id).map(|p| p.info.clone()) else { return };
-        let open: Vec<ConnId> = info.addrs.iter().map(|addr| self.dial(now, id, *addr, out)).collect();
+        let open: Vec<_> = info.addrs.iter().map(|addr| (self.dial(now, id, *addr, out), *addr)).collect();
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.dialing = open.first().copied();
-            peer.suspect = Some(Suspect { identity: info.identity, incarnation: info.incarnation, open });
+            peer.dialing = open.first().map(|(conn, _)| *conn);
+            peer.suspect = Some(Suspect { identity: info.identity, incarnation: info.incarnation, open, resets: 0 });
+        }
+    }
+
+    /// A connection ended before its handshake. Where it was to prove a death it is dialled again: the first one may
+    /// have been taken by a process that was about to die.
+    fn proof_ended(&mut self, now: Time, conn: ConnId, by_peer: bool, out: &mut Outbox) {
+        let proves = |p: &Peer| p.suspect.as_ref().is_some_and(|s| s.open.iter().any(|(c, _)| *c == conn));
+        let Some(id) = self.peers.iter().find(|(_, p)| proves(p)).map(|(id, _)| id.clone()) else { return };
+        let Some(mut suspect) = self.peers.get_mut(&id).and_then(|p| p.suspect.take()) else { return };
+        if !by_peer || suspect.resets >= MAX_RESETS {
+            return;
+        }
+        suspect.resets += 1;
+        for (old, addr) in suspect.open.iter_mut().filter(|(c, _)| *c == conn) {
+            *old = self.dial(now, &id, *addr, out);
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            if peer.dialing == Some(conn) {
+                peer.dialing = suspect.open.first().map(|(conn, _)| *conn);
+            }
+            peer.suspect = Some(suspect);
         }
     }
 
@@ -366,6 +394,7 @@ impl Peers {
         let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
         // A larger incarnation answers: the smaller one is dead.
         let dead = peer.met.replace((identity, incarnation)).filter(|(_, old)| *old < incarnation);
+        peer.dead = peer.dead.max(dead.map(|(_, old)| old));
         peer.info = hello.info;
         peer.lineage = hello.lineage;
         peer.backoff = Duration::ZERO;

@@ -261,6 +261,14 @@ impl Site {
         times
     }
 
+    /// What the candidates told from a time on, a line each, with milliseconds since then.
+    pub fn told_since(&self, since_us: u64) -> Vec<String> {
+        let of = |h: usize| self.view(h).events.iter().map(move |e| (e["unix_us"].as_u64().unwrap_or(0), e));
+        let mut told: Vec<_> = self.present_candidates().flat_map(of).filter(|(at, _)| *at >= since_us).collect();
+        told.sort_by_key(|(at, _)| *at);
+        told.iter().map(|(at, e)| format!("{:9.3} ms {e}", (at - since_us) as f64 / 1_000.0)).collect()
+    }
+
     /// The end of a test: what must hold of all that was told.
     pub fn close(mut self) {
         self.pump();

@@ -132,7 +132,7 @@ impl Node {
         let knows = self.follower.view.as_ref().is_some_and(|v| v.line_version as u16 == beat.line_version);
         let by_roll = self.me.standing.votes() && !self.log.is_empty();
         if !knows && !by_roll && self.follower.registration.is_some() {
-            self.follower.refresh(now);
+            self.follower.refresh(now, false);
         }
     }
 
@@ -219,6 +219,7 @@ impl Node {
             }
             self.abandon(now);
         }
+        self.lineage_seen = now;
         self.follower.refreshed();
         self.follower.told(now, &announce.view);
         self.take_view(announce.view);

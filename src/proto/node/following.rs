@@ -308,7 +308,7 @@ impl Node {
     pub(super) fn leader_is_new(&mut self, now: Time) {
         let known = self.follower.bond().and_then(|b| self.seat_of(b.leader)).is_some();
         if !known && self.follower.registration.is_some() {
-            self.follower.refresh(now);
+            self.follower.refresh(now, true);
         }
     }
 

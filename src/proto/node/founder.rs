@@ -19,7 +19,7 @@ impl Node {
 
     pub(super) fn tick_founding(&mut self, now: Time) {
         if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
-            return;
+            return self.leave_stillborn(now);
         }
         if self.follower.bond().is_some() {
             // A convention is there: join it.
@@ -144,6 +144,17 @@ impl Node {
         }
     }
 
+    /// A founder died before anybody got its roll: a lineage that nobody can show is left, so that another can be founded.
+    fn leave_stillborn(&mut self, now: Time) {
+        let patience = self.config.detection() * 2;
+        let hollow = self.voter.promise.lineage != Lineage::ZERO && self.log.is_empty();
+        let alone = self.lead.is_none() && self.follower.registration.is_none() && self.voter.followed().is_none();
+        let unseen = now - self.lineage_seen > patience && self.follower.attempts() >= 3;
+        if hollow && alone && unseen && !self.follower.hears(now, patience) {
+            self.abandon(now);
+        }
+    }
+
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
@@ -197,6 +208,7 @@ impl Node {
             return false;
         }
         self.voter.enter(lineage, Term::ZERO, None, &mut self.out);
+        self.lineage_seen = now;
         self.introduce();
         true
     }

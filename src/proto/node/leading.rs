@@ -50,6 +50,9 @@ impl Node {
             self.heartbeat(now);
             self.replicate(now);
             self.reconcile_line(now);
+            // Who died while this node didn't lead yet, the leader before it above all.
+            let dead: Vec<_> = self.peers.dead().map(|(id, incarnation)| (id.clone(), incarnation)).collect();
+            dead.iter().for_each(|(id, incarnation)| self.strike_off_dead(now, id, *incarnation));
         }
         self.judge(now);
     }

@@ -136,6 +136,8 @@ pub struct Node {
     /// No bid of its own before this: it resigned.
     abstain_until: Time,
     leaderless_since: Time,
+    /// When somebody with a roll last spoke of this node's lineage.
+    lineage_seen: Time,
     leaving: Option<Leaving>,
     stopped: bool,
     told: Told,
@@ -232,6 +234,7 @@ impl Node {
             bid_ticket: 0,
             abstain_until: Time::ZERO,
             leaderless_since: now,
+            lineage_seen: now,
             leaving: None,
             stopped: false,
             told,
@@ -358,6 +361,11 @@ impl Node {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
+                if self.is_ready() {
+                    // A leader asks nobody: what it says of itself it puts on the roll.
+                    let me = self.me.clone();
+                    self.register(now, &me, None);
+                }
             }
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
                 return Err(CommandError::BadAddresses);

@@ -1,0 +1,190 @@
+//! Writes inputs to begin from: one of each frame, and sessions that get somewhere.
+
+use bytes::{Bytes, BytesMut};
+use convoke::types::*;
+use convoke::wire::*;
+use convoke_fuzz::TAG;
+use convoke_fuzz::session::run;
+use std::fs;
+use std::path::Path;
+
+fn main() -> std::io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let write = |target: &str, n: usize, bytes: &[u8]| {
+        let dir = corpus.join(target);
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join(format!("seed-{n:03}")), bytes)
+    };
+    for (n, datagram) in datagrams().iter().enumerate() {
+        let mut buf = Vec::new();
+        encode_datagram(datagram, TAG, &mut buf);
+        write("datagram", n, &buf)?;
+    }
+    let mut all = vec![1, 2, 3, 200];
+    for (n, message) in messages().iter().enumerate() {
+        let mut buf = BytesMut::new();
+        encode_message(message, TAG, &mut buf);
+        all.extend(&buf);
+        write("stream", n, &[&[9, 9, 9, 9], &buf[..]].concat())?;
+    }
+    write("stream", 999, &all)?;
+    for (n, record) in records().iter().enumerate() {
+        let mut buf = BytesMut::new();
+        encode_record(record, &mut buf);
+        write("record", 2 * n, &buf)?;
+        // Without the record's kind: an entry or an image.
+        write("record", 2 * n + 1, &buf[1..])?;
+    }
+    let mut kept = 0;
+    for seed in 0..3_000_u64 {
+        let bytes = random(seed);
+        let reached = run(&bytes);
+        let far = reached.shook_hands > 2 && reached.committed > 2 || reached.member && reached.shook_hands > 0;
+        if far && kept < 100 {
+            write("node", kept, &bytes)?;
+            kept += 1;
+        }
+    }
+    println!("seeds are in {}", corpus.display());
+    Ok(())
+}
+
+/// Bytes that are the same each time (splitmix64).
+fn random(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (0..200 + next() % 1_000).map(|_| next() as u8).collect()
+}
+
+fn info() -> MemberInfo {
+    let mut capabilities = Capabilities::new();
+    capabilities.set("gpu", "2").expect("short");
+    MemberInfo {
+        id: NodeId::new("host-7").expect("a name"),
+        incarnation: Incarnation(5),
+        identity: Identity(6),
+        standing: Standing::Witness,
+        priority: 1,
+        durable: true,
+        multicast: true,
+        addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
+        revision: 9,
+        capabilities,
+    }
+}
+
+use std::net::SocketAddr;
+
+fn seat() -> Seat {
+    let MemberInfo { id, identity, incarnation, priority, addrs, .. } = info();
+    Seat { id, identity, incarnation, priority, admitted: 4, witness: false, voting: true, slot: Slot(5), addrs }
+}
+
+fn datagrams() -> Vec<Datagram> {
+    let (lineage, term, slot, generation) = (Lineage(1), Term(2), Slot(3), Generation(4));
+    let (incarnation, identity, index) = (Incarnation(5), Identity(6), Index(7));
+    let MemberInfo { id, standing, priority, durable, addrs, .. } = info();
+    let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
+    let Seat { id, priority, voting, addrs, .. } = seat();
+    let line = vec![SeatRef { id, slot, incarnation, priority, voting, addr: addrs[0] }];
+    let view = View { lineage, term, leader: Some(slot), line_version: 8, line };
+    let probe = Probe { slot, generation, lineage: 1, token: 9 };
+    let leave = Leave { lineage, slot, generation, incarnation };
+    vec![
+        Datagram::Heartbeat(Heartbeat { lineage, term, number: 9, commit: index, slot, line_version: 8 }),
+        Datagram::Beat(Beat { slot, generation, lineage: 1, heard: 2 }),
+        Datagram::Ack(Ack { lineage, term, number: 9, identity }),
+        Datagram::Seek(Seek { from: from.clone(), nonce: 1, attempt: 2, lineage, term }),
+        Datagram::Announce(Announce { from, nonce: 1, view: view.clone() }),
+        Datagram::Join(Join { nonce: 1, lineage, heard: 2, info: info() }),
+        Datagram::Registered(Registered { nonce: 1, incarnation, slot, generation, revision: 2, view }),
+        Datagram::Refused(Refused { nonce: 1, lineage, incarnation, reason: RefuseReason::Busy, retry_ms: 2 }),
+        Datagram::Probe(probe),
+        Datagram::ProbeReply(probe),
+        Datagram::Stranger(Stranger { slot, generation, lineage: 1 }),
+        Datagram::Leave(leave),
+        Datagram::Gone(leave),
+        Datagram::Resigned(Resigned { lineage, term, identity }),
+    ]
+}
+
+fn entries() -> Vec<Entry> {
+    let (slot, generation, identity) = (Slot(1), Generation(2), Identity(3));
+    let changes = [
+        Change::Led { identity },
+        Change::Joined { slot, generation, info: info() },
+        Change::Updated { slot, generation, revision: 3, capabilities: info().capabilities },
+        Change::Left { slot, generation, reason: LeftReason::Silent },
+        Change::Seated(seat()),
+        Change::Unseated { id: seat().id, identity, keep: true },
+        Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+    ];
+    (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
+}
+
+fn image() -> Image {
+    let position = Position { term: Term(2), index: Index(4) };
+    let slots = vec![
+        SlotImage { generation: Generation(5), info: Some(info()) },
+        SlotImage { generation: Generation(6), info: None },
+    ];
+    Image {
+        lineage: Lineage(1),
+        position,
+        line: Line::new(4, vec![seat()]),
+        slots,
+        departed: vec![(seat().id, Incarnation(7))],
+    }
+}
+
+fn messages() -> Vec<Message> {
+    let (lineage, term, identity, index, round) = (Lineage(1), Term(2), Identity(3), Index(4), 6);
+    let position = Position { term, index };
+    let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: info().addrs[0] };
+    let data = encode_image(&image());
+    vec![
+        Message::Hello(Hello { convention: "site".into(), lineage, term, info: info() }),
+        Message::Propose(Propose { lineage, round, term, seats: vec![seat()] }),
+        Message::ProposeReply(ProposeReply { lineage, round, accepted: true, durable: true, term }),
+        Message::Release(Release { lineage }),
+        Message::Canvass(Canvass { lineage, term, position, line_version: 5, round }),
+        Message::CanvassReply(CanvassReply { lineage, round, term, granted: true, wait_us: 5, position }),
+        Message::Bid(Bid { lineage, term, position, blessing: Some(term) }),
+        Message::BidReply(BidReply { lineage, term, granted: true, promised: term, position }),
+        Message::Fetch(Fetch { lineage, term, after: position }),
+        Message::Append(Append { lineage, term, prev: position, commit: index, fetched: true, entries: entries() }),
+        Message::Snapshot(Snapshot {
+            lineage,
+            term,
+            position,
+            fetched: true,
+            offset: 0,
+            total: data.len() as u32,
+            data,
+        }),
+        Message::AppendReply(AppendReply { lineage, term, identity, matched: true, index }),
+        Message::Overruled(Overruled { lineage, term }),
+        Message::Resigned(Resigned { lineage, term, identity }),
+        Message::ProbeFor(probe),
+        Message::ProbeResult(probe),
+        Message::Ping(1),
+        Message::Pong(1),
+    ]
+}
+
+fn records() -> Vec<Record> {
+    let promise = Promise {
+        identity: Identity(1),
+        incarnation: Incarnation(2),
+        lineage: Lineage(3),
+        term: Term(4),
+        granted: Some(Identity(5)),
+        seen: Term(6),
+    };
+    entries().into_iter().map(Record::Entry).chain([Record::Promise(promise), Record::Image(image())]).collect()
+}
