@@ -1,10 +1,12 @@
 //! Feeds the checkers with what the nodes show and tell.
 
-use super::check::{Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict};
-use super::host::{HostId, Seen};
-use super::process::Process;
-use super::trace::Detail;
-use super::world::World;
+use super::super::check::{
+    Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+};
+use super::super::host::{HostId, Seen};
+use super::super::process::Process;
+use super::super::trace::Detail;
+use super::World;
 use crate::proto::{Event, Node, Role};
 use crate::types::{Incarnation, Index, Line, Lineage, Time};
 use std::collections::BTreeMap;
@@ -145,7 +147,7 @@ fn short(incarnation: Incarnation) -> u64 {
 }
 
 impl World {
-    pub(super) fn violated(&mut self, property: u8, what: String) {
+    pub(in crate::sim) fn violated(&mut self, property: u8, what: String) {
         self.trace.line(Detail::Story, self.now, "VIOLATED", format_args!("property {property}: {what}"));
         // The first ones tell the story; a broken world goes on breaking.
         if self.violations.len() < 16 {
@@ -171,14 +173,6 @@ impl World {
         let was = std::mem::replace(&mut host.seen, is);
         let clock = host.clock;
         let who = Observer { node: h, run: p.run };
-        if let Some(until) = is.lease.filter(|until| *until <= clock.local(self.now))
-            && let Some(watch) = &self.watch
-        {
-            let until = Time::from_micros(clock.when(until));
-            if let Err(what) = watch.leases.acts(self.now(), who, until) {
-                self.violated(1, what);
-            }
-        }
         if was == is {
             return;
         }
@@ -204,6 +198,18 @@ impl World {
         }
         for (property, what) in [verdict, lease].into_iter().filter_map(Result::err) {
             self.violated(property, what);
+        }
+    }
+
+    /// A node took an input: before anything else it had to find out whether its lease has ended.
+    pub(super) fn observe_lease(&mut self, h: u32, p: &Process) {
+        let clock = self.hosts[h as usize].clock;
+        let ended = p.node.lease_until().filter(|until| *until <= clock.local(self.now));
+        if let (Some(until), Some(watch)) = (ended, &self.watch) {
+            let (who, until) = (Observer { node: h, run: p.run }, Time::from_micros(clock.when(until)));
+            if let Err(what) = watch.leases.acts(self.now(), who, until) {
+                self.violated(1, what);
+            }
         }
     }
 
@@ -317,6 +323,6 @@ impl World {
     #[must_use]
     pub fn disagreement(&self) -> Option<String> {
         let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
-        super::check::disagreement(&nodes)
+        super::super::check::disagreement(&nodes)
     }
 }
