@@ -76,6 +76,7 @@ impl Node {
                 seen: self.voter.promise.seen.max(proposal.term),
                 ..self.voter.promise.clone()
             };
+            self.voter.promise.seen = promise.seen;
             self.out.store(Record::Promise(promise));
         }
         self.founding_step(now, step);
@@ -184,13 +185,15 @@ impl Node {
         !self.me.standing.votes() || self.log.commit() <= Index(1)
     }
 
-    /// Leaves its lineage: a voter does so for good, as another voter.
+    /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
+    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw.
     pub(super) fn abandon(&mut self, now: Time) {
         self.follower.reset(now);
         self.told.lineage = Lineage::ZERO;
         if !self.me.standing.votes() {
             return;
         }
+        let hollow = self.log.is_empty();
         self.log = Log::empty();
         self.told.roll = false;
         self.incoming = None;
@@ -198,7 +201,7 @@ impl Node {
         self.storing.clear();
         self.durable_index = Index::ZERO;
         let promise = Promise {
-            identity: Identity(self.rng.nonzero()),
+            identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },
             lineage: Lineage::ZERO,
             term: Term::ZERO,
             granted: None,
@@ -212,7 +215,11 @@ impl Node {
         if let Some(founding) = &mut self.founding {
             founding.reset(now);
         }
-        self.renew_incarnation(now, self.me.incarnation);
+        if hollow {
+            self.introduce();
+        } else {
+            self.renew_incarnation(now, self.me.incarnation);
+        }
     }
 
     /// Enters a lineage that a handshaken peer belongs to, where this candidate belongs to none and is not bound to
@@ -227,7 +234,8 @@ impl Node {
             self.out.stats.dropped_other_lineage += 1;
             return false;
         }
-        self.voter.enter(lineage, Term::ZERO, None, &mut self.out);
+        // Whatever it may once have promised in this lineage lies at or below the highest term that it saw.
+        self.voter.enter(lineage, self.voter.promise.seen, None, &mut self.out);
         self.lineage_seen = now;
         self.introduce();
         true
