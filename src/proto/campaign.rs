@@ -105,6 +105,11 @@ impl Campaign {
         matches!(self.phase, Phase::Waiting(_))
     }
 
+    /// True where this is the number of the last canvass.
+    pub(super) fn is_round(&self, round: u32) -> bool {
+        self.round == round
+    }
+
     pub(super) fn bidding(&self) -> Option<Term> {
         matches!(self.phase, Phase::Bidding { .. }).then_some(self.term)
     }
@@ -163,11 +168,11 @@ impl Campaign {
         if !reply.granted {
             let patience = Duration::from_micros(reply.wait_us).clamp(self.step / 4, self.most);
             let again = at.now + patience;
-            if let Phase::Canvassing { until, again: repeat, .. } = &mut self.phase {
-                if again < *until {
-                    *until = again;
-                    *repeat = true;
-                }
+            if let Phase::Canvassing { until, again: repeat, .. } = &mut self.phase
+                && again < *until
+            {
+                *until = again;
+                *repeat = true;
             }
         }
         self.decide_canvass(at, reply.lineage)

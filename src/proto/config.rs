@@ -60,7 +60,6 @@ impl Config {
     ///     .unwrap();
     /// assert!(config.warnings().is_empty());
     /// ```
-    #[must_use]
     pub fn builder(convention: ConventionId, id: NodeId) -> ConfigBuilder {
         ConfigBuilder(Self {
             convention,

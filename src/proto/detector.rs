@@ -150,11 +150,11 @@ impl Detector {
 
     /// It is not gone after all, or couldn't be struck off now: judged anew.
     pub(super) fn pardon(&mut self, now: Time, slot: Slot) {
-        if let Some(w) = self.watch.get_mut(slot.0 as usize) {
-            if w.state != State::Free {
-                w.state = State::Fine;
-                w.last = now;
-            }
+        if let Some(w) = self.watch.get_mut(slot.0 as usize)
+            && w.state != State::Free
+        {
+            w.state = State::Fine;
+            w.last = now;
         }
     }
 

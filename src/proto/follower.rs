@@ -63,6 +63,17 @@ fn token(rng: &mut Rng) -> (u32, u16, u16) {
     (n as u32, (n >> 32) as u16, (n >> 48) as u16)
 }
 
+/// What a heartbeat is measured by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// The roll or the line tells that its source is the leader's address.
+    pub(super) known: bool,
+    /// The node's lineage; zero where it has none.
+    pub(super) ours: Lineage,
+    /// The highest term that it saw.
+    pub(super) seen: Term,
+}
+
 /// What a heartbeat was to this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard {
@@ -196,16 +207,13 @@ impl Follower {
         }
     }
 
-    /// Takes a leader's heartbeat. `known` is the leader's address where the roll or the line tells it.
+    /// Takes a leader's heartbeat.
     pub(super) fn heartbeat(
         &mut self,
         now: Time,
         beat: &Heartbeat,
-        from: SocketAddr,
-        lane: Lane,
-        known: bool,
-        ours: Lineage,
-        seen: Term,
+        (from, lane): (SocketAddr, Lane),
+        Expected { known, ours, seen }: Expected,
     ) -> Heard {
         if ours != Lineage::ZERO && beat.lineage != ours {
             return Heard::Foreign;
@@ -308,10 +316,11 @@ impl Follower {
                 credit: 0,
             });
             self.next_join = now;
-        } else if let Some(b) = &mut self.bond {
-            if b.leader == leader && b.addr == seat.addr {
-                b.verified = true;
-            }
+        } else if let Some(b) = &mut self.bond
+            && b.leader == leader
+            && b.addr == seat.addr
+        {
+            b.verified = true;
         }
     }
 
@@ -387,27 +396,27 @@ impl Follower {
         mut send: impl FnMut(Dest, Datagram),
         mut need: impl FnMut(Need),
     ) {
-        if let (Some(bond), Some(r)) = (&mut self.bond, self.registration) {
-            if beats && now >= self.next_beat {
-                self.next_beat = now + self.interval;
-                let beat =
-                    Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-                if bond.pays(SMALL) {
-                    send(Dest::Addr(bond.addr), Datagram::Beat(beat));
-                }
+        if let (Some(bond), Some(r)) = (&mut self.bond, self.registration)
+            && beats
+            && now >= self.next_beat
+        {
+            self.next_beat = now + self.interval;
+            let beat = Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
+            if bond.pays(SMALL) {
+                send(Dest::Addr(bond.addr), Datagram::Beat(beat));
             }
         }
-        if let (Some(bond), false) = (self.bond, joined) {
-            if now >= self.next_join {
-                let pause = self.interval / 4 * (1 << self.joins.min(4));
-                self.next_join = now + pause + self.rng.up_to(pause);
-                self.joins += 1;
-                if bond.verified {
-                    need(Need::Join(bond.addr));
-                } else {
-                    self.ask_for_answer(&mut send);
-                    self.next_join = now + self.interval / 4;
-                }
+        if let (Some(bond), false) = (self.bond, joined)
+            && now >= self.next_join
+        {
+            let pause = self.interval / 4 * (1 << self.joins.min(4));
+            self.next_join = now + pause + self.rng.up_to(pause);
+            self.joins += 1;
+            if bond.verified {
+                need(Need::Join(bond.addr));
+            } else {
+                self.ask_for_answer(&mut send);
+                self.next_join = now + self.interval / 4;
             }
         }
         if now >= self.refresh_at {

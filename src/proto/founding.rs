@@ -155,7 +155,7 @@ impl Founding {
             self.not_before = now + self.interval / 4;
             return self.withdraw(now);
         }
-        let Some(term) = seen.next() else { return None };
+        let term = seen.next()?;
         self.round = self.round.wrapping_add(1);
         let lineage = match &self.phase {
             Phase::Proposing { lineage, .. } => *lineage,
@@ -261,10 +261,11 @@ impl Founding {
         if !seats.iter().all(|s| accepted.contains_key(&s.identity)) {
             return None;
         }
-        if let Rule::List(list) = &self.rule {
-            if seats.len() < list.len() && !accepted.values().all(|durable| *durable) {
-                return None;
-            }
+        if let Rule::List(list) = &self.rule
+            && seats.len() < list.len()
+            && !accepted.values().all(|durable| *durable)
+        {
+            return None;
         }
         let found = Step::Found { lineage: *lineage, term: *term, seats: seats.clone() };
         self.phase = Phase::Idle;

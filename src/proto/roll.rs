@@ -141,10 +141,10 @@ impl Roll {
         self.departed.insert(info.id.clone(), info.incarnation);
         self.forget.push_back((info.id.clone(), info.incarnation));
         while self.forget.len() > MAX_DEPARTED {
-            if let Some((id, incarnation)) = self.forget.pop_front() {
-                if self.departed.get(&id) == Some(&incarnation) {
-                    self.departed.remove(&id);
-                }
+            if let Some((id, incarnation)) = self.forget.pop_front()
+                && self.departed.get(&id) == Some(&incarnation)
+            {
+                self.departed.remove(&id);
             }
         }
         Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason }

@@ -120,8 +120,8 @@ impl Line {
     }
 
     /// The largest value that a majority of the voters has reached; nothing where the line has no voters.
-    pub fn reached_by_majority<T: Ord + Copy>(&self, mut value: impl FnMut(&Seat) -> T) -> Option<T> {
-        let mut values: Vec<T> = self.voters().map(|s| value(s)).collect();
+    pub fn reached_by_majority<T: Ord + Copy>(&self, value: impl FnMut(&Seat) -> T) -> Option<T> {
+        let mut values: Vec<T> = self.voters().map(value).collect();
         values.sort_unstable_by(|a, b| b.cmp(a));
         values.get(self.majority() - 1).copied()
     }

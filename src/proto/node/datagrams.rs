@@ -2,7 +2,7 @@
 
 use super::super::border::{Dest, Lane};
 use super::super::event::{Event, Notice, StopReason};
-use super::super::follower::{Heard, Registration};
+use super::super::follower::{Expected, Heard, Registration};
 use super::super::planted::Bug;
 use super::Node;
 use crate::types::{ConnId, Incarnation, Lineage, Time};
@@ -41,10 +41,10 @@ impl Node {
 
     fn rejected(&mut self, reject: Reject) {
         self.out.stats.reject(reject);
-        if let Reject::OtherVersion(theirs) = reject {
-            if !std::mem::replace(&mut self.told.version_mismatch, true) {
-                self.out.event(Event::Network(Notice::VersionMismatch(crate::wire::VERSION, theirs)));
-            }
+        if let Reject::OtherVersion(theirs) = reject
+            && !std::mem::replace(&mut self.told.version_mismatch, true)
+        {
+            self.out.event(Event::Network(Notice::VersionMismatch(crate::wire::VERSION, theirs)));
         }
     }
 
@@ -73,7 +73,7 @@ impl Node {
         }
         let known = self.leader_addr_known(beat, from);
         let seen = if self.me.standing.votes() { self.voter.promise.seen } else { self.told.term };
-        match self.follower.heartbeat(now, beat, from, lane, known, ours, seen) {
+        match self.follower.heartbeat(now, beat, (from, lane), Expected { known, ours, seen }) {
             Heard::Fresh => {}
             Heard::NewLeader => self.leader_is_new(now),
             Heard::Stale => self.out.stats.dropped_stale += 1,

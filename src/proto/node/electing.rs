@@ -126,7 +126,7 @@ impl Node {
             None => {}
             Some(Step::Canvass(canvass)) => {
                 self.out.stats.canvasses += 1;
-                self.to_voters(|_| Message::Canvass(canvass));
+                self.tell_voters(|_| Message::Canvass(canvass));
             }
             Some(Step::Bid(bid)) => self.bid(now, bid),
             Some(Step::Fetch(from, fetch)) => {
@@ -139,7 +139,7 @@ impl Node {
         }
     }
 
-    fn to_voters(&mut self, message: impl Fn(Identity) -> Message) {
+    fn tell_voters(&mut self, message: impl Fn(Identity) -> Message) {
         let me = self.voter.identity();
         let voters: Vec<(Identity, ConnId)> = (self.log.line().voters())
             .filter(|s| s.identity != me)
@@ -159,7 +159,7 @@ impl Node {
             return self.campaign.fail(now, chance);
         }
         self.bid_ticket = self.out.ticket();
-        self.to_voters(|_| Message::Bid(bid));
+        self.tell_voters(|_| Message::Bid(bid));
         self.decide_bid(now);
     }
 
@@ -227,6 +227,10 @@ impl Node {
         if reply.lineage != self.voter.promise.lineage || !self.voter.credible(reply.term) || self.lead.is_some() {
             self.out.stats.dropped_unexpected += 1;
             return;
+        }
+        if reply.granted && self.campaign.is_waiting() && self.campaign.is_round(reply.round) {
+            // It got free after this node had given that canvass up.
+            return self.bid_soon(now);
         }
         let mut campaign = self.campaign.clone();
         let step = campaign.opinion(self.standpoint(now), from.identity, &reply);
