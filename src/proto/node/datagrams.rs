@@ -237,9 +237,7 @@ impl Node {
             return;
         }
         if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
-            let seen = self.voter.promise.seen;
-            self.voter.enter(view.lineage, crate::types::Term::ZERO, None, &mut self.out);
-            self.voter.promise.seen = seen;
+            self.voter.enter(view.lineage, self.voter.promise.seen, None, &mut self.out);
             self.introduce();
         }
         let registration = Registration { lineage: view.lineage, slot, generation, revision };

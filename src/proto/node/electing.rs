@@ -77,6 +77,7 @@ impl Node {
         if self.voter.silence(now) {
             self.follower.unbind(now);
             self.leaderless_since = now;
+            self.answer_canvassers(now);
         }
         self.schedule_campaign(now);
         if now < self.campaign.deadline() {
