@@ -91,12 +91,19 @@ fn datagrams() -> Vec<Datagram> {
     let MemberInfo { id, standing, priority, durable, addrs, .. } = info();
     let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
     let Seat { id, priority, voting, addrs, .. } = seat();
-    let line = vec![SeatRef { id, slot, incarnation, priority, voting, addr: addrs[0] }];
-    let view = View { lineage, term, leader: Some(slot), line_version: 8, line };
+    let line = vec![SeatRef { id, voter: identity.tag(), incarnation, priority, voting, addr: addrs[0] }];
+    let view = View { lineage, term, leader: Some(identity.tag()), line_version: 8, line };
     let probe = Probe { slot, generation, lineage: 1, token: 9 };
     let leave = Leave { lineage, slot, generation, incarnation };
     vec![
-        Datagram::Heartbeat(Heartbeat { lineage, term, number: 9, commit: index, slot, line_version: 8 }),
+        Datagram::Heartbeat(Heartbeat {
+            lineage,
+            term,
+            number: 9,
+            commit: index,
+            leader: identity.tag(),
+            line_version: 8,
+        }),
         Datagram::Beat(Beat { slot, generation, lineage: 1, heard: 2 }),
         Datagram::Ack(Ack { lineage, term, number: 9, identity }),
         Datagram::Seek(Seek { from: from.clone(), nonce: 1, attempt: 2, lineage, term }),
