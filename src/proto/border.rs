@@ -1,7 +1,7 @@
 //! The types at the border of the core: what goes in and what comes out.
 
 use crate::types::{Capabilities, ConnId, NodeId};
-use crate::wire::{Entry, Image, Promise, Record};
+use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
 use std::net::SocketAddr;
@@ -207,4 +207,21 @@ pub struct Stats {
     pub leases_lost: u64,
     pub probes_sent: u64,
     pub late: u64,
+}
+
+impl Stats {
+    /// Counts bytes that were not taken, by the reason.
+    pub(super) fn reject(&mut self, reject: Reject) {
+        match reject {
+            Reject::Truncated => self.dropped_truncated += 1,
+            Reject::Oversized => self.dropped_oversized += 1,
+            Reject::NotOurs => self.dropped_not_ours += 1,
+            Reject::OtherVersion(_) => self.dropped_other_version += 1,
+            Reject::OtherConvention => self.dropped_other_convention += 1,
+            Reject::Checksum => self.dropped_checksum += 1,
+            Reject::Keyed => self.dropped_keyed += 1,
+            Reject::UnknownKind(_) => self.dropped_unknown_kind += 1,
+            _ => self.dropped_malformed += 1,
+        }
+    }
 }

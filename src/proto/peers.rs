@@ -347,7 +347,7 @@ impl Peers {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
                 Err(reject) => {
-                    super::node::count_reject(&mut out.stats, reject);
+                    out.stats.reject(reject);
                     return self.cut(now, conn, out, told);
                 }
             };

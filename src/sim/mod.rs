@@ -90,33 +90,26 @@
 //! 9. the same inputs give the same outputs: nodes are run with a twin that gets the same inputs, a failing run is made
 //!    twice, and no node asks to be woken at a time that has passed over and over.
 
-mod builder;
 pub mod check;
 mod clock;
-mod control;
-mod datagrams;
 mod disk;
 mod faults;
 mod host;
 mod nemesis;
 mod net;
-mod observe;
 mod packet;
 mod process;
 mod queue;
 mod rng;
 mod run;
 mod scenario;
-mod streams;
 mod trace;
 mod world;
 
-pub use builder::WorldBuilder;
 pub use faults::{Fault, Faults, UnknownFault};
 pub use host::{HostId, NodeOptions};
 pub use net::{Conditions, Cut};
-pub use observe::{Checked, Violation};
 pub use run::{Report, Run};
 pub use scenario::{Options, Scenario, liveness_bound};
 pub use trace::Detail;
-pub use world::{Counts, World};
+pub use world::{Checked, Counts, Violation, World, WorldBuilder};

@@ -2,11 +2,10 @@
 
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
-use super::observe::{Checked, Violation};
 use super::process::Plant;
 use super::scenario::{Options, Scenario, liveness_bound};
 use super::trace::Detail;
-use super::world::{Counts, World};
+use super::world::{Checked, Counts, Violation, World};
 use crate::types::Time;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -28,6 +28,7 @@ const PEERS: u8 = 4;
 
 /// How far a session came, for tests of the sessions themselves.
 #[derive(Debug, Default, Clone, Copy)]
+#[allow(unreachable_pub)] // The fuzzer has this file in a library.
 pub struct Reached {
     /// It led.
     pub led: bool,
@@ -121,6 +122,7 @@ struct Session<'a> {
 ///
 /// # Panics
 /// Where the node does what it must not.
+#[allow(unreachable_pub)] // As above.
 pub fn run(bytes: &[u8]) -> Reached {
     let mut session = Session::new(Input(bytes));
     session.drain();

@@ -4,7 +4,7 @@ use super::super::border::{Dest, Lane};
 use super::super::event::{Event, Notice, StopReason};
 use super::super::follower::{Heard, Registration};
 use super::super::planted::Bug;
-use super::{Node, count_reject};
+use super::Node;
 use crate::types::{ConnId, Incarnation, Lineage, Time};
 use crate::wire::{
     Ack, Announce, Beat, Datagram, DatagramView, Heartbeat, Leave, Message, Overruled, Probe, RefuseReason, Refused,
@@ -40,7 +40,7 @@ impl Node {
     }
 
     fn rejected(&mut self, reject: Reject) {
-        count_reject(&mut self.out.stats, reject);
+        self.out.stats.reject(reject);
         if let Reject::OtherVersion(theirs) = reject {
             if !std::mem::replace(&mut self.told.version_mismatch, true) {
                 self.out.event(Event::Network(Notice::VersionMismatch(crate::wire::VERSION, theirs)));
@@ -237,9 +237,7 @@ impl Node {
             return;
         }
         if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
-            let seen = self.voter.promise.seen;
-            self.voter.enter(view.lineage, crate::types::Term::ZERO, None, &mut self.out);
-            self.voter.promise.seen = seen;
+            self.voter.enter(view.lineage, self.voter.promise.seen, None, &mut self.out);
             self.introduce();
         }
         let registration = Registration { lineage: view.lineage, slot, generation, revision };

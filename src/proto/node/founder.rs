@@ -76,6 +76,7 @@ impl Node {
                 seen: self.voter.promise.seen.max(proposal.term),
                 ..self.voter.promise.clone()
             };
+            self.voter.promise.seen = promise.seen;
             self.out.store(Record::Promise(promise));
         }
         self.founding_step(now, step);
@@ -144,15 +145,35 @@ impl Node {
         }
     }
 
-    /// A founder died before anybody got its roll: a lineage that nobody can show is left, so that another can be founded.
+    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll, or
+    /// its voters are not what they were before anything was committed.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
-        let hollow = self.voter.promise.lineage != Lineage::ZERO && self.log.is_empty();
-        let alone = self.lead.is_none() && self.follower.registration.is_none() && self.voter.followed().is_none();
-        let unseen = now - self.lineage_seen > patience && self.follower.attempts() >= 3;
-        if hollow && alone && unseen && !self.follower.hears(now, patience) {
+        if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
+            return;
+        }
+        let hollow = self.log.is_empty()
+            && self.follower.registration.is_none()
+            && now - self.lineage_seen > patience
+            && self.follower.attempts() >= 3;
+        let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
+        if (hollow || hopeless) && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
+    }
+
+    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
+    /// majority of its line can ever be.
+    fn is_hopeless(&self) -> bool {
+        if self.log.is_empty() || self.log.last().index > Index(2) {
+            return false;
+        }
+        let me = self.voter.identity();
+        let changed = |s: &Seat| {
+            let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
+            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
+        };
+        !self.log.line().has_majority(|s| !changed(s))
     }
 
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
@@ -164,13 +185,15 @@ impl Node {
         !self.me.standing.votes() || self.log.commit() <= Index(1)
     }
 
-    /// Leaves its lineage: a voter does so for good, as another voter.
+    /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
+    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw.
     pub(super) fn abandon(&mut self, now: Time) {
         self.follower.reset(now);
         self.told.lineage = Lineage::ZERO;
         if !self.me.standing.votes() {
             return;
         }
+        let hollow = self.log.is_empty();
         self.log = Log::empty();
         self.told.roll = false;
         self.incoming = None;
@@ -178,7 +201,7 @@ impl Node {
         self.storing.clear();
         self.durable_index = Index::ZERO;
         let promise = Promise {
-            identity: Identity(self.rng.nonzero()),
+            identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },
             lineage: Lineage::ZERO,
             term: Term::ZERO,
             granted: None,
@@ -192,7 +215,11 @@ impl Node {
         if let Some(founding) = &mut self.founding {
             founding.reset(now);
         }
-        self.renew_incarnation(now, self.me.incarnation);
+        if hollow {
+            self.introduce();
+        } else {
+            self.renew_incarnation(now, self.me.incarnation);
+        }
     }
 
     /// Enters a lineage that a handshaken peer belongs to, where this candidate belongs to none and is not bound to
@@ -207,7 +234,8 @@ impl Node {
             self.out.stats.dropped_other_lineage += 1;
             return false;
         }
-        self.voter.enter(lineage, Term::ZERO, None, &mut self.out);
+        // Whatever it may once have promised in this lineage lies at or below the highest term that it saw.
+        self.voter.enter(lineage, self.voter.promise.seen, None, &mut self.out);
         self.lineage_seen = now;
         self.introduce();
         true

@@ -35,7 +35,7 @@ use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
     Standing, Term, Time,
 };
-use crate::wire::{Canvass, Hello, Promise, Record, Reject, Resigned};
+use crate::wire::{Canvass, Hello, Promise, Record, Resigned};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -146,20 +146,6 @@ pub struct Node {
     /// The highest term that seekers named: a founding begins above it.
     sought: Term,
     bug: Planted,
-}
-
-pub(super) fn count_reject(stats: &mut Stats, reject: Reject) {
-    match reject {
-        Reject::Truncated => stats.dropped_truncated += 1,
-        Reject::Oversized => stats.dropped_oversized += 1,
-        Reject::NotOurs => stats.dropped_not_ours += 1,
-        Reject::OtherVersion(_) => stats.dropped_other_version += 1,
-        Reject::OtherConvention => stats.dropped_other_convention += 1,
-        Reject::Checksum => stats.dropped_checksum += 1,
-        Reject::Keyed => stats.dropped_keyed += 1,
-        Reject::UnknownKind(_) => stats.dropped_unknown_kind += 1,
-        _ => stats.dropped_malformed += 1,
-    }
 }
 
 impl Node {

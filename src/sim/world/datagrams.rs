@@ -1,9 +1,9 @@
 //! Datagrams from a node to one host or to many, and what becomes of them on the way.
 
-use super::host::{Waiting, addr_of, host_of};
-use super::queue::Plan;
-use super::trace::{Detail, Meaning};
-use super::world::World;
+use super::super::host::{Waiting, addr_of, host_of};
+use super::super::queue::Plan;
+use super::super::trace::{Detail, Meaning};
+use super::World;
 use crate::proto::{Dest, Lane};
 
 impl World {

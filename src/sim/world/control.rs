@@ -1,12 +1,12 @@
 //! What can be done to a [`World`]: start, kill, pause, cut, heal.
 
-use super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of};
-use super::net::{Conditions, Cut};
+use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of};
+use super::super::net::{Conditions, Cut};
+use super::super::process::{Input, Process};
+use super::super::queue::Plan;
+use super::super::trace::Detail;
 use super::observe::Violation;
-use super::process::{Input, Process};
-use super::queue::Plan;
-use super::trace::Detail;
-use super::world::{Counts, World};
+use super::{Counts, World};
 use crate::proto::{Command, CommandError, Event, Start, StopReason};
 use crate::types::{NodeId, Time};
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ impl World {
     /// Plants a bug in the node of this host, at each of its starts from now on: for tests of the checkers.
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, host: HostId, bug: crate::proto::Bug) {
-        self.hosts[host.at()].plant = Some(super::process::Plant(Some(bug)));
+        self.hosts[host.at()].plant = Some(super::super::process::Plant(Some(bug)));
     }
 
     /// Kills the process, as SIGKILL does: peers that can be reached see its streams end at once.
@@ -342,7 +342,7 @@ impl World {
     }
 
     /// Writes a line of the story.
-    pub(super) fn say(&mut self, h: u32, what: std::fmt::Arguments<'_>) {
+    pub(in crate::sim) fn say(&mut self, h: u32, what: std::fmt::Arguments<'_>) {
         let name = self.hosts.get(h as usize).map_or("", Host::name);
         self.trace.line(Detail::Story, self.now, name, what);
     }

@@ -5,12 +5,12 @@
 //! arrives; across a partition bytes stall and are tried again with growing pauses, and after a while without
 //! acknowledgement the connection dies, at each end by itself.
 
-use super::host::{addr_of, host_of};
-use super::net::{Conditions, travel};
-use super::process::{Arrived, Process};
-use super::queue::{Plan, Step};
-use super::trace::Detail;
-use super::world::World;
+use super::super::host::{addr_of, host_of};
+use super::super::net::{Conditions, travel};
+use super::super::process::{Arrived, Process};
+use super::super::queue::{Plan, Step};
+use super::super::trace::Detail;
+use super::World;
 use crate::proto::StreamOutput;
 use crate::types::ConnId;
 use bytes::Bytes;

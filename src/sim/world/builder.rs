@@ -1,14 +1,14 @@
 //! How a world is made.
 
-use super::net::{Conditions, Net};
+use super::super::net::{Conditions, Net};
+use super::super::packet::Packets;
+use super::super::process::Plant;
+use super::super::queue::Queue;
+use super::super::rng::Rng;
+use super::super::trace::{Detail, Trace};
 use super::observe::Watch;
-use super::packet::Packets;
-use super::process::Plant;
-use super::queue::Queue;
-use super::rng::Rng;
 use super::streams::Pipes;
-use super::trace::{Detail, Trace};
-use super::world::{Counts, World};
+use super::{Counts, World};
 use std::time::Duration;
 
 /// How a [`World`] is made.
@@ -29,7 +29,7 @@ pub struct WorldBuilder {
     pub(super) stream_patience: Duration,
     pub(super) receive_buffer: usize,
     pub(super) halt: bool,
-    pub(super) plant: Plant,
+    pub(in crate::sim) plant: Plant,
 }
 
 impl WorldBuilder {

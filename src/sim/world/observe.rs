@@ -1,10 +1,12 @@
 //! Feeds the checkers with what the nodes show and tell.
 
-use super::check::{Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict};
-use super::host::{HostId, Seen};
-use super::process::Process;
-use super::trace::Detail;
-use super::world::World;
+use super::super::check::{
+    Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+};
+use super::super::host::{HostId, Seen};
+use super::super::process::Process;
+use super::super::trace::Detail;
+use super::World;
 use crate::proto::{Event, Node, Role};
 use crate::types::{Incarnation, Index, Line, Lineage, Time};
 use std::collections::BTreeMap;
@@ -145,7 +147,7 @@ fn short(incarnation: Incarnation) -> u64 {
 }
 
 impl World {
-    pub(super) fn violated(&mut self, property: u8, what: String) {
+    pub(in crate::sim) fn violated(&mut self, property: u8, what: String) {
         self.trace.line(Detail::Story, self.now, "VIOLATED", format_args!("property {property}: {what}"));
         // The first ones tell the story; a broken world goes on breaking.
         if self.violations.len() < 16 {
@@ -321,6 +323,6 @@ impl World {
     #[must_use]
     pub fn disagreement(&self) -> Option<String> {
         let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
-        super::check::disagreement(&nodes)
+        super::super::check::disagreement(&nodes)
     }
 }

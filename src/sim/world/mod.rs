@@ -1,18 +1,26 @@
 //! The world: hosts, a network, and one queue of what will happen.
 
-use super::builder::WorldBuilder;
+mod builder;
+mod control;
+mod datagrams;
+mod observe;
+mod streams;
+
+pub use builder::WorldBuilder;
+pub use observe::{Checked, Violation};
+
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
 use super::net::Net;
-use super::observe::{Violation, Watch};
 use super::packet::Packets;
 use super::process::{Arrived, Input, Process};
 use super::queue::{Plan, Queue};
 use super::rng::{Rng, mix};
-use super::streams::Pipes;
 use super::trace::{Detail, Frames, Meaning, Trace};
 use crate::proto::{Config, Event, Node, StoreWrite};
 use crate::types::{ConnId, Time};
+use observe::Watch;
 use std::time::Duration;
+use streams::Pipes;
 
 /// What happened how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,10 +62,10 @@ pub struct World {
     pub(super) bench: Vec<u32>,
     pub(super) net: Net,
     pub(super) packets: Packets,
-    pub(super) pipes: Pipes,
+    pipes: Pipes,
     pub(super) rng: Rng,
     pub(super) trace: Trace,
-    pub(super) watch: Option<Watch>,
+    watch: Option<Watch>,
     pub(super) events: Vec<(Time, HostId, Event)>,
     pub(super) counts: Counts,
     pub(super) violations: Vec<Violation>,
