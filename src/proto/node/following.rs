@@ -183,7 +183,10 @@ impl Node {
     }
 
     fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
-        if image.position.index > self.log.commit() {
+        if self.log.has(image.position) {
+            // A prefix of what is here: it is committed, and what follows it stays, for it was acknowledged.
+            self.commit(now, image.position.index);
+        } else if image.position.index > self.log.commit() {
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             if !told {

@@ -1,0 +1,76 @@
+//! What once went wrong in the core, distilled to the shortest way there: each test names the rule that was missing.
+//!
+//! All checkers run in each world; a test that says nothing else only wants them to be silent.
+
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use convoke::proto::{Config, Founding, Role};
+use convoke::sim::{HostId, NodeOptions, World};
+use convoke::types::{ConventionId, NodeId};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn builder(name: &str) -> convoke::proto::ConfigBuilder {
+    Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap())
+}
+
+/// A convention of candidates that agrees; the first one leads. Heartbeats each second, gone after three.
+fn site(names: &[&str], store: bool) -> (World, Vec<HostId>) {
+    let mut world = World::builder(7).twins(true).keep_events(false).build();
+    let options = NodeOptions { store, ..NodeOptions::default() };
+    let founding = Founding::Expect(names.len());
+    let hosts: Vec<_> = names
+        .iter()
+        .map(|n| world.add_node(builder(n).candidate().found(founding.clone()).build().unwrap(), options.clone()))
+        .collect();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert!(leads(hosts[0])(&world));
+    (world, hosts)
+}
+
+fn leads(host: HostId) -> impl Fn(&World) -> bool {
+    move |w| w.node(host).is_some_and(|n| n.role() == Role::Leader)
+}
+
+fn until(world: &mut World, what: &str, done: impl FnMut(&World) -> bool) {
+    let came = world.run_until(SECOND * 30, done);
+    assert!(world.violations().is_empty(), "{}", world.violations()[0]);
+    assert!(came, "{what}: not until {:?}", world.now());
+}
+
+fn position(world: &World, host: HostId) -> u64 {
+    world.node(host).unwrap().position().index.0
+}
+
+fn member(world: &mut World, name: &str) -> HostId {
+    world.add_node(builder(name).build().unwrap(), NodeOptions::default())
+}
+
+/// A snapshot of what a follower's log holds anyway takes nothing away from it: what it acknowledged stays.
+#[test]
+fn a_snapshot_of_a_prefix_discards_nothing() {
+    let (mut world, hosts) = site(&["a", "b", "c"], true);
+    let [a, b, c] = hosts[..] else { unreachable!() };
+    // c gets its roll by a snapshot, so its own begins later than b's.
+    world.kill(c);
+    world.wipe(c);
+    world.start(c);
+    until(&mut world, "c is back", |w| w.disagreement().is_none());
+    member(&mut world, "m");
+    until(&mut world, "m is on the roll", |w| w.disagreement().is_none());
+    // An entry more at a and c than at b.
+    world.cut(a, b);
+    let held = position(&world, b);
+    let m = member(&mut world, "n");
+    until(&mut world, "n is on the roll", |w| w.node(m).unwrap().registration().is_some());
+    world.power_off(a);
+    world.restart(b);
+    world.restart(c);
+    until(&mut world, "c leads", leads(c));
+    until(&mut world, "b follows", |w| {
+        assert!(position(w, b) >= held, "b has the roll up to {} and had it up to {held}", position(w, b));
+        position(w, b) == position(w, c)
+    });
+}
