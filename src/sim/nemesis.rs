@@ -266,11 +266,12 @@ impl Nemesis {
     }
 }
 
-/// True where this voter is still what it was: its process runs, or its store holds it.
+/// True where this voter is still what it was: its process runs and stays, or its store holds it.
 fn is_intact(world: &World, seat: &crate::types::Seat, without: Option<HostId>) -> bool {
     world.find(seat.id.as_str()).is_some_and(|h| {
         let host = &world.hosts[h.at()];
-        Some(h) != without && host.identity == seat.identity && (host.process.is_some() || host.disk.is_some())
+        let lives = host.process.as_ref().is_some_and(|p| !p.leaving) || host.disk.is_some();
+        Some(h) != without && host.identity == seat.identity && lives
     })
 }
 

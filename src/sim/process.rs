@@ -72,6 +72,8 @@ pub(super) struct Process {
     accepted: u64,
     /// How often it was woken at the present time: a node that asks for a time that has passed spins.
     pub(super) wakes: u32,
+    /// It was asked to leave: soon it is gone.
+    pub(super) leaving: bool,
     /// In tests of the world itself: what the node would have got, while it is kept out of it.
     #[cfg(test)]
     pub(super) instead: Option<Vec<(Time, String)>>,
@@ -93,6 +95,7 @@ impl Process {
             conns: BTreeMap::new(),
             accepted: 0,
             wakes: 0,
+            leaving: false,
             #[cfg(test)]
             instead: None,
         }

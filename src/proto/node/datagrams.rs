@@ -13,11 +13,28 @@ use crate::wire::{
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// An incarnation further above one's own than this (in microseconds, 35 years) is not believed: the numbers must not be
+/// used up.
+const MAX_INCARNATION_LEAP: u64 = 1 << 50;
+
 impl Node {
     pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
         self.out.stats.datagrams_in += 1;
-        let meaning = DatagramView::parse(bytes, self.out.tag()).and_then(|v| v.meaning());
-        let datagram = match meaning {
+        let view = match DatagramView::parse(bytes, self.out.tag()) {
+            Ok(view) => view,
+            Err(reject) => return self.rejected(reject),
+        };
+        // The three that come all the time take the short way.
+        if let Some(beat) = view.as_beat() {
+            return self.on_beat(now, from, beat);
+        }
+        if let Some(ack) = view.as_ack() {
+            return self.on_ack(now, ack);
+        }
+        if let Some(heartbeat) = view.as_heartbeat() {
+            return self.on_heartbeat(now, from, lane, &heartbeat);
+        }
+        let datagram = match view.meaning() {
             Ok(datagram) => datagram,
             Err(reject) => return self.rejected(reject),
         };
@@ -50,6 +67,10 @@ impl Node {
 
     fn on_heartbeat(&mut self, now: Time, from: SocketAddr, lane: Lane, beat: &Heartbeat) {
         self.out.stats.heartbeats_in += 1;
+        if beat.lineage == Lineage::ZERO {
+            self.out.stats.dropped_malformed += 1;
+            return;
+        }
         let ours = self.lineage();
         if ours != Lineage::ZERO && beat.lineage != ours {
             self.out.stats.dropped_other_lineage += 1;
@@ -248,6 +269,10 @@ impl Node {
 
     fn on_refused(&mut self, now: Time, refused: Refused) {
         if refused.nonce != self.follower.nonce {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if refused.incarnation.0.saturating_sub(self.me.incarnation.0) > MAX_INCARNATION_LEAP {
             self.out.stats.dropped_unexpected += 1;
             return;
         }

@@ -252,6 +252,7 @@ impl World {
     pub fn command(&mut self, host: HostId, command: Command) -> Result<(), CommandError> {
         let h = &mut self.hosts[host.at()];
         let Some(mut process) = h.process.take() else { return Err(CommandError::Stopped) };
+        process.leaving |= command == Command::Leave;
         let result = process.command(h.clock.local(self.now), command);
         self.drain(host.0, process);
         result
