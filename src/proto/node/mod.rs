@@ -552,6 +552,9 @@ impl Node {
             return;
         }
         self.follow_line(now);
+        if self.stopped {
+            return;
+        }
         self.schedule_campaign(now);
         self.tell(now);
         self.find_deadline(now);
