@@ -287,10 +287,16 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     if lines.peek().is_none() {
         return nemesis.early_losses.len() <= (nemesis.voters - 1) / 2;
     }
-    lines.all(|line| {
+    let recovers = |line: &Line| {
         let leads = |s: &crate::types::Seat| !s.witness && is_intact(world, s, None);
         intact(world, line, None) >= line.majority() && line.voters().any(leads)
-    })
+    };
+    // A change of the line counts from the moment that it is in the log, committed or not.
+    let in_force = |host: &super::host::Host| {
+        let line = host.process.as_ref().map(|p| p.node.line_in_force());
+        line.is_none_or(|line| line.voters().count() == 0 || recovers(line))
+    };
+    lines.all(recovers) && world.hosts.iter().all(in_force)
 }
 
 fn apply(world: &mut World, remedy: Remedy) {

@@ -45,7 +45,9 @@ fn got(world: &mut World, host: HostId) -> Vec<(u64, String)> {
     let Some(process) = world.hosts[host.at()].process.as_mut() else { return vec![] };
     let log = process.instead.as_mut().unwrap();
     let short = |s: String| s.trim_start_matches("Stream(").trim_end_matches(')').to_string();
-    std::mem::take(log).into_iter().map(|(at, s)| (at.as_micros() / 1_000, short(s))).collect()
+    // What the node wanted to be woken for before it was kept out is no matter of the streams.
+    let streams = std::mem::take(log).into_iter().filter(|(_, s)| s != "Timeout");
+    streams.map(|(at, s)| (at.as_micros() / 1_000, short(s))).collect()
 }
 
 fn ms(n: u64) -> Duration {
