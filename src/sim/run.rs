@@ -193,11 +193,12 @@ impl Course {
     }
 }
 
-/// The first reason why it isn't over yet: who was asked to leave goes still, and all have to agree anew then.
+/// The first reason why it isn't over yet: who was asked to leave goes still, who has left comes back, and all have to
+/// agree after that.
 fn unsettled(world: &World) -> Option<String> {
-    let is_leaving = |h: &super::HostId| world.hosts[h.at()].process.as_ref().is_some_and(|p| p.leaving);
-    let leaving = world.hosts().find(is_leaving);
-    leaving.map(|h| format!("{} is leaving", world.name(h))).or_else(|| world.disagreement())
+    let stays = |h: &super::HostId| world.hosts[h.at()].process.as_ref().is_some_and(|p| !p.leaving);
+    let absent = world.hosts().find(|h| !stays(h));
+    absent.map(|h| format!("{} leaves or has left", world.name(h))).or_else(|| world.disagreement())
 }
 
 /// What came of a run.
