@@ -25,13 +25,11 @@ fn band(seeds: std::ops::Range<u64>, options: &Options) {
 }
 
 #[test]
-#[ignore = "until the core is there"]
 fn seeds_with_all_faults() {
     band(0..60, &Options::default());
 }
 
 #[test]
-#[ignore = "until the core is there"]
 fn seeds_with_each_fault_alone() {
     for fault in Faults::all().iter() {
         band(1_000..1_006, &faults(fault.word()));
@@ -39,7 +37,6 @@ fn seeds_with_each_fault_alone() {
 }
 
 #[test]
-#[ignore = "until the core is there"]
 fn without_faults_the_first_leader_stays() {
     for seed in 0..10 {
         let options = Options { duration: Some(Duration::from_secs(60)), ..faults("none") };
@@ -62,7 +59,6 @@ fn the_same_seed_gives_the_same_run() {
 
 /// A story is only told when asked for, and it tells what matters.
 #[test]
-#[ignore = "until the core is there"]
 fn a_run_tells_its_story() {
     let report = Run::seed(3).options(faults("crash,restart")).trace(Detail::Story, usize::MAX).execute();
     let story = report.lines.join("\n");

@@ -134,7 +134,6 @@ fn replay(text: &str) -> String {
 }
 
 #[test]
-#[ignore = "until the core is there"]
 fn the_transcripts_are_still_true() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
     let update = std::env::var_os("CONVOKE_UPDATE_TRANSCRIPTS").is_some();

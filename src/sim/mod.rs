@@ -16,7 +16,7 @@
 //!
 //! Build a [`World`], let it run, kill the leader, and give the events to the code under test:
 //!
-//! ```no_run
+//! ```
 //! use convoke::proto::{Config, Event, Founding, Role};
 //! use convoke::sim::{NodeOptions, World};
 //! use convoke::types::{ConventionId, NodeId, Term};

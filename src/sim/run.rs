@@ -153,14 +153,14 @@ impl Course {
         let detection = scenario.detection();
         let bound = liveness_bound(detection);
         let begun = world.now();
-        let mut open = world.disagreement();
+        let mut open = unsettled(world);
         while open.is_some() && world.now() - begun < bound && world.violations().is_empty() {
             // Whoever left in order, or gave way, is started again.
             for host in world.hosts() {
                 world.start(host);
             }
             world.run_for((detection / 8).max(Duration::from_millis(10)));
-            open = world.disagreement();
+            open = unsettled(world);
         }
         if !world.violations().is_empty() {
             return;
@@ -191,6 +191,14 @@ impl Course {
             }
         }
     }
+}
+
+/// The first reason why it isn't over yet: who was asked to leave goes still, who has left comes back, and all have to
+/// agree after that.
+fn unsettled(world: &World) -> Option<String> {
+    let stays = |h: &super::HostId| world.hosts[h.at()].process.as_ref().is_some_and(|p| !p.leaving);
+    let absent = world.hosts().find(|h| !stays(h));
+    absent.map(|h| format!("{} leaves or has left", world.name(h))).or_else(|| world.disagreement())
 }
 
 /// What came of a run.

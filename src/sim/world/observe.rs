@@ -229,6 +229,9 @@ impl World {
         if self.trace.tells(Detail::Story) {
             self.narrate(h, &event);
         }
+        if self.hosts[h as usize].stopped.is_some() {
+            self.violated(5, format!("{} stopped and then told {event:?}", p.node.config().id()));
+        }
         if let Event::Stopped(reason) = &event {
             self.hosts[h as usize].stopped = Some(*reason);
         }
