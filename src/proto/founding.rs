@@ -238,12 +238,17 @@ impl Founding {
             Phase::Proposing { .. } => step = self.withdraw(now),
             _ => {}
         }
-        // A majority of a list is enough to found, so what was accepted binds until it is released or its proposer is dead.
-        // Where all have to accept, a proposer that is gone keeps the others from founding without it anyway.
-        let binds = matches!(self.rule, Rule::List(_));
+        // A part of a list may found, and another part could too: what was accepted then binds until it is released or its
+        // proposer is dead. Two foundings that name the same candidates can't both find a majority of them.
+        let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
         let until = if binds { Time::NEVER } else { now + self.detection };
         self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until };
         (true, step)
+    }
+
+    /// True where what it accepted has to survive a restart.
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(self.phase, Phase::Accepted { until: Time::NEVER, .. })
     }
 
     /// The proposer withdraws.

@@ -70,9 +70,12 @@ impl Node {
         }
         let Some(founding) = &mut self.founding else { return };
         let (accepted, step) = founding.proposed(now, &self.me, from, proposal);
+        let founding_binds = founding.is_bound();
         if accepted {
-            // Stored as a promise in that lineage.
-            self.voter.accept(Some((proposal.lineage, proposal.term, from.identity)), &mut self.out);
+            // Where it binds it is stored, as a promise in that lineage.
+            let founding = Some((proposal.lineage, proposal.term, from.identity));
+            self.voter.accept(founding.filter(|_| founding_binds), &mut self.out);
+            self.voter.see(proposal.term, &mut self.out);
         }
         self.founding_step(now, step);
         let reply = ProposeReply {
