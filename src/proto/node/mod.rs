@@ -237,7 +237,7 @@ impl Node {
             bug: Planted::default(),
         };
         node.voter.accept(bound, &mut node.out);
-        node.out.event(Event::Role { role: Role::Seeking, term: node.told.term });
+        node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
         node.tell_roll();
         node.find_deadline(now);
         node
@@ -437,10 +437,10 @@ impl Node {
         if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
     }
 
-    /// The highest term that it has told.
+    /// The highest term that it has told of its lineage; zero where it belongs to none.
     #[must_use]
     pub fn term(&self) -> Term {
-        self.told.term
+        if self.lineage() == Lineage::ZERO { Term::ZERO } else { self.told.term }
     }
 
     /// Whom it believes to lead, as it was told last.
@@ -618,7 +618,7 @@ impl Node {
         self.lead = None;
         self.stopped = true;
         self.told.role = Role::Stopped;
-        self.out.event(Event::Role { role: Role::Stopped, term: self.told.term });
+        self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }
 

@@ -170,7 +170,7 @@ impl Node {
         let role = self.role_now(now);
         if role != self.told.role {
             self.told.role = role;
-            self.out.event(Event::Role { role, term: self.told.term });
+            self.out.event(Event::Role { role, term: self.term() });
         }
         self.tell_waiting(now);
     }
