@@ -195,8 +195,7 @@ impl Node {
         let told = Told {
             role: Role::Seeking,
             leader: None,
-            // Terms are told of a lineage; one that it holds nothing of is not yet its own.
-            term: if log.is_empty() { Term::ZERO } else { promise.seen },
+            term: promise.seen,
             lineage: promise.lineage,
             line_version: None,
             roll: false,
@@ -437,10 +436,10 @@ impl Node {
         if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
     }
 
-    /// The highest term that it has told of its lineage; zero where it belongs to none.
+    /// The highest term that it has told. Compared within a lineage only.
     #[must_use]
     pub fn term(&self) -> Term {
-        if self.lineage() == Lineage::ZERO { Term::ZERO } else { self.told.term }
+        self.told.term
     }
 
     /// Whom it believes to lead, as it was told last.
