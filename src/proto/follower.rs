@@ -171,6 +171,11 @@ impl Follower {
         self.attempt
     }
 
+    /// True where there is, or just was, a leader.
+    pub(super) fn is_bound(&self, now: Time) -> bool {
+        self.bond.is_some_and(|b| now - b.heard <= self.detection * 2)
+    }
+
     /// True where the leader was heard within this time.
     pub(super) fn hears(&self, now: Time, within: Duration) -> bool {
         self.bond.is_some_and(|b| b.number > 0 && now - b.heard <= within)
