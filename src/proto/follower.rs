@@ -377,6 +377,7 @@ impl Follower {
     /// Registered: beats begin at once, so that the leader knows the address for this node's own.
     pub(super) fn registered(&mut self, now: Time, registration: Registration) {
         self.registration = Some(registration);
+        self.disowned = None;
         self.home = registration.lineage;
         self.joins = 0;
         self.next_beat = now;
