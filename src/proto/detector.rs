@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// A sweep goes over the whole table in this many slices an interval.
 const SLICES: u32 = 8;
+/// Heartbeats by unicast to a member that never spoke in this leadership: it may be deaf to the new leader's multicast. A
+/// few only, for nobody else vouches for its address.
+const CREDIT: u8 = 4;
 /// At most so many probes are sent for each slice of a sweep: mass silence is a matter of the network, not of its members.
 const PROBES_PER_SLICE: usize = 64;
 
@@ -37,6 +40,8 @@ struct Watch {
     state: State,
     /// It spoke since this leadership began: its address is its own.
     verified: bool,
+    /// How many heartbeats it may get by unicast before it speaks.
+    credit: u8,
 }
 
 const FREE: Watch = Watch {
@@ -46,6 +51,7 @@ const FREE: Watch = Watch {
     heard: 0,
     state: State::Free,
     verified: false,
+    credit: 0,
 };
 
 /// What the sweep wants done about a member.
@@ -94,7 +100,8 @@ impl Detector {
         if at >= self.watch.len() {
             self.watch.resize(at + 1, FREE);
         }
-        self.watch[at] = Watch { last: now, moved: now, generation, heard: 0, state: State::Fine, verified: false };
+        self.watch[at] =
+            Watch { last: now, moved: now, generation, heard: 0, state: State::Fine, verified: false, credit: CREDIT };
         if multicast {
             self.deaf.remove(&slot.0);
         } else {
@@ -164,8 +171,14 @@ impl Detector {
     }
 
     /// Whom to send heartbeats by unicast, besides the candidates.
-    pub(super) fn deaf(&self) -> impl Iterator<Item = Slot> {
-        self.deaf.iter().filter(|s| self.watch.get(**s as usize).is_some_and(|w| w.verified)).map(|s| Slot(*s))
+    pub(super) fn deaf(&mut self) -> impl Iterator<Item = Slot> {
+        let watch = &mut self.watch;
+        self.deaf.iter().filter_map(|s| {
+            let w = watch.get_mut(*s as usize)?;
+            let pays = w.verified || w.credit > 0;
+            w.credit = w.credit.saturating_sub(u8::from(!w.verified));
+            pays.then_some(Slot(*s))
+        })
     }
 
     pub(super) fn deadline(&self) -> Time {
@@ -198,9 +211,6 @@ impl Detector {
             }
             if now - w.moved > self.interval * 2 && !self.deaf.contains(&slot.0) {
                 self.deaf.insert(slot.0);
-                // One that was never heard in this leadership may be deaf to the new leader's multicast: it is on the
-                // roll, so its address was verified once.
-                w.verified = true;
                 deafened(slot);
             }
             if lenient {

@@ -103,6 +103,8 @@ pub(super) enum Need {
 #[derive(Debug, Clone)]
 pub(super) struct Follower {
     pub(super) registration: Option<Registration>,
+    /// A place on the roll that the leader knows nothing of.
+    disowned: Option<(Lineage, Slot, Generation)>,
     /// The lineage that it registered in, until it leaves it for another.
     pub(super) home: Lineage,
     pub(super) view: Option<View>,
@@ -129,6 +131,7 @@ impl Follower {
         let first = if votes { rng.up_to(interval / 8) } else { interval + rng.up_to(interval / 2) };
         Self {
             registration: None,
+            disowned: None,
             home: Lineage::ZERO,
             view: None,
             bond: None,
@@ -189,6 +192,17 @@ impl Follower {
         self.attempt = 0;
         self.refresh_at = Time::NEVER;
         self.nonce = self.rng.nonzero();
+    }
+
+    /// The leader knows nothing of this registration: what an old roll says of it is void too.
+    pub(super) fn disown(&mut self, now: Time) {
+        self.disowned = self.registration.map(|r| (r.lineage, r.slot, r.generation));
+        self.unregister(now);
+    }
+
+    /// True where the leader said that it knows nothing of this registration.
+    pub(super) fn is_disowned(&self, r: &Registration) -> bool {
+        self.disowned == Some((r.lineage, r.slot, r.generation))
     }
 
     /// The registration is void: another one is needed soon.

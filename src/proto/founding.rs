@@ -23,7 +23,7 @@ enum Phase {
     },
     Accepted {
         lineage: Lineage,
-        proposer: NodeId,
+        proposer: Identity,
         until: Time,
     },
 }
@@ -228,21 +228,47 @@ impl Founding {
         }
         let mut step = None;
         match &self.phase {
-            Phase::Accepted { lineage, until, .. } if now < *until && *lineage != proposal.lineage => {
+            // A proposer that comes with another founding has given its former one up.
+            Phase::Accepted { lineage, proposer, until }
+                if now < *until && *lineage != proposal.lineage && *proposer != from.identity =>
+            {
                 return (false, None);
             }
             Phase::Proposing { .. } if self.rank(me) < self.rank(from) => return (false, None),
             Phase::Proposing { .. } => step = self.withdraw(now),
             _ => {}
         }
-        let until = now + self.detection;
-        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.id.clone(), until };
+        // A part of a list may found, and another part could too: what was accepted then binds until it is released or its
+        // proposer is dead. Two foundings that name the same candidates can't both find a majority of them.
+        let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
+        let until = if binds { Time::NEVER } else { now + self.detection };
+        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until };
         (true, step)
     }
 
-    pub(super) fn released(&mut self, from: &NodeId, lineage: Lineage) {
-        if matches!(&self.phase, Phase::Accepted { lineage: l, proposer, .. } if *l == lineage && proposer == from) {
+    /// True where what it accepted has to survive a restart.
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(self.phase, Phase::Accepted { until: Time::NEVER, .. })
+    }
+
+    /// The proposer withdraws.
+    pub(super) fn released(&mut self, from: Identity, lineage: Lineage) {
+        if matches!(&self.phase, Phase::Accepted { lineage: l, proposer, .. } if *l == lineage && *proposer == from) {
             self.phase = Phase::Idle;
+        }
+    }
+
+    /// The proposer is dead, and what it had not founded with it.
+    pub(super) fn proposer_died(&mut self, identity: Identity) {
+        if matches!(&self.phase, Phase::Accepted { proposer, .. } if *proposer == identity) {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    /// Is bound by what it accepted before its restart.
+    pub(super) fn bind(&mut self, lineage: Lineage, proposer: Identity) {
+        if matches!(self.rule, Rule::List(_)) {
+            self.phase = Phase::Accepted { lineage, proposer, until: Time::NEVER };
         }
     }
 

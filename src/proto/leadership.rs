@@ -102,6 +102,10 @@ impl Leadership {
             Some((_, at)) => *at,
             None => return false,
         };
+        if line.by_identity(from).is_none() {
+            // A learner's word renews nothing.
+            return true;
+        }
         let newest = self.acked.entry(from).or_insert(sent);
         *newest = (*newest).max(sent);
         self.renew(now, me, line);

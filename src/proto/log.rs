@@ -136,16 +136,13 @@ impl Log {
             Ok(rest) => rest,
             Err(refused) => return refused,
         };
+        if !self.follows(prev, entries) {
+            return Accepted::Contradiction;
+        }
         let mut upto = prev.index;
         let mut stored_from = None;
         for entry in entries {
-            if Some(entry.index) != upto.next() || entry.term < self.term_at(upto).unwrap_or_default() {
-                return Accepted::Contradiction;
-            }
             if self.term_at(entry.index) != Some(entry.term) {
-                if entry.index <= self.commit {
-                    return Accepted::Contradiction;
-                }
                 if let Some(at) = self.offset(entry.index) {
                     self.entries.truncate(at);
                 }
@@ -158,6 +155,16 @@ impl Log {
             self.refresh_line();
         }
         Accepted::Matched { upto, stored_from }
+    }
+
+    /// True where the entries follow each other and contradict nothing that is committed.
+    fn follows(&self, prev: Position, entries: &[Entry]) -> bool {
+        let mut before = prev;
+        entries.iter().all(|e| {
+            let next = Some(e.index) == before.index.next() && e.term >= before.term;
+            before = e.position();
+            next && (e.index > self.commit || self.term_at(e.index) == Some(e.term))
+        })
     }
 
     /// Entries up to the base are in the snapshot and committed: they can't be compared any more, and needn't be.

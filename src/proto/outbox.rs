@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// Bytes given to the driver in one piece: messages to one peer that follow each other are joined up to this size.
 const COALESCE: usize = 64 * 1024;
 
+/// Messages that wait for the store; more are dropped.
+const MAX_WITHHELD: usize = 8_192;
+
 /// A thing that goes on a stream.
 #[derive(Debug, Clone)]
 enum StreamItem {
@@ -74,8 +77,21 @@ impl Outbox {
         self.streams.push_back(StreamItem::Close(conn));
     }
 
+    /// Sends, in the order in which messages for this connection were given.
     pub(super) fn send(&mut self, conn: ConnId, message: Message) {
-        self.streams.push_back(StreamItem::Send(conn, message));
+        match self.withheld.iter().rev().find(|(_, c, _)| *c == conn).map(|(ticket, ..)| *ticket) {
+            Some(_) => self.withhold(self.withheld.back().map_or(0, |(last, ..)| *last), conn, message),
+            None => self.streams.push_back(StreamItem::Send(conn, message)),
+        }
+    }
+
+    fn withhold(&mut self, ticket: u64, conn: ConnId, message: Message) {
+        if self.withheld.len() < MAX_WITHHELD {
+            self.withheld.push_back((ticket, conn, message));
+        } else {
+            // The store hangs. What is dropped is repeated by the protocol, as after a broken connection.
+            self.stats.dropped_unexpected += 1;
+        }
     }
 
     /// Sends when everything that was given to the store so far is durable.
@@ -84,7 +100,7 @@ impl Outbox {
         if ticket <= self.durable {
             self.send(conn, message);
         } else if !self.store_failed {
-            self.withheld.push_back((ticket, conn, message));
+            self.withhold(ticket, conn, message);
         }
     }
 
@@ -124,7 +140,7 @@ impl Outbox {
         self.durable = seq;
         while self.withheld.front().is_some_and(|(ticket, ..)| *ticket <= seq) {
             if let Some((_, conn, message)) = self.withheld.pop_front() {
-                self.send(conn, message);
+                self.streams.push_back(StreamItem::Send(conn, message));
             }
         }
     }

@@ -38,8 +38,10 @@ pub(super) struct Peer {
     pub(super) lineage: Lineage,
     /// The handshaken connection.
     pub(super) conn: Option<ConnId>,
-    /// Which voter and incarnation shook hands last.
-    met: Option<(Identity, Incarnation)>,
+    /// Which voter and incarnation shook hands last, and where that incarnation listens.
+    met: Option<(Identity, Incarnation, Vec<SocketAddr>)>,
+    /// It is in the line or on the roll; others are forgotten where they never shake hands.
+    listed: bool,
     dialing: Option<ConnId>,
     next_dial: Time,
     backoff: Duration,
@@ -146,12 +148,14 @@ impl Peers {
     }
 
     /// A candidate was heard of.
-    pub(super) fn note(&mut self, now: Time, info: &MemberInfo, lineage: Lineage) {
+    /// `listed`: by the line or the roll, not by its own word alone.
+    pub(super) fn note(&mut self, now: Time, info: &MemberInfo, lineage: Lineage, listed: bool) {
         if !self.enabled || info.id == *self.me() || !info.standing.votes() {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&info.id) {
             peer.noted = now;
+            peer.listed |= listed;
             if peer.conn.is_some() {
                 // What a handshake said is not overruled by a datagram.
             } else if info.incarnation > peer.info.incarnation {
@@ -177,6 +181,7 @@ impl Peers {
             lineage,
             conn: None,
             met: None,
+            listed,
             dead: None,
             dialing: None,
             next_dial: now + patience,
@@ -284,8 +289,9 @@ impl Peers {
                     peer.backoff = Duration::ZERO;
                     self.deadline = self.deadline.min(peer.next_dial);
                     told.push(PeerEvent::Down(id.clone()));
-                    if by_peer && self.death_evidence {
-                        self.suspect(now, &id, out);
+                    let met = peer.met.clone();
+                    if let Some(who) = met.filter(|_| by_peer && self.death_evidence) {
+                        self.suspect(now, &id, who, out);
                     }
                 }
             }
@@ -305,12 +311,19 @@ impl Peers {
         }
     }
 
-    fn suspect(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
-        let Some(info) = self.peers.get(id).map(|p| p.info.clone()) else { return };
-        let open: Vec<_> = info.addrs.iter().map(|addr| (self.dial(now, id, *addr, out), *addr)).collect();
+    /// Dials every address that an incarnation proclaimed, to learn whether it is dead.
+    fn suspect(&mut self, now: Time, id: &NodeId, who: (Identity, Incarnation, Vec<SocketAddr>), out: &mut Outbox) {
+        let (identity, incarnation, addrs) = who;
+        let known = self.peers.get(id).and_then(|p| p.suspect.as_ref()).is_some_and(|s| s.incarnation >= incarnation);
+        if known {
+            return;
+        }
+        let open: Vec<_> = addrs.iter().map(|addr| (self.dial(now, id, *addr, out), *addr)).collect();
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.dialing = open.first().map(|(conn, _)| *conn);
-            peer.suspect = Some(Suspect { identity: info.identity, incarnation: info.incarnation, open, resets: 0 });
+            if peer.conn.is_none() {
+                peer.dialing = open.first().map(|(conn, _)| *conn);
+            }
+            peer.suspect = Some(Suspect { identity, incarnation, open, resets: 0 });
         }
     }
 
@@ -384,39 +397,66 @@ impl Peers {
             return self.cut(now, conn, out, told);
         }
         let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
-        self.note(now, &hello.info, hello.lineage);
+        self.note(now, &hello.info, hello.lineage, false);
         let id = hello.info.id.clone();
+        self.proof_answered(conn, &hello, told);
         let keep = self.keeps(conn, &hello);
         let Some(peer) = self.peers.get_mut(&id) else { return self.cut(now, conn, out, told) };
-        if hello.info.incarnation < peer.info.incarnation || !keep {
+        let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
+        if peer.met.as_ref().is_some_and(|(_, met, _)| incarnation < *met) {
+            // A smaller incarnation of one that is known: it learns of the larger one, and stops.
+            let newer = Hello { info: peer.info.clone(), ..self.hello.clone() };
+            out.send_durably(conn, Message::Hello(newer));
             return self.cut(now, conn, out, told);
         }
-        let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
-        // A larger incarnation answers: the smaller one is dead.
-        let dead = peer.met.replace((identity, incarnation)).filter(|(_, old)| *old < incarnation);
-        peer.dead = peer.dead.max(dead.map(|(_, old)| old));
+        if !keep {
+            return self.cut(now, conn, out, told);
+        }
+        let addrs = hello.info.addrs.clone();
+        let replaced = peer.met.replace((identity, incarnation, addrs)).filter(|(_, old, _)| *old < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;
         peer.backoff = Duration::ZERO;
-        peer.suspect = None;
         if peer.dialing == Some(conn) {
             peer.dialing = None;
         }
-        if let Some(old) = peer.conn.replace(conn).filter(|old| *old != conn) {
-            self.conns.remove(&old);
-            out.close(old);
-        }
+        let old = peer.conn.replace(conn).filter(|old| *old != conn);
         if let Some(c) = self.conns.get_mut(&conn) {
             c.state = State::Ready(id.clone());
         }
         if first && !conn.is_dialled() {
             out.send_durably(conn, Message::Hello(self.hello.clone()));
         }
-        if let Some((identity, incarnation)) = dead {
-            told.push(PeerEvent::Dead { id: id.clone(), identity, incarnation });
+        if let Some(old) = old {
+            self.conns.remove(&old);
+            self.dialed_in_vain(now, old);
+            out.close(old);
+        }
+        if let Some((identity, incarnation, addrs)) = replaced.filter(|_| self.death_evidence && first) {
+            // A larger incarnation says that it is there. That proves nothing about the smaller one before each address of
+            // that one refuses, or is answered by the larger.
+            self.suspect(now, &id, (identity, incarnation, addrs), out);
         }
         told.push(PeerEvent::Up(id));
         self.deadline = self.deadline.min(now + self.patience() / 2);
+    }
+
+    /// A dial that was to prove a death was answered: by the suspect itself, or by a larger incarnation in its place.
+    fn proof_answered(&mut self, conn: ConnId, hello: &Hello, told: &mut Vec<PeerEvent>) {
+        let Some(peer) = self.peers.get_mut(&hello.info.id) else { return };
+        let Some(suspect) = &mut peer.suspect else { return };
+        if hello.info.incarnation <= suspect.incarnation {
+            peer.suspect = None;
+            return;
+        }
+        let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
+        suspect.open.swap_remove(at);
+        if suspect.open.is_empty() {
+            let (identity, incarnation) = (suspect.identity, suspect.incarnation);
+            peer.suspect = None;
+            peer.dead = peer.dead.max(Some(incarnation));
+            told.push(PeerEvent::Dead { id: hello.info.id.clone(), identity, incarnation });
+        }
     }
 
     /// Whether this connection is the one to keep of its pair: that which the smaller id dialled; of equals the newer.
@@ -471,6 +511,10 @@ impl Peers {
         for conn in silent {
             self.cut(now, conn, out, told);
         }
+        let forget_after = (self.detection * 2).max(self.interval * 8);
+        self.peers.retain(|_, p| {
+            p.listed || p.met.is_some() || p.conn.is_some() || p.dialing.is_some() || now - p.noted < forget_after
+        });
         let due: Vec<(NodeId, SocketAddr)> = self
             .peers
             .iter()

@@ -4,7 +4,7 @@
 //! generation and after a quarantine that begins anew with each leadership; an incarnation that left never returns.
 
 use super::planted::{Bug, Planted};
-use super::roll::Roll;
+use super::roll::{MAX_SLOT, Roll};
 use crate::types::{Generation, Incarnation, LeftReason, MemberInfo, NodeId, Slot, Time};
 use crate::wire::{Change, RefuseReason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -131,7 +131,7 @@ impl Registrar {
                 if let Some(gone) = departed.filter(|_| !self.bug.has(Bug::DepartedRejoins)) {
                     return Answer::Refuse(RefuseReason::Departed, gone);
                 }
-                if roll.len() + self.pending.len() >= self.max_members {
+                if roll.len() + self.pending.len() >= self.max_members || self.next_slot >= MAX_SLOT {
                     return Answer::Refuse(RefuseReason::Full, Incarnation::ZERO);
                 }
                 if self.pending.len() >= MAX_PENDING {

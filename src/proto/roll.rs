@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
 const MAX_DEPARTED: usize = 65_536;
 /// No slot is ever larger than this: bounds the table whatever an entry says.
-const MAX_SLOT: u32 = 1 << 20;
+pub(super) const MAX_SLOT: u32 = 1 << 20;
 
 /// What applying an entry changed, for events and for the leader's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,6 +34,8 @@ pub(super) struct Voter {
     protected_until: Time,
     /// Grants nothing before this, whatever it knows: its own restart.
     restarted_until: Time,
+    /// The founding that it accepted: lineage, first term, proposer.
+    accepted: Option<(Lineage, Term, Identity)>,
     /// The term about whose leadership it has immediate evidence (death or resignation), and until when it counts.
     evidence: Option<(Term, Time)>,
     detection: Duration,
@@ -46,6 +48,7 @@ impl Voter {
         Self {
             restarted_until: if restored { now + detection } else { now },
             promise,
+            accepted: None,
             followed: None,
             protected_until: now,
             evidence: None,
@@ -81,7 +84,28 @@ impl Voter {
     }
 
     fn store(&self, out: &mut Outbox) {
-        out.store(Record::Promise(self.promise.clone()));
+        out.store(Record::Promise(self.record()));
+    }
+
+    /// What the store has to hold of it: in a lineage its promises there, else the founding that it accepted.
+    pub(super) fn record(&self) -> Promise {
+        match self.accepted {
+            Some((lineage, term, proposer)) if self.promise.lineage == Lineage::ZERO => {
+                Promise { lineage, term, granted: Some(proposer), ..self.promise.clone() }
+            }
+            _ => self.promise.clone(),
+        }
+    }
+
+    /// Accepts a founding, or (with nothing) is free of the one that it accepted.
+    pub(super) fn accept(&mut self, founding: Option<(Lineage, Term, Identity)>, out: &mut Outbox) {
+        if self.accepted != founding {
+            self.accepted = founding;
+            if let Some((_, term, _)) = founding {
+                self.promise.seen = self.promise.seen.max(term);
+            }
+            self.store(out);
+        }
     }
 
     /// Remembers the highest term seen anywhere, so that it is never reported and then forgotten.
@@ -94,6 +118,7 @@ impl Voter {
 
     /// Belongs to this lineage from now on, with these promises.
     pub(super) fn enter(&mut self, lineage: Lineage, term: Term, granted: Option<Identity>, out: &mut Outbox) {
+        self.accepted = None;
         self.promise.lineage = lineage;
         self.promise.term = term;
         self.promise.granted = granted;
@@ -106,6 +131,7 @@ impl Voter {
     /// Leaves its lineage for good, as another voter.
     pub(super) fn renounce(&mut self, promise: Promise) {
         self.promise = promise;
+        self.accepted = None;
         self.followed = None;
         self.evidence = None;
     }

@@ -202,7 +202,7 @@ impl Node {
         if self.voter.credible(seek.term) {
             self.sought = self.sought.max(seek.term);
         }
-        self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage);
+        self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),
@@ -228,7 +228,7 @@ impl Node {
             return;
         }
         let info = super::members::sender_info(&announce.from);
-        self.peers.note(now, &info, announce.view.lineage);
+        self.peers.note(now, &info, announce.view.lineage, false);
         let (ours, theirs) = (self.lineage(), announce.view.lineage);
         if theirs == Lineage::ZERO {
             return;
@@ -297,7 +297,7 @@ impl Node {
         self.me.incarnation = Incarnation(self.me.incarnation.max(than).0.saturating_add(1));
         self.me.revision = 0;
         self.voter.promise.incarnation = self.me.incarnation;
-        self.out.store(crate::wire::Record::Promise(self.voter.promise.clone()));
+        self.out.store(crate::wire::Record::Promise(self.voter.record()));
         self.follower.unregister(now);
         self.introduce();
     }
@@ -333,7 +333,7 @@ impl Node {
         let about_me =
             (r.slot, r.generation, r.lineage.0 as u32) == (stranger.slot, stranger.generation, stranger.lineage);
         if about_me && self.follower.bond().is_some_and(|b| b.addr == from) {
-            self.follower.unregister(now);
+            self.follower.disown(now);
         }
     }
 
@@ -356,8 +356,9 @@ impl Node {
     }
 
     pub(super) fn note_foreign(&mut self, theirs: Lineage) {
-        if theirs != self.told.foreign && theirs != Lineage::ZERO {
-            self.told.foreign = theirs;
+        // A few only: whoever makes lineages up must not fill the queue of events.
+        if theirs != Lineage::ZERO && self.told.foreign.len() < 8 && !self.told.foreign.contains(&theirs) {
+            self.told.foreign.push(theirs);
             let ours = self.lineage();
             self.out.event(Event::Network(Notice::ForeignLineage(ours, theirs)));
         }

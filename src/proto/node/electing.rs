@@ -51,7 +51,9 @@ impl Node {
     /// Sees to it that a candidate without a leader bids in its turn.
     pub(super) fn schedule_campaign(&mut self, now: Time) {
         if !self.may_bid() || self.voter.followed().is_some() {
-            if !self.campaign.is_idle() && self.campaign.bidding().is_none() {
+            let promise = &self.voter.promise;
+            let overtaken = promise.granted != Some(promise.identity) || self.campaign.bidding() != Some(promise.term);
+            if !self.campaign.is_idle() && (self.campaign.bidding().is_none() || overtaken) {
                 self.campaign.idle();
             }
             return;
@@ -279,8 +281,9 @@ impl Node {
     /// a bid that was lost leaves no voter stuck.
     pub(super) fn on_overruled(&mut self, now: Time, from: &Origin, overruled: Overruled) {
         let lineage = self.voter.promise.lineage;
-        if overruled.lineage != lineage || !self.voter.credible(overruled.term) || !self.log.line().votes(from.identity)
-        {
+        // A newcomer that saw higher terms elsewhere could never follow else, so those on the roll count too.
+        let ours = self.log.line().votes(from.identity) || self.log.roll().identity(from.identity).is_some();
+        if overruled.lineage != lineage || !self.voter.credible(overruled.term) || !ours {
             return;
         }
         let Some(term) = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| overruled.term > *t) else { return };

@@ -92,20 +92,26 @@ impl Node {
         accepted
     }
 
+    /// True where this node bids for this term and has promised nothing since: only then may it take what it fetched.
+    fn bids_for(&self, term: Term) -> bool {
+        let promise = &self.voter.promise;
+        self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
+    }
+
     /// What this bidder lacked, from the voter that is ahead.
     fn on_fetched(&mut self, now: Time, from: &Origin, append: &Append) {
-        if append.lineage != self.voter.promise.lineage || self.campaign.bidding() != Some(append.term) {
+        if append.lineage != self.voter.promise.lineage || !self.bids_for(append.term) {
             self.out.stats.dropped_stale += 1;
             return;
         }
-        let Accepted::Matched { upto, stored_from } = self.accept(append.prev, &append.entries) else {
+        let Accepted::Matched { upto, .. } = self.accept(append.prev, &append.entries) else {
             self.out.stats.dropped_unexpected += 1;
             return;
         };
         self.campaign.progressed(now);
         self.decide_bid(now);
         let term_there = self.log.term_at(upto);
-        if let (Some(bid), Some(term), Some(_)) = (self.campaign.bidding(), term_there, stored_from) {
+        if let (Some(bid), Some(term), false) = (self.campaign.bidding(), term_there, append.entries.is_empty()) {
             // Still not enough: ask for what follows.
             let after = Position { term, index: upto };
             let fetch = Fetch { lineage: append.lineage, term: bid, after };
@@ -142,7 +148,7 @@ impl Node {
 
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
         if snapshot.fetched {
-            if snapshot.lineage != self.voter.promise.lineage || self.campaign.bidding() != Some(snapshot.term) {
+            if snapshot.lineage != self.voter.promise.lineage || !self.bids_for(snapshot.term) {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
@@ -348,7 +354,7 @@ impl Node {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
                 let (lineage, revision) = (self.log.lineage(), info.revision);
                 let now_is = Registration { lineage, slot, generation, revision };
-                if registered != Some(now_is) {
+                if registered != Some(now_is) && !self.follower.is_disowned(&now_is) {
                     self.follower.registered(now, now_is);
                 }
             }

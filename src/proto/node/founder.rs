@@ -65,19 +65,17 @@ impl Node {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }
+        if self.follower.bond().is_some() {
+            return;
+        }
         let Some(founding) = &mut self.founding else { return };
         let (accepted, step) = founding.proposed(now, &self.me, from, proposal);
+        let founding_binds = founding.is_bound();
         if accepted {
-            // Stored as a promise in that lineage; it binds in memory, for as long as the proposer is there.
-            let promise = Promise {
-                lineage: proposal.lineage,
-                term: proposal.term,
-                granted: Some(from.identity),
-                seen: self.voter.promise.seen.max(proposal.term),
-                ..self.voter.promise.clone()
-            };
-            self.voter.promise.seen = promise.seen;
-            self.out.store(Record::Promise(promise));
+            // Where it binds it is stored, as a promise in that lineage.
+            let founding = Some((proposal.lineage, proposal.term, from.identity));
+            self.voter.accept(founding.filter(|_| founding_binds), &mut self.out);
+            self.voter.see(proposal.term, &mut self.out);
         }
         self.founding_step(now, step);
         let reply = ProposeReply {
@@ -88,6 +86,13 @@ impl Node {
             term: self.voter.promise.seen,
         };
         self.out.send_durably(conn, Message::ProposeReply(reply));
+    }
+
+    /// Nothing is stored of an acceptance that binds no longer.
+    pub(super) fn forget_acceptance(&mut self, now: Time) {
+        if self.founding.as_ref().is_some_and(|f| f.accepted(now).is_none()) {
+            self.voter.accept(None, &mut self.out);
+        }
     }
 
     pub(super) fn on_propose_reply(&mut self, now: Time, from: &Origin, reply: ProposeReply) {
@@ -182,14 +187,14 @@ impl Node {
         if self.lead.is_some() || self.follower.hears(now, self.config.detection()) || self.follower.attempts() < 2 {
             return false;
         }
-        !self.me.standing.votes() || self.log.commit() <= Index(1)
+        // By what is in the roll, not by what is known to be committed: after a restart that is little.
+        !self.me.standing.votes() || self.log.last().index <= Index(2)
     }
 
     /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
     /// of it stays the voter that it is: what it promised there lies below the highest term that it saw.
     pub(super) fn abandon(&mut self, now: Time) {
         self.follower.reset(now);
-        self.told.lineage = Lineage::ZERO;
         if !self.me.standing.votes() {
             return;
         }
@@ -210,7 +215,7 @@ impl Node {
         self.me.identity = promise.identity;
         self.voter.renounce(promise);
         self.out.store_anew();
-        self.out.store(Record::Promise(self.voter.promise.clone()));
+        self.out.store(Record::Promise(self.voter.record()));
         self.campaign.idle();
         if let Some(founding) = &mut self.founding {
             founding.reset(now);

@@ -32,7 +32,8 @@ impl Node {
     }
 
     pub(super) fn tick_leader(&mut self, now: Time) {
-        if now >= self.stalled_at() {
+        let spent = self.lead.as_ref().is_some_and(|l| l.leadership.number >= u32::MAX - 1);
+        if now >= self.stalled_at() || spent {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection();
             return;
@@ -352,7 +353,7 @@ impl Node {
     /// The store holds what is still needed, and nothing else.
     fn rewrite_store(&mut self) {
         self.out.store_anew();
-        self.out.store(Record::Promise(self.voter.promise.clone()));
+        self.out.store(Record::Promise(self.voter.record()));
         if !self.bug.has(Bug::RollNotStored) {
             self.out.store(Record::Image(self.log.image()));
             for entry in self.log.uncommitted() {

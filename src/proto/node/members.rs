@@ -112,7 +112,7 @@ impl Node {
         if !self.is_ready() {
             return self.refuse(from, join.nonce, RefuseReason::Busy, Incarnation::ZERO);
         }
-        self.peers.note(now, &join.info, join.lineage);
+        self.peers.note(now, &join.info, join.lineage, false);
         let asker = Asker { addr: from, nonce: join.nonce };
         self.register(now, &join.info, Some(asker));
     }
@@ -171,7 +171,7 @@ impl Node {
             }
         }
         if info.standing.votes() {
-            self.peers.note(now, &info, self.voter.promise.lineage);
+            self.peers.note(now, &info, self.voter.promise.lineage, true);
         }
         self.out.event(Event::Joined { info, slot });
     }
@@ -205,7 +205,7 @@ impl Node {
 
     pub(super) fn line_changed(&mut self, now: Time) {
         for seat in self.log.roll().line().seats() {
-            self.peers.note(now, &seat_info(seat), self.voter.promise.lineage);
+            self.peers.note(now, &seat_info(seat), self.voter.promise.lineage, true);
         }
     }
 

@@ -79,7 +79,7 @@ struct Told {
     /// Whether the roll as it was installed was told: a founder waits with it for the first commit.
     roll: bool,
     registered: Option<(Lineage, Slot, Generation)>,
-    foreign: Lineage,
+    foreign: Vec<Lineage>,
     waiting: Option<Notice>,
     version_mismatch: bool,
 }
@@ -163,9 +163,12 @@ impl Node {
             promise = Promise { identity: Identity(fresh), ..Promise::default() };
         }
         let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
-        if log.is_empty() {
+        let mut bound = None;
+        if log.is_empty() && promise.lineage != Lineage::ZERO {
             // Only the founding of it was accepted, and that bound no longer than its proposer was there.
+            bound = promise.granted.map(|proposer| (promise.lineage, promise.term, proposer));
             promise.lineage = Lineage::ZERO;
+            promise.granted = None;
         }
         promise.term = promise.term.max(log.last().term);
         promise.seen = promise.seen.max(promise.term);
@@ -183,18 +186,21 @@ impl Node {
         };
         let mut peers = Peers::new(hello, &config, now);
         for seat in log.line().seats() {
-            peers.note(now, &members::seat_info(seat), log.lineage());
+            peers.note(now, &members::seat_info(seat), log.lineage(), true);
         }
-        let founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
+        let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
+        if let (Some(founding), Some((lineage, _, proposer))) = (&mut founding, bound) {
+            founding.bind(lineage, proposer);
+        }
         let told = Told {
             role: Role::Seeking,
             leader: None,
             term: promise.seen,
-            lineage: Lineage::ZERO,
+            lineage: promise.lineage,
             line_version: None,
             roll: false,
             registered: None,
-            foreign: Lineage::ZERO,
+            foreign: Vec::new(),
             waiting: None,
             version_mismatch: false,
         };
@@ -229,7 +235,8 @@ impl Node {
             sought: Term::ZERO,
             bug: Planted::default(),
         };
-        node.out.event(Event::Role { role: Role::Seeking, term: node.told.term });
+        node.voter.accept(bound, &mut node.out);
+        node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
         node.tell_roll();
         node.find_deadline(now);
         node
@@ -429,7 +436,7 @@ impl Node {
         if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
     }
 
-    /// The highest term that it has told.
+    /// The highest term that it has told. Compared within a lineage only.
     #[must_use]
     pub fn term(&self) -> Term {
         self.told.term
@@ -610,7 +617,7 @@ impl Node {
         self.lead = None;
         self.stopped = true;
         self.told.role = Role::Stopped;
-        self.out.event(Event::Role { role: Role::Stopped, term: self.told.term });
+        self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }
 

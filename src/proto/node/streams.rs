@@ -47,6 +47,8 @@ impl Node {
         }
         if let Some(lead) = &mut self.lead {
             lead.leadership.progress.remove(&info.identity);
+            let present: Vec<Identity> = self.peers.ready().map(|(p, _)| p.info.identity).collect();
+            lead.leadership.progress.retain(|identity, _| present.contains(identity));
         }
         self.replicate(now);
         self.reconcile_line(now);
@@ -86,6 +88,10 @@ impl Node {
         if let Some(term) = about {
             self.evidence(now, term);
         }
+        if let Some(founding) = &mut self.founding {
+            founding.proposer_died(identity);
+        }
+        self.forget_acceptance(now);
         self.strike_off_dead(now, id, incarnation);
     }
 
@@ -106,8 +112,9 @@ impl Node {
             Message::ProposeReply(m) => self.on_propose_reply(now, &origin, m),
             Message::Release(m) => {
                 if let Some(founding) = &mut self.founding {
-                    founding.released(&origin.id, m.lineage);
+                    founding.released(origin.identity, m.lineage);
                 }
+                self.forget_acceptance(now);
             }
             Message::Canvass(m) => self.on_canvass(now, &origin, m),
             Message::CanvassReply(m) => self.on_canvass_reply(now, &origin, m),

@@ -48,8 +48,8 @@ impl Node {
 
     pub(super) fn tell(&mut self, now: Time) {
         let lineage = self.lineage();
-        if lineage != self.told.lineage {
-            // Terms are compared within a lineage only.
+        if lineage != self.told.lineage && lineage != Lineage::ZERO {
+            // Terms are compared within a lineage only. One that was left counts until there is another.
             if self.told.lineage != Lineage::ZERO {
                 self.told.term = Term::ZERO;
             }
@@ -170,7 +170,7 @@ impl Node {
         let role = self.role_now(now);
         if role != self.told.role {
             self.told.role = role;
-            self.out.event(Event::Role { role, term: self.told.term });
+            self.out.event(Event::Role { role, term: self.term() });
         }
         self.tell_waiting(now);
     }
