@@ -199,8 +199,10 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty();
-        self.log = Log::empty();
-        self.told.roll = false;
+        let left = std::mem::replace(&mut self.log, Log::empty());
+        if std::mem::replace(&mut self.told.roll, false) {
+            self.abandoned = Some(left);
+        }
         self.incoming = None;
         self.serving = None;
         self.storing.clear();
