@@ -168,8 +168,8 @@ impl Node {
         }
     }
 
-    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
-    /// majority of its line can ever be.
+    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now, or hold
+    /// nothing of it, that no majority of its line has it.
     fn is_hopeless(&self) -> bool {
         if self.log.is_empty() || self.log.last().index > Index(2) {
             return false;
@@ -177,7 +177,7 @@ impl Node {
         let me = self.voter.identity();
         let changed = |s: &Seat| {
             let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
-            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
+            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity || p.lineage == Lineage::ZERO)
         };
         !self.log.line().has_majority(|s| !changed(s))
     }
@@ -200,8 +200,10 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty();
-        self.log = Log::empty();
-        self.told.roll = false;
+        let left = std::mem::replace(&mut self.log, Log::empty());
+        if std::mem::replace(&mut self.told.roll, false) {
+            self.abandoned = Some(left);
+        }
         self.incoming = None;
         self.serving = None;
         self.storing.clear();

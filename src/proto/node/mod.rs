@@ -121,6 +121,9 @@ pub struct Node {
     follower: Follower,
     founding: Option<Founding>,
     lead: Option<Lead>,
+    /// The roll of the lineage that was left last, as far as it was told: where that lineage lives after all, and is
+    /// entered again, only what changed is told.
+    abandoned: Option<Log>,
     incoming: Option<Incoming>,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
@@ -218,6 +221,7 @@ impl Node {
             follower,
             founding,
             lead: None,
+            abandoned: None,
             incoming: None,
             serving: None,
             canvassers: BTreeMap::new(),
