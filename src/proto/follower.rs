@@ -171,6 +171,11 @@ impl Follower {
         self.attempt
     }
 
+    /// True where there is, or just was, a leader.
+    pub(super) fn is_bound(&self, now: Time) -> bool {
+        self.bond.is_some_and(|b| now - b.heard <= self.detection * 2)
+    }
+
     /// True where the leader was heard within this time.
     pub(super) fn hears(&self, now: Time, within: Duration) -> bool {
         self.bond.is_some_and(|b| b.number > 0 && now - b.heard <= within)
@@ -372,6 +377,7 @@ impl Follower {
     /// Registered: beats begin at once, so that the leader knows the address for this node's own.
     pub(super) fn registered(&mut self, now: Time, registration: Registration) {
         self.registration = Some(registration);
+        self.disowned = None;
         self.home = registration.lineage;
         self.joins = 0;
         self.next_beat = now;

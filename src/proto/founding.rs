@@ -155,7 +155,11 @@ impl Founding {
             self.not_before = now + self.interval / 4;
             return self.withdraw(now);
         }
-        let term = seen.next()?;
+        let term = match &self.phase {
+            // What the acceptors saw is this very proposal.
+            Phase::Proposing { term, .. } if seen <= *term => *term,
+            _ => seen.next()?,
+        };
         self.round = self.round.wrapping_add(1);
         let lineage = match &self.phase {
             Phase::Proposing { lineage, .. } => *lineage,

@@ -332,7 +332,8 @@ impl Node {
         let Some(r) = self.follower.registration else { return };
         let about_me =
             (r.slot, r.generation, r.lineage.0 as u32) == (stranger.slot, stranger.generation, stranger.lineage);
-        if about_me && self.follower.bond().is_some_and(|b| b.addr == from) {
+        // A leader doesn't watch itself: a beat of its own from before it led finds no entry.
+        if about_me && self.lead.is_none() && self.follower.bond().is_some_and(|b| b.addr == from) {
             self.follower.disown(now);
         }
     }

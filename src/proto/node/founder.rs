@@ -24,7 +24,7 @@ impl Node {
             self.offer_roll(now);
             return self.leave_stillborn(now);
         }
-        if self.follower.bond().is_some() {
+        if self.follower.is_bound(now) {
             // A convention is there: join it.
             if let Some(founding) = &mut self.founding {
                 founding.reset(now);
@@ -68,7 +68,7 @@ impl Node {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }
-        if self.follower.bond().is_some() {
+        if self.follower.is_bound(now) {
             return;
         }
         let Some(founding) = &mut self.founding else { return };
@@ -109,7 +109,8 @@ impl Node {
 
     /// All have accepted: this node leads the new lineage, though nobody is told before its first entry is committed.
     fn found(&mut self, now: Time, lineage: Lineage, term: Term, seats: Vec<Seat>) {
-        let term = term.max(self.voter.promise.seen.next().unwrap_or(term));
+        let seen = self.voter.promise.seen;
+        let term = if seen <= term { term } else { seen.next().unwrap_or(term) };
         let mut slots = Vec::new();
         for seat in &seats {
             let info = if seat.identity == self.me.identity { Some(self.me.clone()) } else { None };
