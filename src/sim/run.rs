@@ -153,14 +153,21 @@ impl Course {
         let detection = scenario.detection();
         let bound = liveness_bound(detection);
         let begun = world.now();
-        let mut open = unsettled(world);
-        while open.is_some() && world.now() - begun < bound && world.violations().is_empty() {
+        // What was cut off just before may still cost a leader its lease, or its patience with what it can't commit.
+        let aftermath = detection * 4;
+        let (mut open, mut since) = (unsettled(world), begun);
+        while (open.is_some() && world.now() - begun < bound || world.now() - begun < aftermath)
+            && world.violations().is_empty()
+        {
             // Whoever left in order, or gave way, is started again.
             for host in world.hosts() {
                 world.start(host);
             }
             world.run_for((detection / 8).max(Duration::from_millis(10)));
             open = unsettled(world);
+            if open.is_some() {
+                since = world.now();
+            }
         }
         if !world.violations().is_empty() {
             return;
@@ -171,7 +178,7 @@ impl Course {
             }
             return;
         }
-        self.agreed_after = Some(world.now() - begun);
+        self.agreed_after = Some(since - begun);
         self.rest(world, detection);
         if quiet && world.leaderships() != 1 {
             let n = world.leaderships();

@@ -147,7 +147,14 @@ impl Node {
     }
 
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
-        if snapshot.fetched {
+        // Offered, not fetched: what is committed, for a voter that holds nothing.
+        let offered = snapshot.fetched && snapshot.term == Term::ZERO;
+        if offered {
+            if !self.log.is_empty() {
+                self.out.stats.dropped_stale += 1;
+                return;
+            }
+        } else if snapshot.fetched {
             if snapshot.lineage != self.voter.promise.lineage || !self.bids_for(snapshot.term) {
                 self.out.stats.dropped_stale += 1;
                 return;
@@ -182,6 +189,11 @@ impl Node {
         let Some(incoming) = self.incoming.take() else { return };
         match wire::decode_image(&incoming.data) {
             Ok(image) if image.lineage == snapshot.lineage && image.position == snapshot.position => {
+                let mine = image.line.votes(self.voter.identity());
+                if offered && !(mine && self.enter_lineage(now, image.lineage)) {
+                    self.out.stats.dropped_unexpected += 1;
+                    return;
+                }
                 self.take_image(now, from, &image, &snapshot);
             }
             _ => self.out.stats.dropped_malformed += 1,

@@ -2,12 +2,14 @@
 
 use super::super::follower::Registration;
 use super::super::founding::{Known, Step};
+use super::super::leadership::Sending;
 use super::super::log::Log;
 use super::super::planted::Bug;
+use super::leading::piece;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{self, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -19,6 +21,7 @@ impl Node {
 
     pub(super) fn tick_founding(&mut self, now: Time) {
         if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
+            self.offer_roll(now);
             return self.leave_stillborn(now);
         }
         if self.follower.is_bound(now) {
@@ -168,8 +171,35 @@ impl Node {
         }
     }
 
-    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now, or hold
-    /// nothing of it, that no majority of its line has it.
+    /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
+    /// lead otherwise. What is committed may come from anybody.
+    fn offer_roll(&mut self, now: Time) {
+        let patience = self.config.detection() * 2;
+        if self.lead.is_some()
+            || self.voter.followed().is_some()
+            || self.log.is_empty()
+            || now < self.next_offer
+            || now - self.leaderless_since <= patience
+        {
+            return;
+        }
+        let hollow = |p: &super::super::peers::Peer| {
+            let seat = self.log.line().seat(&p.info.id);
+            p.lineage == Lineage::ZERO && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
+        };
+        let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
+            return;
+        };
+        self.next_offer = now + patience;
+        let sending =
+            Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
+        let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
+        self.serving = Some((to, sending));
+        self.out.send_durably(conn, Message::Snapshot(first));
+    }
+
+    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
+    /// majority of its line can ever be.
     fn is_hopeless(&self) -> bool {
         if self.log.is_empty() || self.log.last().index > Index(2) {
             return false;
@@ -177,7 +207,7 @@ impl Node {
         let me = self.voter.identity();
         let changed = |s: &Seat| {
             let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
-            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity || p.lineage == Lineage::ZERO)
+            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
         };
         !self.log.line().has_majority(|s| !changed(s))
     }

@@ -10,7 +10,7 @@ use super::super::roll::Applied;
 use super::super::succession;
 use super::Node;
 use super::streams::Origin;
-use crate::types::{ConnId, Identity, Index, LeftReason, NodeId, Position, Slot, Time};
+use crate::types::{ConnId, Identity, Index, LeftReason, NodeId, Position, Slot, Term, Time};
 use crate::wire::{
     self, Append, AppendReply, Change, Datagram, Heartbeat, MAX_ENTRIES, MAX_PIECE, Message, Probe, ProbeFor, Record,
     Snapshot, SnapshotReply,
@@ -247,7 +247,8 @@ impl Node {
             return;
         }
         if let Some((who, sending)) = &mut self.serving {
-            if *who == from.identity && reply.term == self.voter.promise.term && reply.position == sending.position {
+            let ours = reply.term == self.voter.promise.term || reply.term == Term::ZERO;
+            if *who == from.identity && ours && reply.position == sending.position {
                 if reply.offset as usize >= sending.image.len() {
                     self.serving = None;
                     return;

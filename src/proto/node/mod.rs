@@ -125,6 +125,8 @@ pub struct Node {
     /// entered again, only what changed is told.
     abandoned: Option<Log>,
     incoming: Option<Incoming>,
+    /// No roll is offered to a voter that holds none before this.
+    next_offer: Time,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.
@@ -223,6 +225,7 @@ impl Node {
             lead: None,
             abandoned: None,
             incoming: None,
+            next_offer: now,
             serving: None,
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
