@@ -70,8 +70,10 @@ pub(super) struct Process {
     /// The streams by the names that the node knows, and where the world keeps them.
     pub(super) conns: BTreeMap<ConnId, u32>,
     accepted: u64,
-    /// How often it was woken at the present time: a node that asks for a time that has passed spins.
+    /// How often it was woken in the present second: a node that asks for a time that has passed spins.
     pub(super) wakes: u32,
+    /// The second in which these are counted.
+    pub(super) second: u64,
     /// It was asked to leave: soon it is gone.
     pub(super) leaving: bool,
     /// In tests of the world itself: what the node would have got, while it is kept out of it.
@@ -95,6 +97,7 @@ impl Process {
             conns: BTreeMap::new(),
             accepted: 0,
             wakes: 0,
+            second: 0,
             leaving: false,
             #[cfg(test)]
             instead: None,
