@@ -25,6 +25,8 @@ enum Phase {
         lineage: Lineage,
         proposer: Identity,
         until: Time,
+        /// Where it binds until it is released: when the proposer is told of it again.
+        remind: Time,
     },
 }
 
@@ -44,6 +46,8 @@ pub(super) enum Step {
     Found { lineage: Lineage, term: Term, seats: Vec<Seat> },
     /// Tell those asked that it is off.
     Release(Lineage, Vec<NodeId>),
+    /// Tell the proposer that this node is still bound to its founding: a release may have been lost.
+    Remind(Lineage, Identity),
 }
 
 #[derive(Debug, Clone)]
@@ -82,7 +86,7 @@ impl Founding {
         match &self.phase {
             Phase::Idle => self.not_before,
             Phase::Proposing { again, .. } => *again,
-            Phase::Accepted { until, .. } => *until,
+            Phase::Accepted { until, remind, .. } => *until.min(remind),
         }
     }
 
@@ -135,6 +139,12 @@ impl Founding {
     ) -> Option<Step> {
         if now < self.deadline() {
             return None;
+        }
+        if let Phase::Accepted { lineage, proposer, until, remind } = &mut self.phase
+            && now < *until
+        {
+            *remind = now + self.interval;
+            return Some(Step::Remind(*lineage, *proposer));
         }
         if me.standing == Standing::Witness {
             // It accepts, but never proposes.
@@ -233,7 +243,7 @@ impl Founding {
         let mut step = None;
         match &self.phase {
             // A proposer that comes with another founding has given its former one up.
-            Phase::Accepted { lineage, proposer, until }
+            Phase::Accepted { lineage, proposer, until, .. }
                 if now < *until && *lineage != proposal.lineage && *proposer != from.identity =>
             {
                 return (false, None);
@@ -245,8 +255,9 @@ impl Founding {
         // A part of a list may found, and another part could too: what was accepted then binds until it is released or its
         // proposer is dead. Two foundings that name the same candidates can't both find a majority of them.
         let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
-        let until = if binds { Time::NEVER } else { now + self.detection };
-        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until };
+        let (until, remind) =
+            if binds { (Time::NEVER, now + self.interval) } else { (now + self.detection, Time::NEVER) };
+        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until, remind };
         (true, step)
     }
 
@@ -272,8 +283,13 @@ impl Founding {
     /// Is bound by what it accepted before its restart.
     pub(super) fn bind(&mut self, lineage: Lineage, proposer: Identity) {
         if matches!(self.rule, Rule::List(_)) {
-            self.phase = Phase::Accepted { lineage, proposer, until: Time::NEVER };
+            self.phase = Phase::Accepted { lineage, proposer, until: Time::NEVER, remind: self.started };
         }
+    }
+
+    /// True where this node proposes this founding at present.
+    pub(super) fn proposes(&self, founding: Lineage) -> bool {
+        matches!(self.phase, Phase::Proposing { lineage, .. } if lineage == founding)
     }
 
     /// Takes an answer; founds where it was the last that was missing.

@@ -59,6 +59,14 @@ impl Node {
                 }
             }
             Some(Step::Found { lineage, term, seats }) => self.found(now, lineage, term, seats),
+            Some(Step::Remind(lineage, proposer)) => {
+                let conn = self.peers.ready().find(|(p, _)| p.info.identity == proposer).map(|(_, conn)| conn);
+                if let Some(conn) = conn {
+                    let (durable, term) = (self.me.durable, self.voter.promise.seen);
+                    let reply = ProposeReply { lineage, round: 0, accepted: true, durable, term };
+                    self.out.send_durably(conn, Message::ProposeReply(reply));
+                }
+            }
         }
     }
 
@@ -103,7 +111,12 @@ impl Node {
         if self.voter.promise.lineage != Lineage::ZERO {
             return;
         }
-        let step = self.founding.as_mut().and_then(|f| f.answered(from.identity, &reply));
+        let Some(founding) = &mut self.founding else { return };
+        let step = founding.answered(from.identity, &reply);
+        if reply.accepted && !founding.proposes(reply.lineage) && step.is_none() {
+            // The release was lost, or went down with this node's last start: nothing was founded there.
+            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
+        }
         self.founding_step(now, step);
     }
 
