@@ -48,14 +48,14 @@ pub(super) struct Peer {
     noted: Time,
     /// The largest incarnation whose process is known to be dead.
     dead: Option<Incarnation>,
-    /// The incarnation whose connection ended, with the dials that are to prove its death.
+    /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
 }
 
 #[derive(Debug, Clone)]
 struct Suspect {
-    identity: Identity,
-    incarnation: Incarnation,
+    /// In growing order. What proves the death of one proves that of those before it.
+    who: Vec<(Identity, Incarnation)>,
     open: Vec<(ConnId, SocketAddr)>,
     /// How often a dial was accepted and ended before its handshake.
     resets: u8,
@@ -268,10 +268,15 @@ impl Peers {
             return;
         }
         suspect.open.swap_remove(at);
-        if suspect.open.is_empty() {
-            peer.dead = peer.dead.max(Some(suspect.incarnation));
-            told.push(PeerEvent::Dead { id, identity: suspect.identity, incarnation: suspect.incarnation });
-            peer.suspect = None;
+        Self::conclude(peer, told);
+    }
+
+    /// All dials that were to prove a death have proven it.
+    fn conclude(peer: &mut Peer, told: &mut Vec<PeerEvent>) {
+        let Some(suspect) = peer.suspect.take_if(|s| s.open.is_empty()) else { return };
+        for (identity, incarnation) in suspect.who {
+            peer.dead = peer.dead.max(Some(incarnation));
+            told.push(PeerEvent::Dead { id: peer.info.id.clone(), identity, incarnation });
         }
     }
 
@@ -314,16 +319,31 @@ impl Peers {
     /// Dials every address that an incarnation proclaimed, to learn whether it is dead.
     fn suspect(&mut self, now: Time, id: &NodeId, who: (Identity, Incarnation, Vec<SocketAddr>), out: &mut Outbox) {
         let (identity, incarnation, addrs) = who;
-        let known = self.peers.get(id).and_then(|p| p.suspect.as_ref()).is_some_and(|s| s.incarnation >= incarnation);
-        if known {
-            return;
+        let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
+        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0 });
+        if suspect.who.iter().all(|(_, other)| *other < incarnation) {
+            suspect.who.push((identity, incarnation));
+            for addr in addrs {
+                let Some(at) = suspect.open.iter().position(|(_, a)| *a == addr) else {
+                    suspect.open.push((self.dial(now, id, addr, out), addr));
+                    continue;
+                };
+                // A connection that stands, and may be answered yet, is as good as another one: two that dial because the
+                // other's dial replaced their connection would go on for ever. A dial from before proves nothing.
+                let old = suspect.open[at].0;
+                if matches!(self.conns.get(&old), Some(Conn { state: State::Dialing(_), .. })) {
+                    self.conns.remove(&old);
+                    self.dialed_in_vain(now, old);
+                    out.close(old);
+                    suspect.open[at].0 = self.dial(now, id, addr, out);
+                }
+            }
         }
-        let open: Vec<_> = addrs.iter().map(|addr| (self.dial(now, id, *addr, out), *addr)).collect();
         if let Some(peer) = self.peers.get_mut(id) {
             if peer.conn.is_none() {
-                peer.dialing = open.first().map(|(conn, _)| *conn);
+                peer.dialing = suspect.open.first().map(|(conn, _)| *conn);
             }
-            peer.suspect = Some(Suspect { identity, incarnation, open, resets: 0 });
+            peer.suspect = Some(suspect);
         }
     }
 
@@ -445,18 +465,14 @@ impl Peers {
     fn proof_answered(&mut self, conn: ConnId, hello: &Hello, told: &mut Vec<PeerEvent>) {
         let Some(peer) = self.peers.get_mut(&hello.info.id) else { return };
         let Some(suspect) = &mut peer.suspect else { return };
-        if hello.info.incarnation <= suspect.incarnation {
+        suspect.who.retain(|(_, incarnation)| *incarnation < hello.info.incarnation);
+        if suspect.who.is_empty() {
             peer.suspect = None;
             return;
         }
         let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
         suspect.open.swap_remove(at);
-        if suspect.open.is_empty() {
-            let (identity, incarnation) = (suspect.identity, suspect.incarnation);
-            peer.suspect = None;
-            peer.dead = peer.dead.max(Some(incarnation));
-            told.push(PeerEvent::Dead { id: hello.info.id.clone(), identity, incarnation });
-        }
+        Self::conclude(peer, told);
     }
 
     /// Whether this connection is the one to keep of its pair: that which the smaller id dialled; of equals the newer.
