@@ -547,3 +547,6 @@ impl Peers {
         self.deadline = waiting.map(|p| p.next_dial).fold(self.deadline, Time::min);
     }
 }
+
+#[cfg(test)]
+mod tests;
