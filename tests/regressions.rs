@@ -90,8 +90,8 @@ fn a_lost_release_binds_nobody_for_ever() {
         })
         .collect();
     let [a, b, c, d, e] = hosts[..] else { unreachable!() };
-    // Three of the five have met, and b's proposal to the others goes out; their answers are lost, as is its release.
-    world.run_for(SECOND);
+    // Three of the five have met. After three seconds b proposes to the others; their answers are lost, as is its release.
+    world.run_for(SECOND * 29 / 10);
     world.cut_one_way(c, b, convoke::sim::Cut::All);
     world.cut_one_way(d, b, convoke::sim::Cut::All);
     world.run_for(SECOND * 10);
