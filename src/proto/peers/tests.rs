@@ -15,6 +15,7 @@ fn info(id: &str, incarnation: u64) -> MemberInfo {
         priority: 0,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec!["10.0.0.9:9".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -48,8 +49,12 @@ impl Rig {
     }
 
     fn greet(&mut self, conn: u64, incarnation: u64) -> Vec<u64> {
+        self.hear(conn, hello("b", incarnation))
+    }
+
+    fn hear(&mut self, conn: u64, hello: Hello) -> Vec<u64> {
         let mut bytes = BytesMut::new();
-        encode_message(&Message::Hello(hello("b", incarnation)), TAG, &mut bytes);
+        encode_message(&Message::Hello(hello), TAG, &mut bytes);
         self.feed(conn, StreamInput::Bytes(&bytes))
     }
 
@@ -112,4 +117,16 @@ fn a_dial_from_before_proves_nothing() {
     assert_eq!(rig.dead(), []);
     rig.feed(fresh[0], StreamInput::Refused);
     assert_eq!(rig.dead(), [1, 2]);
+}
+
+/// The refusal comes from something in front of the process, so it says nothing about it.
+#[test]
+fn who_says_that_refusal_proves_nothing_is_not_proven_dead() {
+    let mut rig = Rig::new();
+    rig.feed(1, StreamInput::Accepted("10.0.0.9:1".parse().unwrap()));
+    let mut mapped = hello("b", 1);
+    mapped.info.provable = false;
+    rig.hear(1, mapped);
+    assert_eq!(rig.feed(1, StreamInput::Closed), []);
+    assert_eq!(rig.dead(), []);
 }
