@@ -25,8 +25,8 @@ pub(super) enum PeerEvent {
     Down(NodeId),
     /// This incarnation is proven dead.
     Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
-    /// A message over a handshaken connection.
-    Message(NodeId, ConnId, Message),
+    /// A message over a handshaken connection, with who its sender was when it came.
+    Message(Box<MemberInfo>, ConnId, Message),
     /// Another node carries this node's id, with this incarnation.
     Namesake(Incarnation),
 }
@@ -398,7 +398,11 @@ impl Peers {
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
                 (State::Ready(_), Message::Pong(_)) => {}
-                (State::Ready(id), message) => told.push(PeerEvent::Message(id.clone(), conn, message)),
+                (State::Ready(id), message) => {
+                    if let Some(peer) = self.peers.get(id) {
+                        told.push(PeerEvent::Message(Box::new(peer.info.clone()), conn, message));
+                    }
+                }
             }
         }
     }
