@@ -105,6 +105,10 @@ impl Node {
             Heard::Leap => self.out.stats.dropped_term_leap += 1,
         }
         if votes {
+            self.heard_commit = self.heard_commit.max(beat.commit);
+            if let Some(leader) = self.voter.followed().and_then(|f| f.leader.clone()) {
+                self.peers.heard(now, &leader.0, &mut self.out);
+            }
             self.follower.acknowledged();
         }
         self.notice_line_version(now, beat);
