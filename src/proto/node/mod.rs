@@ -629,7 +629,7 @@ impl Node {
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
-        if self.voter.promise.lineage == Lineage::ZERO {
+        if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
             at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
         }
         if self.me.standing.votes() {
