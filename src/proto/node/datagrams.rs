@@ -213,7 +213,8 @@ impl Node {
             // The leader answers the first; of the others the one of rank r only from attempt r + 1 on. Whoever asks one
             // address by name is answered by it.
             (None, Some(rank)) => lane == Lane::Unicast || usize::from(seek.attempt) > rank,
-            (None, None) => false,
+            // A seed may be a plain member by now: it knows whom it follows.
+            (None, None) => lane == Lane::Unicast && !self.me.standing.votes(),
         };
         if answers {
             self.announce(now, from, seek.nonce);

@@ -84,7 +84,7 @@ impl Node {
     /// What this node believes of the convention; nothing where it has no roll.
     pub(super) fn view(&self, now: Time) -> Option<View> {
         if self.log.is_empty() {
-            return None;
+            return self.member_view(now);
         }
         let line = self.log.roll().line();
         let followed = self.voter.followed().filter(|_| now < self.voter.silent_at());
@@ -108,11 +108,20 @@ impl Node {
         })
     }
 
+    /// What a plain member was told, with the leader that it hears.
+    fn member_view(&self, now: Time) -> Option<View> {
+        let (r, bond) = (self.follower.registration?, self.follower.bond()?);
+        let view = self.follower.view.as_ref().filter(|v| v.lineage == r.lineage && bond.lineage == r.lineage)?;
+        let hears = self.follower.hears(now, self.config.detection());
+        let heard = !self.me.standing.votes() && hears && bond.term >= view.term;
+        heard.then(|| View { leader: Some(bond.leader), term: bond.term, ..view.clone() })
+    }
+
     pub(super) fn on_join(&mut self, now: Time, from: SocketAddr, join: Join) {
         let ours = self.voter.promise.lineage;
         if self.lead.is_none() {
             // Not the leader: the answer says who is, as far as this node knows.
-            if ours != crate::types::Lineage::ZERO {
+            if self.lineage() != crate::types::Lineage::ZERO {
                 self.announce(now, from, join.nonce);
             }
             return;

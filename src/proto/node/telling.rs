@@ -10,7 +10,8 @@ impl Node {
     /// When a voter without a leader says that it is isolated.
     pub(super) fn isolated_at(&self) -> Time {
         let could = matches!(self.told.role, Role::Supporter | Role::Witness | Role::Leader);
-        if could && self.lead.is_none() && self.voter.followed().is_none() {
+        let told = self.told.leader.is_some() && self.follower.registration.is_some();
+        if could && !told && self.lead.is_none() && self.voter.followed().is_none() {
             // Where it is plain that there is no majority nobody has to be waited for.
             let patience = match (self.lease_lost, self.log.line().has_majority(|s| self.reaches(s))) {
                 (true, _) => Duration::ZERO,

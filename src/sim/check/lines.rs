@@ -88,7 +88,9 @@ impl History {
         let version = view.committed.version();
         for id in &view.retired {
             let seated = view.committed.seat(id).is_some();
-            if !seated && view.in_force.seat(id).is_some() {
+            // What a leader proposes rests on what it has committed; what others hold may rest on more than they know of.
+            let own = view.leads.is_some() && view.change.map(|c| c.term) == view.leads;
+            if own && !seated && view.in_force.seat(id).is_some() {
                 return Err(format!("{who} puts {id} on the line, which is retired"));
             }
             if seated && self.off.get(*id).is_some_and(|since| version > *since) {
