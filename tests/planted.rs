@@ -9,7 +9,7 @@
 
 use convoke::proto::{Bug, Command, Config, Founding, Role};
 use convoke::sim::{Conditions, Cut, Faults, HostId, NodeOptions, Options, Run, World};
-use convoke::types::{Capabilities, ConventionId, NodeId};
+use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -284,7 +284,7 @@ fn a_lease_that_does_not_end_is_seen() {
 /// the leader's word and its own; b and c, who don't know of it, are a majority of the old line.
 #[test]
 fn a_voter_swapped_for_another_is_seen() {
-    script(Bug::ReadmitBySwap, 1, "two leases", |bug| {
+    script(Bug::ReadmitBySwap, 3, "2 voters at once", |bug| {
         let mut s = Stage::new(bug, &["a", "b", "c"], false);
         let [a, b, c] = s.voters[..] else { unreachable!() };
         s.world.cut(a, c);
@@ -368,6 +368,73 @@ fn an_entry_applied_before_it_is_committed_is_seen() {
         s.world.run_for(SECOND * 10);
         s.world.heal();
         s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// Two candidates are retired in one breath.
+#[test]
+fn two_changes_of_the_line_at_once_are_seen() {
+    script(Bug::TwoLineChanges, 3, "two at once", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        for name in ["d", "e"] {
+            s.world.command(s.voters[0], Command::Retire(NodeId::new(name).unwrap())).unwrap();
+        }
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// A promoted member reaches the next leader sooner than the voters whose majority that leader has yet to hear of.
+#[test]
+fn a_line_changed_before_an_entry_of_the_term_is_seen() {
+    script(Bug::EarlyLineChange, 3, "of which it has committed nothing yet", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], true);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        let m = s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 5);
+        s.world.cut_one_way(a, m, Cut::Streams);
+        s.world.cut_one_way(m, a, Cut::Streams);
+        s.world.command(m, Command::SetStanding(Standing::Candidate)).unwrap();
+        s.world.run_for(SECOND * 5);
+        for far in [c, d, e] {
+            s.world.set_link(far, b, Some(Conditions { delay: ms(100), ..Conditions::default() }));
+        }
+        s.world.kill(a);
+        s.until("b leads", SECOND * 10, leads(b));
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// Who was retired still asks to be a candidate, by what is on the roll of it; another leader has to know better.
+#[test]
+fn a_retired_one_on_the_line_again_is_seen() {
+    script(Bug::ReadmitRetired, 3, "which is retired", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, _, c] = s.voters[..] else { unreachable!() };
+        s.world.command(a, Command::Retire(NodeId::new("c").unwrap())).unwrap();
+        s.world.run_for(SECOND * 5);
+        s.world.restart(c);
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// Two of five are retired, and go on voting: with them the leader takes itself for confirmed, without the other two.
+#[test]
+fn a_retired_one_that_counts_is_seen() {
+    script(Bug::RetiredCounts, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        for name in ["d", "e"] {
+            s.world.command(a, Command::Retire(NodeId::new(name).unwrap())).unwrap();
+            s.world.run_for(SECOND * 5);
+        }
+        for (here, there) in [(a, b), (a, c), (d, b), (d, c), (e, b), (e, c)] {
+            s.world.cut(here, there);
+        }
+        s.world.run_for(SECOND * 20);
         s.world
     });
 }

@@ -177,6 +177,7 @@ impl Driver {
         self.read_streams();
         self.run_timers(!self.net.has_input());
         self.carry_out();
+        self.net.listen_bench(self.node.standing().votes());
         self.net.flush();
         let (now, deadline) = (now(), self.deadline());
         self.more |= self.net.has_work() || deadline <= now;

@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, NodeId};
+use crate::types::{Capabilities, ConnId, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -141,6 +141,23 @@ pub enum Command {
     Leave,
     /// Sets this node's capabilities.
     SetCapabilities(Capabilities),
+    /// As leader: takes a candidate or witness off the line for good. It stays a member. The decision stands in the roll:
+    /// later leaders keep to it, and a restart changes nothing, until that node is promoted by
+    /// [`Command::SetStanding`]. It is carried out once the rest of the line has a majority that is in sync. Not the
+    /// leader itself: it has to hand over first.
+    Retire(NodeId),
+    /// As leader: the priority of a candidate or witness from now on, in place of the one that it is configured with,
+    /// across its restarts as well.
+    SetPriority {
+        /// Whose.
+        id: NodeId,
+        /// Larger ones come first.
+        priority: i32,
+    },
+    /// What this node is to the line from now on. A member that is promoted is put on the line as a new voter once it is
+    /// level; a voter that is demoted votes until the line does without it. Nothing of it outlives a restart, but that
+    /// a promotion ends a retirement.
+    SetStanding(Standing),
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -153,6 +170,20 @@ pub enum CommandError {
     Stopped,
     /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
     BadAddresses,
+    /// Only a leader can do that: who leads, where that is known.
+    NotLeader(Option<NodeId>),
+    /// Not while something else is under way: a leadership that has committed nothing yet, or a change of this node's own.
+    NotReady,
+    /// Not with the leader itself: it has to hand over first.
+    Leads,
+    /// Nobody of this name is in the line, or waits for a place in it.
+    NoSeat(NodeId),
+    /// Nobody else of the line could lead.
+    LastCandidate,
+    /// So many decisions of this kind aren't kept.
+    TooMany,
+    /// This node isn't registered anywhere yet.
+    NotRegistered,
 }
 
 impl fmt::Display for CommandError {
@@ -160,6 +191,14 @@ impl fmt::Display for CommandError {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
+            Self::NotLeader(None) => f.write_str("only the leader can do that, and none is known"),
+            Self::NotLeader(Some(id)) => write!(f, "only the leader can do that: ask {id}"),
+            Self::NotReady => f.write_str("another change is under way: try again in a moment"),
+            Self::Leads => f.write_str("this node leads: hand over first"),
+            Self::NoSeat(id) => write!(f, "{id} is not in the line"),
+            Self::LastCandidate => f.write_str("nobody else in the line could lead"),
+            Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::NotRegistered => f.write_str("this node is not registered yet"),
         }
     }
 }

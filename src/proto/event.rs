@@ -1,6 +1,8 @@
 //! What the core tells its embedder.
 
-use crate::types::{Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Term};
+use crate::types::{
+    Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Standing, Term,
+};
 
 /// What a node is at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,6 +94,8 @@ pub enum Notice {
     WaitingForCandidates(usize, usize),
     /// This node's loop was late by so many microseconds.
     Late(u64),
+    /// This node was taken off the line for good: it becomes a plain member.
+    Retired,
     /// A member is accused: who, of what.
     Accused(NodeId, Accusation),
 }
@@ -143,7 +147,7 @@ pub enum Event {
         /// Its slot.
         slot: Slot,
     },
-    /// A member's capabilities changed.
+    /// A member's capabilities changed, or what it is to the line by its own wish.
     Updated {
         /// Who.
         id: NodeId,
@@ -151,7 +155,9 @@ pub enum Event {
         incarnation: Incarnation,
         /// Its slot.
         slot: Slot,
-        /// The new ones.
+        /// What it is to the line, unless it was retired.
+        standing: Standing,
+        /// Its capabilities.
         capabilities: Capabilities,
     },
     /// A member is off the roll. Nothing about this incarnation follows.
@@ -162,6 +168,21 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
+    /// while it lasts.
+    Isolated {
+        /// Who of the line it doesn't reach, in the order of the line.
+        lost: Vec<NodeId>,
+    },
+    /// It follows or leads its lineage again, and holds the roll up to where the leader was then.
+    Merged {
+        /// Who is on the roll now, and was lost or not on it when the isolation began.
+        gained: Vec<NodeId>,
+        /// Who was on the roll then, and is not now.
+        lost: Vec<NodeId>,
+        /// What was decided on both sides. Nothing where a side without a majority decides nothing.
+        conflicts: Vec<String>,
     },
     /// Something about the network.
     Network(Notice),

@@ -186,6 +186,11 @@ impl Follower {
         self.view.as_ref().and_then(|v| v.line.iter().find(|s| s.voter == tag))
     }
 
+    /// It votes from now on, or doesn't: who votes asks more often.
+    pub(super) fn stand(&mut self, votes: bool) {
+        self.longest_pause = self.interval * if votes { 2 } else { 8 };
+    }
+
     /// Forgets lineage, leader and registration.
     pub(super) fn reset(&mut self, now: Time) {
         self.registration = None;
@@ -257,6 +262,8 @@ impl Follower {
             return Heard::Stale;
         }
         let first = bond.number == 0;
+        // After a silence it may be off the roll: what its beat finds is soon known.
+        let silent = now - bond.heard > self.detection;
         bond.number = beat.number;
         bond.leader = beat.leader;
         bond.heard = now;
@@ -271,6 +278,9 @@ impl Follower {
         bond.verified |= known;
         self.attempt = 0;
         self.next_seek = self.next_seek.max(now + self.detection);
+        if silent {
+            self.next_beat = self.next_beat.min(now + self.rng.up_to(self.interval / 16));
+        }
         if first { Heard::NewLeader } else { Heard::Fresh }
     }
 
@@ -307,6 +317,9 @@ impl Follower {
         self.next_seek = now + self.detection;
         // A whole site that hears its first leader must not register in the same millisecond.
         self.next_join = now + self.rng.up_to(self.interval / 16);
+        if self.registration.is_some() {
+            self.next_beat = self.next_beat.min(self.next_join);
+        }
         Heard::NewLeader
     }
 

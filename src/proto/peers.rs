@@ -121,6 +121,22 @@ impl Peers {
         }
     }
 
+    /// Takes connections from now on, and makes them.
+    pub(super) fn open(&mut self, now: Time, hello: Hello) {
+        self.hello = hello;
+        self.enabled = true;
+        self.deadline = now;
+    }
+
+    /// Closes all connections, and neither takes nor makes any more. What was learned of others is forgotten.
+    pub(super) fn shut(&mut self, out: &mut Outbox) {
+        for conn in std::mem::take(&mut self.conns).into_keys() {
+            out.close(conn);
+        }
+        self.peers.clear();
+        self.enabled = false;
+    }
+
     fn me(&self) -> &NodeId {
         &self.hello.info.id
     }
@@ -132,6 +148,11 @@ impl Peers {
     /// Those known to be dead, with the incarnation that is.
     pub(super) fn dead(&self) -> impl Iterator<Item = (&NodeId, Incarnation)> {
         self.peers.iter().filter_map(|(id, p)| p.dead.map(|incarnation| (id, incarnation)))
+    }
+
+    /// Those without a connection.
+    pub(super) fn unconnected(&self) -> impl Iterator<Item = &NodeId> {
+        self.peers.iter().filter(|(_, p)| p.conn.is_none()).map(|(id, _)| id)
     }
 
     /// Those with a handshaken connection.
@@ -199,6 +220,30 @@ impl Peers {
         };
         self.deadline = self.deadline.min(peer.next_dial);
         self.peers.insert(info.id.clone(), peer);
+    }
+
+    /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
+    /// have been begun when it could not be reached, and its host tries again ever more seldom: it is begun anew.
+    pub(super) fn heard(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(id).filter(|p| p.conn.is_none() && p.suspect.is_none()) else { return };
+        if let Some(conn) = peer.dialing {
+            let old = self.conns.get(&conn).is_some_and(|c| now - c.opened >= self.step * 4);
+            if !old || !matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {
+                return;
+            }
+            self.conns.remove(&conn);
+            peer.dialing = None;
+            out.close(conn);
+        }
+        peer.next_dial = now;
+        self.deadline = self.deadline.min(now);
+    }
+
+    /// This one votes no longer: it is no longer called, once its connection is gone.
+    pub(super) fn dismiss(&mut self, id: &NodeId) {
+        if self.peers.get(id).is_some_and(|p| p.conn.is_none()) {
+            self.peers.remove(id);
+        }
     }
 
     fn make_room(&mut self) -> bool {

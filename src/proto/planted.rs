@@ -37,6 +37,14 @@ pub enum Bug {
     ForgetSeenTerm,
     /// A supporter applies entries before they are committed.
     ApplyUncommitted,
+    /// A leader begins a change of the line while another one is under way.
+    TwoLineChanges,
+    /// A leader changes the line before it has committed an entry of its own term.
+    EarlyLineChange,
+    /// Who was retired is put on the line again, as if nothing had been decided.
+    ReadmitRetired,
+    /// Who was retired goes on voting, and its word counts.
+    RetiredCounts,
     /// A losing bidder never tries again.
     NeverBidAgain,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.

@@ -53,11 +53,19 @@ pub(super) struct Seen {
     pub(super) lineage: Lineage,
     pub(super) commit: Index,
     pub(super) lease: Option<Time>,
+    /// The versions of the committed line, and of the one in force.
+    pub(super) lines: (u32, u32),
 }
 
 impl Seen {
-    pub(super) const NOTHING: Self =
-        Self { role: Role::Seeking, term: Term::ZERO, lineage: Lineage::ZERO, commit: Index::ZERO, lease: None };
+    pub(super) const NOTHING: Self = Self {
+        role: Role::Seeking,
+        term: Term::ZERO,
+        lineage: Lineage::ZERO,
+        commit: Index::ZERO,
+        lease: None,
+        lines: (0, 0),
+    };
 }
 
 /// No plan to wake the node.

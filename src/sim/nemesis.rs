@@ -7,7 +7,7 @@ use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Line};
+use crate::types::{Capabilities, Line, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -155,8 +155,37 @@ impl Nemesis {
                 self.later(world, span, Remedy::Hear(host));
                 true
             }
+            Fault::Line => self.change_line(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
         }
+    }
+
+    /// An operator's doing: somebody is retired, ranked, promoted or demoted. True where the node took the command.
+    fn change_line(&mut self, world: &mut World) -> bool {
+        let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+        let of = |h: HostId| world.hosts[h.at()].process.as_ref().map(|p| p.node.standing());
+        let own = |standing| (host, Command::SetStanding(standing));
+        let (at, command) = match (self.rng.below(4), of(host)) {
+            (0, Some(Standing::Member)) => {
+                let room =
+                    world.leaders().last().and_then(|l| world.node(l)).is_some_and(|n| n.line().seats().len() < 9);
+                if !room {
+                    return false;
+                }
+                own(if self.rng.one_in(4) { Standing::Witness } else { Standing::Candidate })
+            }
+            (1, Some(standing)) if standing.votes() => own(Standing::Member),
+            (kind, _) => {
+                let Some(leader) = world.leaders().last() else { return false };
+                let seats = world.node(leader).map_or(&[][..], |n| n.line().seats());
+                let Some(seat) = seats.get(self.rng.below(seats.len() as u64) as usize) else { return false };
+                let id = seat.id.clone();
+                let priority = self.rng.below(4) as i32;
+                (leader, if kind == 2 { Command::Retire(id) } else { Command::SetPriority { id, priority } })
+            }
+        };
+        world.say(at.0, format_args!("is told: {command:?}"));
+        world.command(at, command).is_ok()
     }
 
     fn later(&mut self, world: &World, span: u64, remedy: Remedy) {
@@ -249,8 +278,14 @@ impl Nemesis {
     /// committed ever again, by design: so nobody is taken away before the one taken before is let in again.
     fn may_lose(&mut self, world: &World, host: HostId) -> bool {
         let h = &world.hosts[host.at()];
-        if !h.config.standing().votes() || h.disk.is_some() || self.reckless {
+        let standing = h.process.as_ref().map_or(h.config.standing(), |p| p.node.standing());
+        // Who was promoted or demoted while it runs is a new voter after each start, whatever it has.
+        let same_after = h.disk.is_some() && standing == h.config.standing();
+        if !(standing.votes() || h.config.standing().votes()) || same_after || self.reckless {
             return true;
+        }
+        if self.faults.contains(&Fault::Line) && !in_force_survives(world, host) {
+            return false;
         }
         let mut lines =
             world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
@@ -264,6 +299,12 @@ impl Nemesis {
         }
         lines.all(|line| intact(world, line, Some(host)) >= line.majority())
     }
+}
+
+/// True where no line that any node has in force loses its majority with this host.
+fn in_force_survives(world: &World, host: HostId) -> bool {
+    let lines = world.hosts.iter().filter_map(|h| h.process.as_ref()).map(|p| p.node.line_in_force());
+    lines.filter(|l| l.voters().count() > 0).all(|l| intact(world, l, Some(host)) >= l.majority())
 }
 
 /// True where this voter is still what it was: its process runs and stays, or its store holds it.

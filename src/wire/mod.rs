@@ -93,6 +93,8 @@
 //! | 11 | data | a piece of an image |
 //! | 12 | slot | body: generation 2, spare 2; *member* where it is taken |
 //! | 13 | departed | body: incarnation 8; *id* |
+//! | 16 | retired | body: no fixed part; *id* |
+//! | 17 | ranked | body: priority 4; *id* |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -106,10 +108,13 @@
 //! | 4 left | body: slot 4, generation 2, reason 1 (1 left, 2 crashed, 3 silent, 4 replaced), spare 1 |
 //! | 5 seated | the body of a *seat* |
 //! | 6 unseated | body: identity 8, flags 1 (1 the place is kept), spare 3; *id* |
+//! | 10 retired | body: no fixed part; *id* |
+//! | 11 ranked | body: priority 4; *id* |
+//! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *seat*, up to 15, then *slot* for each slot from 0 on,
-//! then *departed*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
+//! then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
 //! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3); 2 an entry; 3 an image.
 
 mod checksum;

@@ -25,6 +25,8 @@ pub(super) mod tag {
     pub(in crate::wire) const DATA: u8 = 11;
     pub(in crate::wire) const SLOT: u8 = 12;
     pub(in crate::wire) const DEPARTED: u8 = 13;
+    pub(in crate::wire) const RETIRED: u8 = 16;
+    pub(in crate::wire) const RANKED: u8 = 17;
 }
 
 const DURABLE: u8 = 1;
@@ -152,7 +154,7 @@ pub(super) fn read_capabilities(bytes: &[u8]) -> Result<Capabilities, Reject> {
 
 // Standing.
 
-fn standing_code(standing: Standing) -> u8 {
+pub(super) fn standing_code(standing: Standing) -> u8 {
     match standing {
         Standing::Member => 0,
         Standing::Candidate => 1,
@@ -160,7 +162,7 @@ fn standing_code(standing: Standing) -> u8 {
     }
 }
 
-fn read_standing(code: u8) -> Result<Standing, Reject> {
+pub(super) fn read_standing(code: u8) -> Result<Standing, Reject> {
     match code {
         0 => Ok(Standing::Member),
         1 => Ok(Standing::Candidate),

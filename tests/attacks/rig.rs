@@ -66,6 +66,8 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         line: Line::new(1, seats),
         slots,
         departed: vec![],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

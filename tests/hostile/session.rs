@@ -877,6 +877,8 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         line: Line::new(input.u8().into(), seats),
         slots: slots.collect(),
         departed: vec![(id(9), Incarnation(3))],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 

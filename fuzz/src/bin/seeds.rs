@@ -147,6 +147,8 @@ fn image() -> Image {
         line: Line::new(4, vec![seat()]),
         slots,
         departed: vec![(seat().id, Incarnation(7))],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 

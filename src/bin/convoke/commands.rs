@@ -1,6 +1,7 @@
 //! What may be said on stdin, a line each.
 
 use crate::args::pair;
+use convoke::types::{NodeId, Standing};
 
 /// An order to a running node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +11,9 @@ pub(crate) enum Command {
     Find(String, String),
     Members,
     Line,
+    Retire(NodeId),
+    Priority(NodeId, i32),
+    Stand(Standing),
     Stats,
     Leave,
     Quit,
@@ -28,14 +32,26 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "unset" => Command::Unset(rest.into()),
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
+        "retire" => Command::Retire(node(word, rest)?),
+        "priority" => {
+            let (id, n) = rest.split_once(char::is_whitespace).ok_or("priority: say ID N")?;
+            let n = n.trim().parse().map_err(|_| format!("priority: {:?} is no number", n.trim()))?;
+            Command::Priority(node(word, id)?, n)
+        }
+        "promote" if rest == "witness" => Command::Stand(Standing::Witness),
+        "promote" => alone(word, rest, Command::Stand(Standing::Candidate))?,
+        "demote" => alone(word, rest, Command::Stand(Standing::Member))?,
         "stats" => alone(word, rest, Command::Stats)?,
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "handover" | "retire" => {
+        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "handover" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
-            return Err(format!("there is no command {other:?}: set, unset, find, members, line, stats, leave, quit"));
+            return Err(format!(
+                "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, stats, \
+                 leave, quit"
+            ));
         }
     };
     Ok(Some(command))
@@ -46,6 +62,10 @@ fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Res
         Some((key, value)) => Ok(make(key.into(), value.into())),
         None => Err(format!("{word}: say KEY=VALUE")),
     }
+}
+
+fn node(word: &str, id: &str) -> Result<NodeId, String> {
+    NodeId::new(id).map_err(|e| format!("{word}: say which ID: {e}"))
 }
 
 fn alone(word: &str, rest: &str, command: Command) -> Result<Command, String> {
@@ -62,6 +82,10 @@ mod tests {
         assert_eq!(parse("  "), Ok(None));
         assert_eq!(parse("set a=b c=d\n"), Ok(Some(Command::Set("a".into(), "b c=d".into()))));
         assert_eq!(parse("find a="), Ok(Some(Command::Find("a".into(), String::new()))));
+        let a = NodeId::new("a").unwrap();
+        assert_eq!(parse("retire a"), Ok(Some(Command::Retire(a.clone()))));
+        assert_eq!(parse("priority a -2"), Ok(Some(Command::Priority(a, -2))));
+        assert_eq!(parse("promote witness"), Ok(Some(Command::Stand(Standing::Witness))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
         for (bad, part) in [
             ("set a", "KEY=VALUE"),
@@ -69,12 +93,14 @@ mod tests {
             ("unset", "KEY"),
             ("leave now", "nothing after"),
             ("jump", "no command"),
+            ("retire", "which ID"),
+            ("priority a", "ID N"),
+            ("priority a x", "no number"),
+            ("promote me", "nothing after"),
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in
-            ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "handover", "retire a"]
-        {
+        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "handover"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }

@@ -45,6 +45,9 @@ Commands, a line each on stdin:
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE, members   who is on the roll (candidates)
   line                      the line of succession
+  retire ID                 leader: take a candidate off the line for good, until it is promoted
+  priority ID N             leader: its place in the line from now on
+  promote [witness], demote make this node a candidate (or a witness), or a plain member
   stats                     all counters
   leave                     leave in order
   quit                      stop at once, without a word to the others

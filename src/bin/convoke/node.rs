@@ -247,12 +247,20 @@ impl Running {
                 }
                 self.reporter.print(&events::places(version, &places));
             }
+            Command::Retire(id) => self.order(proto::Command::Retire(id))?,
+            Command::Priority(id, priority) => self.order(proto::Command::SetPriority { id, priority })?,
+            Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
             Command::Stats => self.stats()?,
             Command::Leave => self.leave(),
             // Taken out before, since it ends the loop.
             Command::Quit => {}
         }
         Ok(())
+    }
+
+    /// Gives the core a command; that it can't be carried out comes as an event.
+    fn order(&self, command: proto::Command) -> Result<(), String> {
+        self.handle.command(command).map_err(|e| e.to_string())
     }
 
     fn set_capabilities(&mut self, changed: Capabilities) -> Result<(), String> {
@@ -269,7 +277,7 @@ impl Running {
     /// The members of the roll for which `keep` holds.
     fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
         let found = self.ask(move |node| {
-            node.config().standing().votes().then(|| {
+            node.standing().votes().then(|| {
                 node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
             })
         })?;

@@ -105,6 +105,10 @@ impl Node {
             Heard::Leap => self.out.stats.dropped_term_leap += 1,
         }
         if votes {
+            self.heard_commit = self.heard_commit.max(beat.commit);
+            if let Some(leader) = self.voter.followed().and_then(|f| f.leader.clone()) {
+                self.peers.heard(now, &leader.0, &mut self.out);
+            }
             self.follower.acknowledged();
         }
         self.notice_line_version(now, beat);
@@ -209,7 +213,8 @@ impl Node {
             // The leader answers the first; of the others the one of rank r only from attempt r + 1 on. Whoever asks one
             // address by name is answered by it.
             (None, Some(rank)) => lane == Lane::Unicast || usize::from(seek.attempt) > rank,
-            (None, None) => false,
+            // A seed may be a plain member by now: it knows whom it follows.
+            (None, None) => lane == Lane::Unicast && !self.me.standing.votes(),
         };
         if answers {
             self.announce(now, from, seek.nonce);

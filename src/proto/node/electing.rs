@@ -7,7 +7,7 @@ use super::super::planted::Bug;
 use super::super::registrar::Registrar;
 use super::streams::Origin;
 use super::{Lead, Node};
-use crate::types::{ConnId, Identity, Lineage, Term, Time};
+use crate::types::{ConnId, Identity, Lineage, Standing, Term, Time};
 use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Message, Overruled};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -45,7 +45,9 @@ impl Node {
         let me = self.voter.identity();
         let before = self.log.line().seats().iter().take_while(|s| s.identity != me);
         let active = before.filter(|s| s.voting && !s.witness && self.peers.conn_of(&s.id, s.identity).is_some());
-        self.config.step() * active.count() as u32
+        // Who is on its way off the line leads only where nobody else does.
+        let late = if self.wanted == Standing::Candidate { Duration::ZERO } else { self.round() * 2 };
+        self.config.step() * active.count() as u32 + late
     }
 
     /// Sees to it that a candidate without a leader bids in its turn.

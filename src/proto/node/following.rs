@@ -290,7 +290,7 @@ impl Node {
                         nonce: self.follower.nonce,
                         lineage: self.lineage(),
                         heard: self.follower.heard_multicast(),
-                        info: self.me.clone(),
+                        info: self.description(),
                     };
                     self.out.datagram(Dest::Addr(addr), Datagram::Join(join));
                 }
@@ -400,6 +400,7 @@ impl Node {
             }
             _ => {}
         }
+        self.follow_decisions(now);
     }
 
     pub(super) fn leave(&mut self, now: Time) {

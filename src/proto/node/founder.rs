@@ -20,6 +20,9 @@ impl Node {
     }
 
     pub(super) fn tick_founding(&mut self, now: Time) {
+        if !self.me.standing.votes() {
+            return;
+        }
         if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
             self.offer_roll(now);
             return self.leave_stillborn(now);
@@ -132,7 +135,7 @@ impl Node {
             slots.push(SlotImage { generation: Generation(1), info: Some(info) });
         }
         let position = Position { term, index: Index(1) };
-        let image = Image { lineage, position, line: Line::new(1, seats), slots, departed: Vec::new() };
+        let image = Image { lineage, position, line: Line::new(1, seats), slots, ..Image::default() };
         self.install(&image);
         self.told.roll = false;
         let me = self.voter.identity();
@@ -243,14 +246,7 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty();
-        let left = std::mem::replace(&mut self.log, Log::empty());
-        if std::mem::replace(&mut self.told.roll, false) {
-            self.abandoned = Some(left);
-        }
-        self.incoming = None;
-        self.serving = None;
-        self.storing.clear();
-        self.durable_index = Index::ZERO;
+        self.forget_roll();
         let promise = Promise {
             identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },
             lineage: Lineage::ZERO,
@@ -262,7 +258,6 @@ impl Node {
         self.voter.renounce(promise);
         self.out.store_anew();
         self.out.store(Record::Promise(self.voter.record()));
-        self.campaign.idle();
         if let Some(founding) = &mut self.founding {
             founding.reset(now);
         }

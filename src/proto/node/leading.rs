@@ -96,7 +96,9 @@ impl Node {
         }
         for slot in lead.detector.deaf() {
             let Some((_, info)) = self.log.roll().get(slot) else { continue };
-            if let Some(addr) = info.addrs.first().filter(|_| !info.standing.votes()) {
+            let served =
+                self.log.line().seat(&info.id).is_some() || self.peers.get(&info.id).is_some_and(|p| p.conn.is_some());
+            if let Some(addr) = info.addrs.first().filter(|_| !served) {
                 self.out.datagram(Dest::Addr(*addr), heartbeat.clone());
             }
         }
@@ -324,7 +326,7 @@ impl Node {
         let Some(lead) = &mut self.lead else { return };
         lead.registrar = Registrar::new(now, self.log.roll(), quarantine, most);
         lead.registrar.bug = self.bug;
-        let me = self.me.clone();
+        let me = self.description();
         self.register(now, &me, None);
     }
 
@@ -340,6 +342,7 @@ impl Node {
                 Applied::Nothing => {}
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
+                Applied::Restood { slot, info } => self.member_restood(now, slot, info),
                 Applied::Left { slot, id, incarnation, reason } => {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
@@ -366,7 +369,8 @@ impl Node {
 
     /// Makes the next change that brings the line nearer to the roll, where one is due.
     pub(super) fn reconcile_line(&mut self, now: Time) {
-        if !self.is_ready() || self.log.line_pending() {
+        let early = !self.is_ready() && !self.bug.has(Bug::EarlyLineChange);
+        if early || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
             return;
         }
         let Some(lead) = &self.lead else { return };
@@ -376,7 +380,7 @@ impl Node {
             identity == me || lead.leadership.progress.get(&identity).is_some_and(|p| p.matched >= commit)
         };
         let retiring = |id: &NodeId| lead.retiring.contains(id);
-        let change = succession::next_change(self.log.roll(), self.log.line(), level, retiring, self.bug);
+        let change = succession::next_change(self.log.roll(), self.log.line(), me, level, retiring, self.bug);
         if let Some(change) = change {
             self.propose(now, vec![change]);
         }

@@ -9,6 +9,7 @@ mod following;
 mod founder;
 mod leading;
 mod members;
+mod standing;
 mod streams;
 mod telling;
 
@@ -82,6 +83,15 @@ struct Told {
     foreign: Vec<Lineage>,
     waiting: Option<Notice>,
     version_mismatch: bool,
+    /// Since this node said that it is isolated, until it is merged again.
+    apart: Option<Apart>,
+}
+
+/// What a node knew when it was isolated.
+#[derive(Debug, Clone)]
+struct Apart {
+    lost: Vec<NodeId>,
+    members: BTreeSet<NodeId>,
 }
 
 /// One node of a convention: give it time and bytes, take sends, deadlines and events from it.
@@ -111,7 +121,9 @@ struct Told {
 #[derive(Debug, Clone)]
 pub struct Node {
     config: Config,
+    /// What it is. It says of itself what it wants to be ([`Node::description`]).
     me: MemberInfo,
+    wanted: Standing,
     out: Outbox,
     rng: Rng,
     log: Log,
@@ -141,6 +153,10 @@ pub struct Node {
     /// No bid of its own before this: it resigned.
     abstain_until: Time,
     leaderless_since: Time,
+    /// Its lease ended, though it was there in time to see it renewed: it has no majority. Until it knows a leader.
+    lease_lost: bool,
+    /// How far the leader's roll was committed by its latest heartbeat.
+    heard_commit: Index,
     /// When somebody with a roll last spoke of this node's lineage.
     lineage_seen: Time,
     leaving: Option<Leaving>,
@@ -208,6 +224,7 @@ impl Node {
             foreign: Vec::new(),
             waiting: None,
             version_mismatch: false,
+            apart: None,
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let mut node = Self {
@@ -215,6 +232,7 @@ impl Node {
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
             config,
+            wanted: me.standing,
             me,
             out,
             rng,
@@ -233,6 +251,8 @@ impl Node {
             bid_ticket: 0,
             abstain_until: Time::ZERO,
             leaderless_since: now,
+            lease_lost: false,
+            heard_commit: Index::ZERO,
             lineage_seen: now,
             leaving: None,
             stopped: false,
@@ -364,10 +384,13 @@ impl Node {
                 self.introduce();
                 if self.is_ready() {
                     // A leader asks nobody: what it says of itself it puts on the roll.
-                    let me = self.me.clone();
+                    let me = self.description();
                     self.register(now, &me, None);
                 }
             }
+            Command::Retire(id) => self.retire(now, id)?,
+            Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
+            Command::SetStanding(standing) => self.set_standing(now, standing)?,
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
                 return Err(CommandError::BadAddresses);
             }
@@ -418,6 +441,29 @@ impl Node {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.me.standing
+    }
+
+    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
+        self.log.roll().retired()
+    }
+
+    /// The position of the change of the line that is under way, if any.
+    #[must_use]
+    pub fn line_change(&self) -> Option<Position> {
+        self.log.line_change()
+    }
+
+    /// The position of the committed part of its roll.
+    #[must_use]
+    pub fn committed(&self) -> Position {
+        self.log.committed()
     }
 
     /// What it is at present.
@@ -527,15 +573,19 @@ impl Node {
         if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) {
             self.out.stats.leases_lost += 1;
             self.resign(now, true);
+            self.lease_lost = now - self.deadline <= self.tolerated_lateness();
         }
         self.note_lateness(now);
         true
     }
 
+    fn tolerated_lateness(&self) -> Duration {
+        (self.config.heartbeat() / 4).max(Duration::from_millis(10))
+    }
+
     fn note_lateness(&mut self, now: Time) {
         let late = now - self.deadline;
-        let tolerated = (self.config.heartbeat() / 4).max(Duration::from_millis(10));
-        if late <= tolerated || self.deadline <= self.late_noted {
+        if late <= self.tolerated_lateness() || self.deadline <= self.late_noted {
             return;
         }
         self.late_noted = self.deadline;
@@ -580,7 +630,7 @@ impl Node {
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
-        if self.voter.promise.lineage == Lineage::ZERO {
+        if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
             at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
         }
         if self.me.standing.votes() {

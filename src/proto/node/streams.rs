@@ -56,7 +56,9 @@ impl Node {
     fn peer_down(&mut self, now: Time, id: &NodeId) {
         let Some(identity) = self.peers.get(id).map(|p| p.info.identity) else { return };
         // While the old connection stood, a registration from elsewhere changed nothing here.
-        if let Some(info) = self.log.roll().find(id).map(|(_, _, info)| info.clone()) {
+        if !self.may_vote(id) {
+            self.peers.dismiss(id);
+        } else if let Some(info) = self.log.roll().find(id).map(|(_, _, info)| info.clone()) {
             self.peers.note(now, &info, self.voter.promise.lineage, true);
         }
         if let Some(lead) = &mut self.lead {

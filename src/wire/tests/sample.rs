@@ -130,6 +130,15 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         Change::Left { slot, generation, reason: LeftReason::Silent },
         Change::Seated(seat()),
         Change::Unseated { id: id("a"), identity: Identity(3), keep: true },
+        Change::Retired { id: id("a") },
+        Change::Ranked { id: id("a"), priority: -4 },
+        Change::Restood {
+            slot,
+            generation,
+            revision: 9,
+            standing: crate::types::Standing::Witness,
+            identity: Identity(3),
+        },
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
@@ -180,6 +189,8 @@ pub(super) fn image() -> Image {
             SlotImage { generation: Generation(6), info: None },
         ],
         departed: vec![(id("c"), Incarnation(7))],
+        retired: vec![id("d")],
+        ranked: vec![(id("e"), -1)],
     }
 }
 
@@ -432,7 +443,16 @@ fn any_change() -> impl Strategy<Value = Change> {
             identity: Identity(i),
             keep
         }),
-        (7..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        any_id().prop_map(|id| Change::Retired { id }),
+        (any_id(), any::<i32>()).prop_map(|(id, priority)| Change::Ranked { id, priority }),
+        (owner(), any::<(u32, u64)>()).prop_map(|((slot, generation), (revision, i))| Change::Restood {
+            slot,
+            generation,
+            revision,
+            standing: crate::types::Standing::Candidate,
+            identity: Identity(i),
+        }),
+        (13..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -447,8 +467,9 @@ pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
 pub(super) fn any_image() -> impl Strategy<Value = Image> {
     let slots = vec((any::<u16>(), option::of(any_info())), 0..5);
     let departed = vec((any_id(), any::<u64>()), 0..4);
-    (any::<(u64, u32)>(), any_position(), any_seats(5), slots, departed).prop_map(
-        |((lineage, line_version), position, seats, slots, departed)| {
+    let (retired, ranked) = (vec((any_id(), any::<bool>()), 0..3), vec((any_id(), any::<i32>()), 0..3));
+    (any::<(u64, u32)>(), any_position(), any_seats(5), slots, departed, retired, ranked).prop_map(
+        |((lineage, line_version), position, seats, slots, departed, retired, ranked)| {
             let mut ids = std::collections::BTreeSet::new();
             let slots = slots.into_iter().map(|(generation, info)| SlotImage {
                 generation: Generation(generation),
@@ -460,6 +481,8 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 line: Line::new(line_version, seats),
                 slots: slots.collect(),
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
+                retired: retired.into_iter().map(|(id, _)| id).collect(),
+                ranked,
             }
         },
     )
