@@ -255,10 +255,13 @@ impl Site {
 
     /// Until all present agree, are registered, and are in the line.
     pub fn settle(&mut self, what: &str, within: Duration) -> (usize, u64) {
-        self.wait(what, within, |site| {
-            site.agreed().is_some() && site.present().all(|h| site.view(h).registered > 0) && site.lines_are_whole()
-        });
+        self.wait(what, within, Self::is_settled);
         self.leader()
+    }
+
+    /// True where all present agree, are registered, and are in the line.
+    pub fn is_settled(&self) -> bool {
+        self.agreed().is_some() && self.present().all(|h| self.view(h).registered > 0) && self.lines_are_whole()
     }
 
     /// Until all present have a leader of a later term; tells when each of them learned of it, from `since_us` on, in

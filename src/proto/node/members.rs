@@ -70,6 +70,7 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         priority: seat.priority,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec![seat.addr],
         revision: 0,
         capabilities: Capabilities::new(),
