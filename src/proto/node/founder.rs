@@ -187,16 +187,19 @@ impl Node {
         }
     }
 
+    /// True where nobody has led for so long that what this node holds may be what others lack.
+    pub(super) fn may_offer(&self, now: Time) -> bool {
+        self.lead.is_none()
+            && self.voter.followed().is_none()
+            && !self.log.is_empty()
+            && now >= self.next_offer
+            && now - self.leaderless_since > self.config.detection() * 2
+    }
+
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
     fn offer_roll(&mut self, now: Time) {
-        let patience = self.config.detection() * 2;
-        if self.lead.is_some()
-            || self.voter.followed().is_some()
-            || self.log.is_empty()
-            || now < self.next_offer
-            || now - self.leaderless_since <= patience
-        {
+        if !self.may_offer(now) {
             return;
         }
         let hollow = |p: &super::super::peers::Peer| {
@@ -206,7 +209,7 @@ impl Node {
         let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
             return;
         };
-        self.next_offer = now + patience;
+        self.next_offer = now + self.config.detection() * 2;
         let sending =
             Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
         let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
