@@ -32,7 +32,13 @@ impl Node {
 
     /// True where somebody else of the line may lead.
     fn has_other_candidate(&self, than: &NodeId) -> bool {
-        self.log.line().voters().any(|s| !s.witness && s.id != *than)
+        self.log.line().voters().any(|s| !s.witness && s.id != *than && self.stays(&s.id))
+    }
+
+    /// False where the roll says that this id is on its way off the line.
+    fn stays(&self, id: &NodeId) -> bool {
+        let roll = self.log.roll();
+        !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes())
     }
 
     /// Takes an id off the line for good: that is decided by one entry, and carried out by another one, as soon as no
@@ -150,7 +156,7 @@ impl Node {
         let commit = self.log.commit();
         let Some(lead) = self.lead.as_ref().filter(|l| commit >= l.leadership.first) else { return };
         let level = |i: Identity| lead.leadership.progress.get(&i).is_some_and(|p| p.matched >= commit);
-        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity)) {
+        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity) && self.stays(&s.id)) {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection() * 2;
         }
