@@ -234,13 +234,14 @@ impl Node {
             };
             let updates: Vec<_> = (self.log.roll().members())
                 .filter(|(_, _, i)| changed(i))
-                .map(|(slot, _, i)| (slot, i.id.clone(), i.incarnation, i.capabilities.clone()))
+                .map(|(slot, _, i)| (slot, i.clone()))
                 .collect();
             for (slot, info) in news {
                 self.out.event(super::Event::Joined { info, slot });
             }
-            for (slot, id, incarnation, capabilities) in updates {
-                self.out.event(super::Event::Updated { id, incarnation, slot, capabilities });
+            for (slot, info) in updates {
+                let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
+                self.out.event(super::Event::Updated { id, incarnation, slot, standing, capabilities });
             }
             self.line_changed(now);
         }
