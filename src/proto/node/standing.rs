@@ -10,10 +10,33 @@ use super::super::log::Log;
 use super::super::planted::Bug;
 use super::super::roll::MAX_DECIDED;
 use super::{Event, Node};
-use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, Time};
+use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time};
 use crate::wire::{Change, Promise, Record};
 
 impl Node {
+    /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.me.standing
+    }
+
+    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
+        self.log.roll().retired()
+    }
+
+    /// The position of the change of the line that is under way, if any.
+    #[must_use]
+    pub fn line_change(&self) -> Option<Position> {
+        self.log.line_change()
+    }
+
+    /// The position of the committed part of its roll.
+    #[must_use]
+    pub fn committed(&self) -> Position {
+        self.log.committed()
+    }
+
     /// Nothing where this node may decide about the line.
     fn decides(&self) -> Result<(), CommandError> {
         match &self.lead {
