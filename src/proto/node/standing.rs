@@ -182,6 +182,7 @@ impl Node {
         if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity) && self.stays(&s.id)) {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection() * 2;
+            self.campaign.wait_until(self.abstain_until);
         }
     }
 
