@@ -42,6 +42,19 @@
 //! less than the bound ρ on each ([`proto::ConfigBuilder::drift_ppm`]). A hypervisor that stops all clocks of a guest is
 //! outside of that bound: fence what a leader does by its term.
 //!
+//! # The line while it runs
+//!
+//! A leader takes a candidate off the line for good ([`proto::Command::Retire`]), or gives it another place
+//! ([`proto::Command::SetPriority`]); a node makes itself a candidate, a witness or a plain member
+//! ([`proto::Command::SetStanding`]). The decision is one entry of the roll, and the change of the line that follows from it
+//! another one: each is committed before the next begins, and where the leader dies in between its successor carries on
+//! from what is committed. A living voter is taken off only once the others have a majority that is in sync. Retired is
+//! retired, for later leaders and across restarts, until the node itself asks to be promoted.
+//!
+//! A side without a majority says so ([`proto::Event::Isolated`]), tells of nobody that it left, and tells what changed
+//! meanwhile once it is back ([`proto::Event::Merged`]). The other side tells of those that it declared gone, and of
+//! their return, as of all others: [`proto::Event::Left`], then [`proto::Event::Joined`] with a larger incarnation.
+//!
 //! # What is guaranteed
 //!
 //! 1. At most one leader per (lineage, term), and at no instant two unexpired leases of one lineage, given ρ, and given

@@ -257,3 +257,54 @@ fn a_store_keeps_the_term() {
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn the_line_is_changed_while_it_runs() {
+    let name = format!("line-{}", std::process::id());
+    let node = |id: &str, more: &str| {
+        Node::start(&format!("node --json --convention {name} --id {id} --no-multicast --heartbeat 100 {more}"))
+    };
+    let mut a = node("a", "--candidate --found alone");
+    let seed = format!("--seed {}", a.event("started")["admin"].as_str().unwrap());
+    a.event("leader");
+    let mut b = node("b", &format!("--candidate --found alone {seed}"));
+    let mut m = node("m", &seed);
+    m.event("registered");
+    // The line as the leader tells it next: who counts, in order.
+    let wait = |a: &mut Node, expected: &str| loop {
+        let event = a.event("line");
+        let seats = event["line"].as_array().unwrap();
+        let active = seats.iter().filter(|s| s["active"] == true).map(|s| s["id"].as_str().unwrap());
+        if active.collect::<Vec<_>>().join(" ") == expected && seats.iter().all(|s| s["active"] == true) {
+            break;
+        }
+    };
+    wait(&mut a, "a b");
+    let role = |n: &mut Node, expected: &str| while n.event("role")["role"] != expected {};
+    role(&mut b, "supporter");
+    let refused = |n: &mut Node, order: &str, part: &str| {
+        n.say(order);
+        let message = n.event("error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(part), "{order}: {message}");
+    };
+    refused(&mut b, "retire a", "ask a");
+    refused(&mut a, "retire a", "hand over");
+    refused(&mut a, "retire m", "not in the line");
+    a.say("retire b");
+    wait(&mut a, "a");
+    role(&mut b, "member");
+    m.say("promote");
+    wait(&mut a, "a m");
+    role(&mut m, "supporter");
+    a.say("priority m 3");
+    wait(&mut a, "m a");
+    m.say("demote");
+    wait(&mut a, "a");
+    role(&mut m, "member");
+    b.say("promote");
+    wait(&mut a, "a b");
+    for mut n in [m, b, a] {
+        n.say("leave");
+        assert_eq!(n.event("stopped")["reason"], "left");
+    }
+}

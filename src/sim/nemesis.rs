@@ -7,7 +7,7 @@ use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Line, Standing};
+use crate::types::{Capabilities, Line, Lineage, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -300,6 +300,13 @@ impl Nemesis {
         true
     }
 
+    /// True where one of those who could found stays who belongs to a lineage: all of them together, started anew beyond a
+    /// partition, found another one, as they are configured, where those who were promoted go on with the old one.
+    fn founders_survive(&self, world: &World, host: HostId) -> bool {
+        let remembers = |h: HostId| world.node(h).is_some_and(|n| n.lineage() != Lineage::ZERO);
+        host.at() >= self.voters || (0..self.voters as u32).map(HostId).any(|h| h != host && remembers(h))
+    }
+
     /// A candidate without a store that restarts is a new voter. A majority has to stay what it is, or nothing can be
     /// committed ever again, by design: so nobody is taken away before the one taken before is let in again.
     fn may_lose(&mut self, world: &World, host: HostId) -> bool {
@@ -307,6 +314,9 @@ impl Nemesis {
         let standing = h.process.as_ref().map_or(h.config.standing(), |p| p.node.standing());
         // Who was promoted or demoted while it runs is a new voter after each start, whatever it has.
         let same_after = h.disk.is_some() && standing == h.config.standing();
+        if self.faults.contains(&Fault::Line) && !same_after && !self.founders_survive(world, host) {
+            return false;
+        }
         if !(standing.votes() || h.config.standing().votes()) || same_after || self.reckless {
             return true;
         }

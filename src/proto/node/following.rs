@@ -222,12 +222,16 @@ impl Node {
         } else if image.position.index > self.log.commit() {
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
+            let mut further = None;
             if !told {
                 let before = self.abandoned.take().filter(|log| log.lineage() == image.lineage);
+                // What was told before goes further than this image: it was as committed, so it counts.
+                let log = before.as_ref().filter(|log| log.committed().index > image.position.index);
+                further = log.map(super::Log::image);
                 self.log = before.unwrap_or_else(super::Log::empty);
             }
             let old = self.log.roll().clone();
-            self.install(image);
+            self.install(further.as_ref().unwrap_or(image));
             self.tell_outcome(&old);
             self.line_changed(now);
         }

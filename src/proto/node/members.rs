@@ -69,6 +69,7 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         standing: Standing::Candidate,
         priority: seat.priority,
         durable: false,
+        provable: true,
         multicast: true,
         provable: true,
         addrs: vec![seat.addr],

@@ -446,29 +446,6 @@ impl Node {
         &self.config
     }
 
-    /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        self.me.standing
-    }
-
-    /// Who was taken off the line for good. (Candidates and witnesses only.)
-    pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
-        self.log.roll().retired()
-    }
-
-    /// The position of the change of the line that is under way, if any.
-    #[must_use]
-    pub fn line_change(&self) -> Option<Position> {
-        self.log.line_change()
-    }
-
-    /// The position of the committed part of its roll.
-    #[must_use]
-    pub fn committed(&self) -> Position {
-        self.log.committed()
-    }
-
     /// What it is at present.
     #[must_use]
     pub fn role(&self) -> Role {

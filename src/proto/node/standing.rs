@@ -10,10 +10,33 @@ use super::super::log::Log;
 use super::super::planted::Bug;
 use super::super::roll::MAX_DECIDED;
 use super::{Event, Node};
-use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, Time};
+use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time};
 use crate::wire::{Change, Promise, Record};
 
 impl Node {
+    /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.me.standing
+    }
+
+    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
+        self.log.roll().retired()
+    }
+
+    /// The position of the change of the line that is under way, if any.
+    #[must_use]
+    pub fn line_change(&self) -> Option<Position> {
+        self.log.line_change()
+    }
+
+    /// The position of the committed part of its roll.
+    #[must_use]
+    pub fn committed(&self) -> Position {
+        self.log.committed()
+    }
+
     /// Nothing where this node may decide about the line.
     fn decides(&self) -> Result<(), CommandError> {
         match &self.lead {
@@ -32,7 +55,13 @@ impl Node {
 
     /// True where somebody else of the line may lead.
     fn has_other_candidate(&self, than: &NodeId) -> bool {
-        self.log.line().voters().any(|s| !s.witness && s.id != *than)
+        self.log.line().voters().any(|s| !s.witness && s.id != *than && self.stays(&s.id))
+    }
+
+    /// False where the roll says that this id is on its way off the line.
+    fn stays(&self, id: &NodeId) -> bool {
+        let roll = self.log.roll();
+        !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes())
     }
 
     /// Takes an id off the line for good: that is decided by one entry, and carried out by another one, as soon as no
@@ -150,9 +179,10 @@ impl Node {
         let commit = self.log.commit();
         let Some(lead) = self.lead.as_ref().filter(|l| commit >= l.leadership.first) else { return };
         let level = |i: Identity| lead.leadership.progress.get(&i).is_some_and(|p| p.matched >= commit);
-        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity)) {
+        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity) && self.stays(&s.id)) {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection() * 2;
+            self.campaign.wait_until(self.abstain_until);
         }
     }
 

@@ -247,7 +247,8 @@ impl Node {
         } else {
             return;
         };
-        if self.told.waiting.as_ref() != Some(&notice) {
+        let nobody = matches!(&notice, Notice::WaitingFor(ids) if ids.is_empty());
+        if !nobody && self.told.waiting.as_ref() != Some(&notice) {
             self.told.waiting = Some(notice.clone());
             self.out.event(Event::Network(notice));
         }

@@ -130,6 +130,8 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         Change::Left { slot, generation, reason: LeftReason::Silent },
         Change::Seated(seat()),
         Change::Unseated { id: id("a"), identity: Identity(3), keep: true },
+        Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+        // What came later stands last, so that what was before keeps its bytes.
         Change::Retired { id: id("a") },
         Change::Ranked { id: id("a"), priority: -4 },
         Change::Restood {
@@ -139,7 +141,6 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
             standing: crate::types::Standing::Witness,
             identity: Identity(3),
         },
-        Change::Other { kind: 200, body: Bytes::from_static(b"later") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -159,7 +160,14 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Bid(Bid { lineage, term, position, blessing: Some(Term(5)) }),
         Message::BidReply(BidReply { lineage, term, granted: true, promised: Term(5), position }),
         Message::Fetch(Fetch { lineage, term, after: position }),
-        Message::Append(Append { lineage, term, prev: position, commit: Index(4), fetched: true, entries: entries(5) }),
+        Message::Append(Append {
+            lineage,
+            term,
+            prev: position,
+            commit: Index(4),
+            fetched: true,
+            entries: entries(5)[..7].to_vec(),
+        }),
         Message::Snapshot(Snapshot {
             lineage,
             term,
@@ -189,8 +197,8 @@ pub(super) fn image() -> Image {
             SlotImage { generation: Generation(6), info: None },
         ],
         departed: vec![(id("c"), Incarnation(7))],
-        retired: vec![id("d")],
-        ranked: vec![(id("e"), -1)],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 
