@@ -293,6 +293,12 @@ impl Node {
         }
     }
 
+    /// Forgets its counters: for explorers of states, to whom two nodes that differ in nothing else are the same.
+    #[cfg(feature = "sim")]
+    pub(crate) fn forget_counters(&mut self) {
+        self.out.stats = Stats::default();
+    }
+
     // ---- Inputs ----
 
     /// Takes a datagram. Hostile bytes are counted in [`Node::stats`] and change nothing.
