@@ -189,7 +189,9 @@ impl Place {
                 let lost = if matches!(what, Move::Lose(_)) { " is lost" } else { "" };
                 format!("n{} ← n{}: {}{lost}", p.to, p.from, brief(&Meaning(&p.bytes, self.tag(p.from))))
             }
-            Move::Fire(h) => format!("n{h} is woken{}", if s.is_busy() { ", while something is under way" } else { "" }),
+            Move::Fire(h) => {
+                format!("n{h} is woken{}", if s.is_busy() { ", while something is under way" } else { "" })
+            }
             Move::Late(h) => format!("n{h} is woken, and another one, whose time came before, isn't yet"),
             Move::Cut((h, _, conn)) => format!("connection {conn} of n{h} breaks"),
             Move::Part(a, b, true) => format!("n{a} and n{b} are cut off from each other"),

@@ -121,14 +121,8 @@ impl Explorer {
             Depth::Steps(n) => (n, true),
             Depth::Deviations(n) => (n, false),
         };
-        let mut seen = Explored {
-            states: 1,
-            transitions: 0,
-            depth: self.depth,
-            longest: 0,
-            complete: true,
-            found: None,
-        };
+        let mut seen =
+            Explored { states: 1, transitions: 0, depth: self.depth, longest: 0, complete: true, found: None };
         let mut visited = BTreeSet::from([self.start.print()]);
         let mut ways: Ways = vec![(0, Move::Default)];
         let mut open = VecDeque::new();

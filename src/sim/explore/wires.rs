@@ -52,10 +52,7 @@ pub(super) struct Wires {
 
 impl Wires {
     pub(super) fn dial(&mut self, host: u32, run: u32, conn: ConnId, to: u32, from: std::net::SocketAddr) {
-        let ends = [
-            End { host, run, conn, open: true },
-            End { host: to, run: 0, conn: ConnId(u64::MAX), open: true },
-        ];
+        let ends = [End { host, run, conn, open: true }, End { host: to, run: 0, conn: ConnId(u64::MAX), open: true }];
         let flows = [VecDeque::from([Arrived::Accepted(from)]), VecDeque::new()];
         self.pipes.insert((host, run, conn.0), Rc::new(Pipe { ends, flows }));
     }
