@@ -284,6 +284,8 @@ impl Node {
     pub fn plant(&mut self, bug: Bug) {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
+        self.peers.bug = self.bug;
+        self.follower.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {

@@ -12,13 +12,16 @@ use std::rc::Rc;
 /// A run of a node: which host, which start of it.
 pub(super) type Who = (u32, u32);
 
+/// What was committed where: the entry's term and digest, and who showed it first.
+type Committed = BTreeMap<(Lineage, Index), (Term, u64, Who)>;
+
 /// What is wrong: the number of the property, and a sentence.
 pub(super) type Broken = (u8, String);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     leaders: Rc<BTreeMap<(Lineage, Term), (Who, bool)>>,
-    committed: Rc<BTreeMap<(Lineage, Index), (Term, u64, Who)>>,
+    committed: Rc<Committed>,
     /// By host: the run, its lineage, term and commit index, and whether it led, when it was seen last.
     nodes: BTreeMap<u32, (u32, Lineage, Term, Index, bool)>,
 }
