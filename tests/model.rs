@@ -87,9 +87,9 @@ fn a_readmission_with_faults() {
     clean("readmission, deviations", &explorer.depth(depth(Depth::Deviations, 0, 1, 2)));
     let faults = Budget { reorders: 0, ..ANYTHING };
     let explorer = Explorer::new(supporter_restarted(false)).budget(faults).horizon(SECOND * 3);
-    clean("readmission, faults", &explorer.depth(depth(Depth::Deviations, 1, 1, 2)));
+    clean("readmission, faults", &explorer.depth(depth(Depth::Deviations, 0, 1, 2)));
     let explorer = Explorer::new(supporter_restarted(true)).budget(faults).horizon(SECOND * 3);
-    clean("return with a store, faults", &explorer.depth(depth(Depth::Deviations, 1, 1, 2)));
+    clean("return with a store, faults", &explorer.depth(depth(Depth::Deviations, 0, 1, 2)));
 }
 
 /// A leader that is cut off loses its lease, and another one takes over.
