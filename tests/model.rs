@@ -1,9 +1,9 @@
 //! The model check: all states near a prepared one, of the real core.
 //!
 //! What is bounded here takes seconds without optimisation; with `CONVOKE_MODEL=deep` (and optimised) the same walks go
-//! deeper (minutes, and gigabytes). On two cores of a small machine, optimised: 25,000 states a second at first, half of
-//! that with large nets; every order of an election to 10 steps 63,830 states; one deviation of any kind within three
-//! seconds 13,872 states, to ways of 199 steps. The figures are printed: `cargo test --release --features sim,planted-bugs --test model -- --nocapture`.
+//! deeper (that takes minutes and gigabytes). On two shared cores, optimised: 7,000 to 18,000 states a second; every
+//! order of an election to 10 steps 63,830 states; one deviation of any kind within three seconds 13,872 states, to ways
+//! of 199 steps. The figures are printed: `cargo test --release --features sim,planted-bugs --test model -- --nocapture`.
 
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
