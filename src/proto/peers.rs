@@ -5,6 +5,7 @@
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
 use super::outbox::Outbox;
+use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ pub(super) struct Peers {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     deadline: Time,
+    pub(super) bug: Planted,
 }
 
 impl Peers {
@@ -118,6 +120,7 @@ impl Peers {
             conns: BTreeMap::new(),
             next_conn: 0,
             deadline: now,
+            bug: Planted::default(),
         }
     }
 
@@ -321,6 +324,9 @@ impl Peers {
             return;
         }
         suspect.open.swap_remove(at);
+        if self.bug.has(Bug::DeathByOneRefusal) {
+            suspect.open.clear();
+        }
         Self::conclude(peer, told);
     }
 

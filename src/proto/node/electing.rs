@@ -352,6 +352,7 @@ impl Node {
         self.serving = None;
         let (interval, detection) = (self.config.heartbeat(), self.config.detection());
         let mut detector = Detector::new(now, interval, detection);
+        detector.bug = self.bug;
         for (slot, generation, info) in self.log.roll().members() {
             if info.id != self.me.id {
                 detector.add(now, slot, generation, info.multicast);
