@@ -71,7 +71,6 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         durable: false,
         provable: true,
         multicast: true,
-        provable: true,
         addrs: vec![seat.addr],
         revision: 0,
         capabilities: Capabilities::new(),
