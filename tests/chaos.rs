@@ -83,6 +83,8 @@ impl Chaos {
             7 if candidate != someone => Harm::Part(candidate, someone),
             8 => Harm::Handover,
             9 if candidate != leader && candidates.len() > 3 => Harm::Retire(candidate),
+            // Who leads can't be retired.
+            _ if self.site.late().contains(&leader) => Harm::Kill(leader),
             _ => Harm::Admit(self.site.late().start),
         }
     }
