@@ -174,7 +174,10 @@ impl Peers {
             return;
         }
         self.hello = hello;
-        for conn in self.peers.values().filter_map(|p| p.conn) {
+        // Those too that were dialled and got the former one, but have not answered yet.
+        let waiting = self.conns.iter().filter(|(id, c)| matches!(c.state, State::Open) && id.is_dialled());
+        let waiting = waiting.map(|(id, _)| *id);
+        for conn in self.peers.values().filter_map(|p| p.conn).chain(waiting) {
             out.send_durably(conn, Message::Hello(self.hello.clone()));
         }
     }
