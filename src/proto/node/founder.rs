@@ -190,7 +190,8 @@ impl Node {
             && self.follower.registration.is_none()
             && now - self.lineage_seen > patience
             && self.follower.attempts() >= 3;
-        let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
+        // Others may know a newer line, by which there is hope: they are asked first.
+        let hopeless = now - self.leaderless_since > patience * 4 && self.is_hopeless();
         if (hollow || hopeless) && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
