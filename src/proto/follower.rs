@@ -435,7 +435,9 @@ impl Follower {
         {
             self.next_beat = now + self.interval;
             let beat = Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-            if bond.pays(SMALL) {
+            // The question that verifies the address goes first: with acknowledgements to pay as well there may never be
+            // enough for both.
+            if (joined || bond.verified) && bond.pays(SMALL) {
                 send(Dest::Addr(bond.addr), Datagram::Beat(beat));
             }
         }

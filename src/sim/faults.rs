@@ -61,6 +61,10 @@ faults! {
     Deaf = "deaf",
     /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
     Line = "line",
+    /// A host's links, or one of them, go and come many times in a row.
+    Flap = "flap",
+    /// A host's addresses change while its node runs.
+    Renumber = "renumber",
 }
 
 /// A set of kinds of faults.

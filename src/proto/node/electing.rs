@@ -7,8 +7,8 @@ use super::super::planted::Bug;
 use super::super::registrar::Registrar;
 use super::streams::Origin;
 use super::{Lead, Node};
-use crate::types::{ConnId, Identity, Lineage, Standing, Term, Time};
-use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Message, Overruled};
+use crate::types::{ConnId, Identity, Lineage, Position, Standing, Term, Time};
+use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Fetch, Message, Overruled};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -236,10 +236,23 @@ impl Node {
             // It got free after this node had given that canvass up.
             return self.bid_soon(now);
         }
+        self.catch_up(now, from, reply.position);
         let mut campaign = self.campaign.clone();
         let step = campaign.opinion(self.standpoint(now), from.identity, &reply);
         self.campaign = campaign;
         self.campaign_step(now, step);
+    }
+
+    /// A voter holds a newer roll than this one, and for long nobody could lead: by the older line there may be no majority
+    /// any more, and who holds the newer one may be a witness. A roll whose last entry is of a later term holds all that is
+    /// committed of an earlier one, so it may be taken from whom it is; nobody counts it as an acknowledgement.
+    fn catch_up(&mut self, now: Time, from: &Origin, its: Position) {
+        if self.may_offer(now) && its > self.log.last() && self.campaign.bidding().is_none() {
+            self.next_offer = now + self.config.detection() * 2;
+            self.catching_up = Some(from.identity);
+            let (lineage, after) = (self.voter.promise.lineage, self.log.committed());
+            self.out.send(from.conn, Message::Fetch(Fetch { lineage, term: Term::ZERO, after }));
+        }
     }
 
     pub(super) fn on_bid(&mut self, now: Time, from: &Origin, bid: Bid) {

@@ -9,7 +9,7 @@ use super::super::planted::Bug;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
+use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -98,9 +98,18 @@ impl Node {
         self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
     }
 
+    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
+    fn catches_up_with(&self, from: Identity) -> bool {
+        self.catching_up == Some(from)
+            && self.lead.is_none()
+            && self.voter.followed().is_none()
+            && self.campaign.bidding().is_none()
+    }
+
     /// What this bidder lacked, from the voter that is ahead.
     fn on_fetched(&mut self, now: Time, from: &Origin, append: &Append) {
-        if append.lineage != self.voter.promise.lineage || !self.bids_for(append.term) {
+        let catches_up = append.term == Term::ZERO && self.catches_up_with(from.identity);
+        if append.lineage != self.voter.promise.lineage || !(catches_up || self.bids_for(append.term)) {
             self.out.stats.dropped_stale += 1;
             return;
         }
@@ -111,7 +120,8 @@ impl Node {
         self.campaign.progressed(now);
         self.decide_bid(now);
         let term_there = self.log.term_at(upto);
-        if let (Some(bid), Some(term), false) = (self.campaign.bidding(), term_there, append.entries.is_empty()) {
+        let bid = self.campaign.bidding().or(catches_up.then_some(Term::ZERO));
+        if let (Some(bid), Some(term), false) = (bid, term_there, append.entries.is_empty()) {
             // Still not enough: ask for what follows.
             let after = Position { term, index: upto };
             let fetch = Fetch { lineage: append.lineage, term: bid, after };
@@ -122,7 +132,10 @@ impl Node {
     /// Gives a bidder that was granted what it lacks.
     pub(super) fn on_fetch(&mut self, from: &Origin, fetch: Fetch) {
         let promise = &self.voter.promise;
-        if fetch.lineage != promise.lineage || fetch.term != promise.term || promise.granted != Some(from.identity) {
+        let granted = fetch.term == promise.term && promise.granted == Some(from.identity);
+        // Without a term: a voter that couldn't be elected by the older line that it has.
+        let catches_up = fetch.term == Term::ZERO && self.lead.is_none() && self.voter.followed().is_none();
+        if fetch.lineage != promise.lineage || !(granted || catches_up) || self.log.is_empty() {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
@@ -147,10 +160,11 @@ impl Node {
     }
 
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
-        // Offered, not fetched: what is committed, for a voter that holds nothing.
+        // Offered, not fetched: what is committed, for a voter that holds less.
         let offered = snapshot.fetched && snapshot.term == Term::ZERO;
         if offered {
-            if !self.log.is_empty() {
+            let elsewhere = !self.log.is_empty() && snapshot.lineage != self.voter.promise.lineage;
+            if self.lead.is_some() || elsewhere || snapshot.position.index <= self.log.commit() {
                 self.out.stats.dropped_stale += 1;
                 return;
             }

@@ -9,7 +9,7 @@ use super::leading::piece;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{self, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{self, Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -25,6 +25,7 @@ impl Node {
         }
         if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
             self.offer_roll(now);
+            self.ask_for_roll(now);
             return self.leave_stillborn(now);
         }
         if self.follower.is_bound(now) {
@@ -187,16 +188,19 @@ impl Node {
         }
     }
 
+    /// True where nobody has led for so long that what this node holds may be what others lack.
+    pub(super) fn may_offer(&self, now: Time) -> bool {
+        self.lead.is_none()
+            && self.voter.followed().is_none()
+            && !self.log.is_empty()
+            && now >= self.next_offer
+            && now - self.leaderless_since > self.config.detection() * 2
+    }
+
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
     fn offer_roll(&mut self, now: Time) {
-        let patience = self.config.detection() * 2;
-        if self.lead.is_some()
-            || self.voter.followed().is_some()
-            || self.log.is_empty()
-            || now < self.next_offer
-            || now - self.leaderless_since <= patience
-        {
+        if !self.may_offer(now) {
             return;
         }
         let hollow = |p: &super::super::peers::Peer| {
@@ -206,12 +210,36 @@ impl Node {
         let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
             return;
         };
-        self.next_offer = now + patience;
+        self.next_offer = now + self.config.detection() * 2;
         let sending =
             Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
         let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
         self.serving = Some((to, sending));
         self.out.send_durably(conn, Message::Snapshot(first));
+    }
+
+    /// A voter that holds nothing of its own lineage, which nobody leads, asks those around in turn for what they know to be
+    /// committed: they may be witnesses, and can't lead themselves.
+    fn ask_for_roll(&mut self, now: Time) {
+        let lineage = self.voter.promise.lineage;
+        let patience = self.config.detection() * 2;
+        if lineage == Lineage::ZERO
+            || !self.log.is_empty()
+            || self.voter.followed().is_some()
+            || now < self.next_offer
+            || now - self.leaderless_since <= patience
+        {
+            return;
+        }
+        self.next_offer = now + patience;
+        let others: Vec<_> =
+            self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, c)| (p.info.identity, c)).collect();
+        let draw = self.rng.next() as usize;
+        if let Some((identity, conn)) = others.get(draw % others.len().max(1)) {
+            self.catching_up = Some(*identity);
+            let fetch = Fetch { lineage, term: Term::ZERO, after: Position::default() };
+            self.out.send(*conn, Message::Fetch(fetch));
+        }
     }
 
     /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no

@@ -139,6 +139,8 @@ pub struct Node {
     incoming: Option<Incoming>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
+    /// Whose newer roll this voter asked for, outside of any bid.
+    catching_up: Option<Identity>,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.
@@ -244,6 +246,7 @@ impl Node {
             abandoned: None,
             incoming: None,
             next_offer: now,
+            catching_up: None,
             serving: None,
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
