@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub store: bool,
     /// The seeds that its `Dest::Seeds` goes to.
     pub seeds: Vec<HostId>,
+    /// The multicast group (floor and bench) that it is in: hosts of different ones don't hear each other's multicast.
+    pub group: u16,
     /// By how many millionths its clock runs too fast.
     pub clock_ppm: i32,
     /// What its clock shows at the world's beginning.
@@ -103,6 +105,8 @@ pub(super) struct Host {
     pub(super) incarnation: Incarnation,
     pub(super) identity: Identity,
     pub(super) stopped: Option<StopReason>,
+    /// Where it moves to, once its node has left: the group and the seeds.
+    pub(super) moves_to: Option<(u16, Vec<HostId>)>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -132,6 +136,7 @@ impl Host {
             incarnation: Incarnation::ZERO,
             identity: Identity::ZERO,
             stopped: None,
+            moves_to: None,
             plant: None,
         }
     }

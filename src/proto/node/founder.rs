@@ -23,7 +23,7 @@ impl Node {
         if !self.me.standing.votes() {
             return;
         }
-        if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
+        if self.voter.promise.lineage != Lineage::ZERO || self.is_going() || self.founding.is_none() {
             self.offer_roll(now);
             self.ask_for_roll(now);
             return self.leave_stillborn(now);
@@ -46,7 +46,7 @@ impl Node {
         self.with_known(|f, known| f.missing(now, known)).flatten()
     }
 
-    fn founding_step(&mut self, now: Time, step: Option<Step>) {
+    pub(super) fn founding_step(&mut self, now: Time, step: Option<Step>) {
         match step {
             None => {}
             Some(Step::Propose(proposal)) => {
@@ -75,8 +75,7 @@ impl Node {
     }
 
     pub(super) fn on_propose(&mut self, now: Time, from: &MemberInfo, conn: ConnId, proposal: &Propose) {
-        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.leaving.is_some()
-        {
+        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.is_going() {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }

@@ -113,6 +113,34 @@ impl World {
         }
     }
 
+    /// Points a node at another convention address, a multicast group and some seeds, while it runs: it leaves where it is,
+    /// then goes over.
+    ///
+    /// # Errors
+    /// What the node says; nothing changed then.
+    pub fn move_to(&mut self, host: HostId, group: u16, seeds: Vec<HostId>) -> Result<(), CommandError> {
+        let multicast = self.hosts[host.at()].config.multicast;
+        let command = Command::Move { multicast, seeds: !seeds.is_empty() };
+        self.say(host.0, format_args!("is pointed at group {group}"));
+        // It may go at once.
+        let before = self.hosts[host.at()].moves_to.replace((group, seeds));
+        let result = self.command(host, command);
+        if result.is_err() {
+            self.hosts[host.at()].moves_to = before;
+        }
+        result
+    }
+
+    /// A node has left and begins anew: its host's discovery is swapped.
+    pub(super) fn arrive_elsewhere(&mut self, h: u32, process: &Process) {
+        let host = &mut self.hosts[h as usize];
+        host.incarnation = process.node.incarnation();
+        host.identity = process.node.identity();
+        if let Some((group, seeds)) = host.moves_to.take() {
+            (host.options.group, host.options.seeds) = (group, seeds);
+        }
+    }
+
     /// Wipes the store of a host whose node doesn't run: its next start is that of a new voter.
     pub fn wipe(&mut self, host: HostId) {
         let h = &mut self.hosts[host.at()];

@@ -150,6 +150,10 @@ impl Watch {
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
             }
+            Event::Moved { left, .. } => {
+                self.events.moved(who, *left);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -354,7 +358,13 @@ impl World {
     /// The first thing that the running nodes don't agree about; nothing where they agree.
     #[must_use]
     pub fn disagreement(&self) -> Option<String> {
-        let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
+        self.disagreement_among(self.hosts())
+    }
+
+    /// The first thing that the running nodes of these hosts, a convention of their own, don't agree about.
+    #[must_use]
+    pub fn disagreement_among(&self, hosts: impl IntoIterator<Item = HostId>) -> Option<String> {
+        let nodes: Vec<_> = hosts.into_iter().filter_map(|h| self.standpoint(h)).collect();
         super::super::check::disagreement(&nodes)
     }
 }
