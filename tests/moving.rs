@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use convoke::proto::{Command, CommandError, Config, ConfigBuilder, Event, Founding, Role};
-use convoke::sim::{HostId, NodeOptions, World};
+use convoke::sim::{Conditions, HostId, NodeOptions, World};
 use convoke::types::{ConventionId, LeftReason, Lineage, NodeId};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const SEEDS: u64 = 24;
 
 fn builder(name: &str) -> ConfigBuilder {
     Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap())
@@ -218,4 +219,52 @@ fn what_cannot_be_done_is_refused() {
     s.world.command(m, Command::Leave).unwrap();
     s.world.run_for(SECOND * 20);
     assert!(!s.world.is_running(m));
+}
+
+/// A small source of choices, so that this test draws nothing from the world's.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// Moves to and fro amid kills, cuts, loss and slow disks: nothing forbidden happens, whatever comes of them.
+#[test]
+fn moves_amid_faults_break_nothing() {
+    for seed in 0..SEEDS {
+        let mut draw = Draw(seed);
+        let conditions = Conditions { loss_ppm: 50_000, jitter: Duration::from_millis(5), ..Conditions::default() };
+        let fsync = if seed % 2 == 0 { Duration::ZERO } else { Duration::from_millis(30) };
+        let mut world = World::builder(seed).twins(true).keep_events(false).conditions(conditions).fsync(fsync).build();
+        for n in 0..8 {
+            let config = if n < 6 {
+                builder(&format!("c{n}")).candidate().found(Founding::Expect(3))
+            } else {
+                builder(&format!("m{n}"))
+            };
+            let options = NodeOptions { store: n % 3 != 0, group: n % 2, ..NodeOptions::default() };
+            world.add_node(config.build().unwrap(), options);
+        }
+        world.run_for(SECOND * 20);
+        for _ in 0..60 {
+            let host = HostId(draw.below(8) as u32);
+            match draw.below(8) {
+                0 => world.restart(host),
+                1 => world.kill(host),
+                2 => world.isolate(host),
+                3 => world.heal(),
+                // Where it stops, stands still or moves already it is refused.
+                _ => drop(world.move_to(host, draw.below(2) as u16, Vec::new())),
+            }
+            world.run_for(Duration::from_millis(100 << draw.below(7)));
+            world.hosts().for_each(|h| world.start(h));
+            assert!(world.violations().is_empty(), "seed {seed}: {}", world.violations()[0]);
+        }
+        world.heal();
+        world.run_for(SECOND * 120);
+        assert!(world.violations().is_empty(), "seed {seed}: {}", world.violations()[0]);
+    }
 }

@@ -1,7 +1,7 @@
 //! One node on a thread of its own.
 
-use super::{BindError, Driver, DriverEvent, Setup};
-use crate::net::NetStats;
+use super::{BindError, Driver, DriverEvent, MoveError, Setup};
+use crate::net::{Discovery, NetStats};
 use crate::proto::{Command, Node};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
@@ -86,6 +86,7 @@ impl std::error::Error for ShutdownError {}
 enum Order {
     Command(Command),
     Inspect(Box<dyn FnOnce(&Driver) + Send>),
+    Move(Discovery, SyncSender<Result<(), MoveError>>),
 }
 
 /// What both sides share.
@@ -204,6 +205,18 @@ impl Handle {
             Err(TrySendError::Full(_)) => Err(QueueError::Full),
             Err(TrySendError::Disconnected(_)) => Err(QueueError::Closed(self.closed())),
         }
+    }
+
+    /// Points the node at another convention address, as [`Driver::move_to`] does, and waits until that is taken up.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing changed then.
+    pub fn move_to(&self, to: Discovery) -> Result<(), MoveError> {
+        let (give, result) = sync_channel(1);
+        let closed = || MoveError::Closed(self.closed());
+        self.orders.send(Order::Move(to, give)).map_err(|_| closed())?;
+        self.wake();
+        result.recv().map_err(|_| closed())?
     }
 
     fn wake(&self) {
@@ -414,6 +427,8 @@ fn carry_out(driver: &mut Driver, orders: &Receiver<Order>, told: &mut Vec<Drive
                 }
             }
             Ok(Order::Inspect(look)) => look(driver),
+            // Who asked may be gone.
+            Ok(Order::Move(to, give)) => drop(give.send(driver.move_to(to))),
             Err(_) => return false,
         }
     }

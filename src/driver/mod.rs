@@ -70,6 +70,37 @@ pub enum DriverEvent {
     Lost(u64),
 }
 
+/// Why a node can't go over to another convention address. Nothing changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The sockets for it can't be had.
+    Net(NetError),
+    /// The core refuses.
+    Command(CommandError),
+    /// The node's thread is over.
+    Closed(Closed),
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(e) => e.fmt(f),
+            Self::Command(e) => e.fmt(f),
+            Self::Closed(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for MoveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Net(e) => e.source(),
+            Self::Command(_) | Self::Closed(_) => None,
+        }
+    }
+}
+
 /// Why a node can't start. Nothing is left behind.
 #[derive(Debug)]
 #[non_exhaustive]

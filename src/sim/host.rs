@@ -107,6 +107,8 @@ pub(super) struct Host {
     pub(super) stopped: Option<StopReason>,
     /// Where it moves to, once its node has left: the group and the seeds.
     pub(super) moves_to: Option<(u16, Vec<HostId>)>,
+    /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
+    pub(super) leaves: Option<Lineage>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -137,6 +139,7 @@ impl Host {
             identity: Identity::ZERO,
             stopped: None,
             moves_to: None,
+            leaves: None,
             plant: None,
         }
     }

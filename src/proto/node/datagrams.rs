@@ -20,6 +20,11 @@ const MAX_INCARNATION_LEAP: u64 = 1 << 50;
 impl Node {
     pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
         self.out.stats.datagrams_in += 1;
+        if self.out.is_moving() {
+            // It came from the old address: at the new one nothing was asked yet.
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
         let view = match DatagramView::parse(bytes, self.out.tag()) {
             Ok(view) => view,
             Err(reject) => return self.rejected(reject),

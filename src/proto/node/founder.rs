@@ -174,7 +174,8 @@ impl Node {
     /// its voters are not what they were before anything was committed.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
-        if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
+        let none = self.voter.promise.lineage == Lineage::ZERO;
+        if none || self.is_going() || self.lead.is_some() || self.voter.followed().is_some() {
             return;
         }
         let hollow = self.log.is_empty()
@@ -258,7 +259,8 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
-        if self.lead.is_some() || self.follower.hears(now, self.config.detection()) || self.follower.attempts() < 2 {
+        let hears = self.follower.hears(now, self.config.detection());
+        if self.lead.is_some() || self.is_going() || hears || self.follower.attempts() < 2 {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.

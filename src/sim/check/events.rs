@@ -73,10 +73,9 @@ impl Events {
         }
     }
 
-    /// It left this lineage for another address: who is there is told anew where it comes back. Who left is gone all the
-    /// same.
-    pub fn moved(&mut self, who: Observer, left: Lineage) {
-        if let Some(told) = self.observers.get_mut(&(who, left)) {
+    /// It went over to another address: who is there is told anew wherever it comes. Who left is gone all the same.
+    pub fn moved(&mut self, who: Observer) {
+        for (_, told) in self.observers.iter_mut().filter(|((w, _), _)| *w == who) {
             told.retain(|_, t| !t.here);
         }
     }
@@ -142,7 +141,7 @@ mod tests {
         c.joined(A, L, &m, Incarnation(1)).unwrap();
         c.joined(A, L, &n, Incarnation(1)).unwrap();
         c.left(A, L, &n, Incarnation(1)).unwrap();
-        c.moved(A, L);
+        c.moved(A);
         assert!(c.left(A, L, &m, Incarnation(1)).is_err(), "it was not told of since");
         assert!(c.joined(A, L, &n, Incarnation(1)).is_err(), "it is gone for good");
         assert!(c.joined(A, L, &m, Incarnation(1)).is_ok());

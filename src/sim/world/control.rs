@@ -31,6 +31,7 @@ impl World {
         let intact = h.stopped != Some(StopReason::Store);
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
+        h.leaves = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
         let plant = h.plant.unwrap_or(self.options.plant);
@@ -136,6 +137,7 @@ impl World {
         let host = &mut self.hosts[h as usize];
         host.incarnation = process.node.incarnation();
         host.identity = process.node.identity();
+        host.leaves.get_or_insert(host.seen.lineage);
         if let Some((group, seeds)) = host.moves_to.take() {
             (host.options.group, host.options.seeds) = (group, seeds);
         }

@@ -150,8 +150,8 @@ impl Watch {
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
             }
-            Event::Moved { left, .. } => {
-                self.events.moved(who, *left);
+            Event::Moved { .. } => {
+                self.events.moved(who);
                 Ok(())
             }
             _ => Ok(()),
@@ -270,9 +270,13 @@ impl World {
         }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
-            if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
+            let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
+            if let Err((property, what)) = watch.told(who, lineage, &p.node, &event) {
                 self.violated(property, what);
             }
+        }
+        if let Event::Moved { .. } = &event {
+            self.hosts[h as usize].leaves = None;
         }
         if self.options.keep_events {
             self.events.push((Time::from_micros(self.now), HostId(h), event));
