@@ -4,6 +4,7 @@
 //! goes to an address that neither answered this node nor stands in the roll; terms never go back within a lineage.
 
 use super::border::{Dest, Lane};
+use super::planted::{Bug, Planted};
 use super::rng::Rng;
 use crate::types::{Generation, Lineage, Slot, Term, Time, VoterTag};
 use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
@@ -122,6 +123,7 @@ pub(super) struct Follower {
     longest_pause: Duration,
     /// Told once that multicast doesn't come.
     pub(super) told_deaf: bool,
+    pub(super) bug: Planted,
     rng: Rng,
 }
 
@@ -147,6 +149,7 @@ impl Follower {
             detection,
             longest_pause: interval * if votes { 2 } else { 8 },
             told_deaf: false,
+            bug: Planted::default(),
             rng,
         }
     }
@@ -242,7 +245,7 @@ impl Follower {
         if ours != Lineage::ZERO && beat.lineage != ours {
             return Heard::Foreign;
         }
-        if beat.term.0.saturating_sub(seen.0) > 1 << 32 {
+        if beat.term.0.saturating_sub(seen.0) > 1 << 32 && !self.bug.has(Bug::BelieveAnyTerm) {
             return Heard::Leap;
         }
         match &self.bond {
@@ -253,7 +256,7 @@ impl Follower {
             _ => return self.new_bond(now, beat, from, lane, known),
         }
         let Some(bond) = &mut self.bond else { return Heard::Stale };
-        if lane == Lane::Floor && beat.number > bond.multicast_number {
+        if (lane == Lane::Floor || self.bug.has(Bug::UnicastIsMulticast)) && beat.number > bond.multicast_number {
             bond.multicast = now;
             bond.multicast_number = beat.number;
             self.heard = beat.number as u16;

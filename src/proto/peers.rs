@@ -5,6 +5,7 @@
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
 use super::outbox::Outbox;
+use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ pub(super) struct Peers {
     deadline: Time,
     /// A lineage that this node left for another address: nobody of it is heard.
     shunned: Lineage,
+    pub(super) bug: Planted,
 }
 
 impl Peers {
@@ -121,6 +123,7 @@ impl Peers {
             next_conn: 0,
             shunned: Lineage::ZERO,
             deadline: now,
+            bug: Planted::default(),
         }
     }
 
@@ -191,7 +194,10 @@ impl Peers {
             return;
         }
         self.hello = hello;
-        for conn in self.peers.values().filter_map(|p| p.conn) {
+        // Those too that were dialled and got the former one, but have not answered yet.
+        let waiting = self.conns.iter().filter(|(id, c)| matches!(c.state, State::Open) && id.is_dialled());
+        let waiting = waiting.map(|(id, _)| *id);
+        for conn in self.peers.values().filter_map(|p| p.conn).chain(waiting) {
             out.send_durably(conn, Message::Hello(self.hello.clone()));
         }
     }
@@ -341,6 +347,9 @@ impl Peers {
             return;
         }
         suspect.open.swap_remove(at);
+        if self.bug.has(Bug::DeathByOneRefusal) {
+            suspect.open.clear();
+        }
         Self::conclude(peer, told);
     }
 

@@ -51,6 +51,16 @@ pub enum Bug {
     NeverBidAgain,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.
     RealRandomness,
+    /// One address that refuses proves a death, whatever the others of that incarnation answer.
+    DeathByOneRefusal,
+    /// A beat counts for whoever has the slot now.
+    BeatOfFormerOwner,
+    /// A heartbeat that came by unicast counts as heard by multicast.
+    UnicastIsMulticast,
+    /// A leader whose entries don't get through leads on as long as its heartbeats are acknowledged.
+    NeverGivesUp,
+    /// Any term is believed, however far above all that were seen.
+    BelieveAnyTerm,
 }
 
 /// The bug of this node, if any.

@@ -59,12 +59,12 @@ faults! {
     Clock = "clock",
     /// A host hears no multicast.
     Deaf = "deaf",
-    /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
-    Line = "line",
     /// A host's links, or one of them, go and come many times in a row.
     Flap = "flap",
     /// A host's addresses change while its node runs.
     Renumber = "renumber",
+    /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
+    Line = "line",
 }
 
 /// A set of kinds of faults.

@@ -31,6 +31,8 @@ pub(super) struct Nemesis {
     /// Voters without a store that were lost before any line was committed.
     early_losses: BTreeSet<HostId>,
     voters: usize,
+    /// So many of them can found.
+    founding_quorum: usize,
     reckless: bool,
     pub(super) injected: BTreeMap<&'static str, u64>,
 }
@@ -49,6 +51,7 @@ impl Nemesis {
             remedies: Vec::new(),
             early_losses: BTreeSet::new(),
             voters: scenario.voters,
+            founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.voters },
             reckless: scenario.reckless,
             injected: BTreeMap::new(),
         }
@@ -300,11 +303,13 @@ impl Nemesis {
         true
     }
 
-    /// True where one of those who could found stays who belongs to a lineage: all of them together, started anew beyond a
-    /// partition, found another one, as they are configured, where those who were promoted go on with the old one.
+    /// True where so many of those who could found stay who belong to a lineage that the rest is too few: enough of them
+    /// together, started anew beyond a partition, found another one, as they are configured, where others go on with the
+    /// old one.
     fn founders_survive(&self, world: &World, host: HostId) -> bool {
-        let remembers = |h: HostId| world.node(h).is_some_and(|n| n.lineage() != Lineage::ZERO);
-        host.at() >= self.voters || (0..self.voters as u32).map(HostId).any(|h| h != host && remembers(h))
+        let remembers = |h: &HostId| *h != host && world.node(*h).is_some_and(|n| n.lineage() != Lineage::ZERO);
+        let remembering = (0..self.voters as u32).map(HostId).filter(remembers).count();
+        host.at() >= self.voters || self.voters - remembering < self.founding_quorum
     }
 
     /// A candidate without a store that restarts is a new voter. A majority has to stay what it is, or nothing can be

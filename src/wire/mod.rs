@@ -115,7 +115,7 @@
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *seat*, up to 15, then *slot* for each slot from 0 on,
 //! then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
-//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3); 2 an entry; 3 an image.
+//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
 mod checksum;
 mod codec;

@@ -27,6 +27,7 @@ pub(super) mod tag {
     pub(in crate::wire) const DEPARTED: u8 = 13;
     pub(in crate::wire) const RETIRED: u8 = 16;
     pub(in crate::wire) const RANKED: u8 = 17;
+    pub(in crate::wire) const FOUNDER: u8 = 24;
 }
 
 const DURABLE: u8 = 1;

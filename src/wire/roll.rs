@@ -151,6 +151,8 @@ pub struct Promise {
     pub granted: Option<Identity>,
     /// The highest term that it has ever reported or seen, in any lineage.
     pub seen: Term,
+    /// Whose founding of the lineage it accepted, where that binds it: it takes part in no other.
+    pub founder: Option<Identity>,
 }
 
 /// One record of a store's journal. Replayed in order, the records give the voter's state.

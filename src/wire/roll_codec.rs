@@ -317,6 +317,9 @@ pub fn encode_record(record: &Record, buf: &mut BytesMut) {
                 .u8(flag(promise.granted.is_some(), GRANTED))
                 .spare(3);
             put_body(buf, fixed);
+            if let Some(founder) = promise.founder {
+                put_field(buf, tag::FOUNDER, |s| put_body(s, FixedOut::<8>::new().u64(founder.0)));
+            }
         }
         Record::Entry(entry) => {
             buf.put(&[record::ENTRY]);
@@ -345,11 +348,19 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Reject> {
 }
 
 fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
-    let mut c = Body::nested(bytes)?.fixed::<52>()?;
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<52>()?;
     let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
     let (granted, seen, flags) = (Identity(c.u64()?), Term(c.count()?), c.u8()?);
-    Ok(Promise { identity, incarnation, lineage, term, granted: (flags & GRANTED != 0).then_some(granted), seen })
+    let (mut founder, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::FOUNDER {
+            once(&mut founder, Identity(Body::nested(content)?.fixed::<8>()?.u64()?))?;
+        }
+    }
+    let granted = (flags & GRANTED != 0).then_some(granted);
+    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder })
 }
 
 // Digests.

@@ -885,6 +885,7 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
 fn restored(input: &mut Input<'_>) -> Restored {
     let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1]).min(1 << 60)) };
     let promise = Promise {
+        founder: None,
         identity: Identity(104),
         incarnation: Incarnation(10),
         lineage: Lineage(7),

@@ -189,6 +189,7 @@ fn messages() -> Vec<Message> {
 
 fn records() -> Vec<Record> {
     let promise = Promise {
+        founder: None,
         identity: Identity(1),
         incarnation: Incarnation(2),
         lineage: Lineage(3),

@@ -6,6 +6,7 @@ convoke: nodes that find each other, agree on a leader, and replace it within mi
   convoke node    one node, in the foreground (convoke node --help)
   convoke demo    the main job in one command, on loopback: discovery, a killed leader, its return
   convoke sim     the deterministic simulator (convoke sim --help)
+  convoke bounds  the worst failover time and the traffic of a configuration (convoke bounds --help)
   convoke probe   not yet: what is in reach
   convoke swarm   not yet: many members in one process, for load
 
@@ -64,6 +65,19 @@ convoke demo: the main job in one command, on loopback, as real processes
   --json       one JSON object a line
 
 Ends by itself in under 30 s. Exit status 0 only if all of it happened.
+";
+
+pub(crate) const BOUNDS: &str = "\
+convoke bounds: the worst failover time and the traffic of a configuration
+
+  --candidates N    candidates and witnesses (3)
+  --members N       plain members besides (0)
+  --heartbeat MS    interval (1000)
+  --detect N        intervals of silence until a node is taken for gone (3)
+  --one-way US      the longest way from one node to another, microseconds (500)
+  --late US         the longest that a node's loop is late, microseconds (1000)
+  --write US        the longest that a store's write takes, microseconds (0)
+  --no-multicast    heartbeats go by unicast to all
 ";
 
 pub(crate) const SIM: &str = "\

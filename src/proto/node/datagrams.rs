@@ -262,6 +262,10 @@ impl Node {
             self.abandon(now);
         }
         self.lineage_seen = now;
+        // Who answers first may be a plain member, and the others' answers are of no more use then.
+        for seat in &announce.view.line {
+            self.peers.note(now, &super::members::seat_ref_info(seat), theirs, false);
+        }
         self.follower.refreshed();
         self.follower.told(now, &announce.view);
         self.take_view(announce.view);

@@ -132,6 +132,7 @@ impl Node {
             Some(Step::Canvass(canvass)) => {
                 self.out.stats.canvasses += 1;
                 self.tell_voters(|_| Message::Canvass(canvass));
+                self.ask_beyond_line(now, canvass);
             }
             Some(Step::Bid(bid)) => self.bid(now, bid),
             Some(Step::Fetch(from, fetch)) => {
@@ -141,6 +142,21 @@ impl Node {
                 }
             }
             Some(Step::Lead(term)) => self.become_leader(now, term, false),
+        }
+    }
+
+    /// Where nobody has led for long, a canvass goes to those as well who aren't in the line that this node knows: a newer
+    /// one, of which they know, may have them. Their word counts for nothing but what it says of their roll.
+    fn ask_beyond_line(&mut self, now: Time, canvass: Canvass) {
+        if !self.may_offer(now) {
+            return;
+        }
+        let beyond: Vec<ConnId> = (self.peers.ready())
+            .filter(|(p, _)| p.lineage == canvass.lineage && !self.log.line().votes(p.info.identity))
+            .map(|(_, conn)| conn)
+            .collect();
+        for conn in beyond {
+            self.out.send_durably(conn, Message::Canvass(canvass));
         }
     }
 
@@ -353,6 +369,7 @@ impl Node {
         self.serving = None;
         let (interval, detection) = (self.config.heartbeat(), self.config.detection());
         let mut detector = Detector::new(now, interval, detection);
+        detector.bug = self.bug;
         for (slot, generation, info) in self.log.roll().members() {
             if info.id != self.me.id {
                 detector.add(now, slot, generation, info.multicast);

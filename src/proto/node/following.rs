@@ -1,10 +1,12 @@
 //! Following: the roll as it comes from the leader, this node's own registration, and leaving.
 
 use super::super::border::Dest;
+use super::super::event::Event;
 use super::super::follower::{Need, Registration};
 use super::super::leadership::Sending;
 use super::super::log::Accepted;
 use super::super::planted::Bug;
+use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
@@ -229,38 +231,9 @@ impl Node {
                 // After a move nothing counts as told.
                 self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
-            let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
             let old = self.log.roll().clone();
             self.install(further.as_ref().unwrap_or(image));
-            // What happened in between is told as its outcome.
-            for (id, incarnation) in before {
-                if self.log.roll().find(&id).is_none_or(|(_, _, now)| now.incarnation != incarnation) {
-                    let reason = LeftReason::Left;
-                    self.out.event(super::Event::Left { id, incarnation, reason });
-                }
-            }
-            let news: Vec<_> = self
-                .log
-                .roll()
-                .members()
-                .filter(|(_, _, i)| old.find(&i.id).is_none_or(|(_, _, o)| o.incarnation != i.incarnation))
-                .map(|(slot, _, i)| (slot, i.clone()))
-                .collect();
-            let changed = |info: &MemberInfo| {
-                old.find(&info.id)
-                    .is_some_and(|(_, _, o)| o.incarnation == info.incarnation && o.revision != info.revision)
-            };
-            let updates: Vec<_> = (self.log.roll().members())
-                .filter(|(_, _, i)| changed(i))
-                .map(|(slot, _, i)| (slot, i.clone()))
-                .collect();
-            for (slot, info) in news {
-                self.out.event(super::Event::Joined { info, slot });
-            }
-            for (slot, info) in updates {
-                let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
-                self.out.event(super::Event::Updated { id, incarnation, slot, standing, capabilities });
-            }
+            self.tell_outcome(&old);
             self.line_changed(now);
         }
         if last.fetched {
@@ -274,6 +247,30 @@ impl Node {
         let (identity, index) = (self.voter.identity(), self.log.commit().min(image.position.index));
         let reply = AppendReply { lineage: last.lineage, term: last.term, identity, matched: true, index };
         self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// What happened between an older roll and the present one is told as its outcome.
+    fn tell_outcome(&mut self, old: &Roll) {
+        let roll = self.log.roll();
+        let stayed = |other: &Roll, info: &MemberInfo| {
+            other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
+        };
+        let mut events = Vec::new();
+        for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
+            let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
+            events.push(Event::Left { id, incarnation, reason });
+        }
+        for (slot, _, info) in roll.members() {
+            match stayed(old, info) {
+                None => events.push(Event::Joined { info: info.clone(), slot }),
+                Some(revision) if revision != info.revision => {
+                    let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
+                    events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
+                }
+                Some(_) => {}
+            }
+        }
+        events.into_iter().for_each(|event| self.out.event(event));
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:

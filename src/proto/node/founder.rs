@@ -30,10 +30,12 @@ impl Node {
         }
         if self.follower.is_bound(now) {
             // A convention is there: join it.
-            if let Some(founding) = &mut self.founding {
+            let founding = self.founding.as_mut();
+            let step = founding.and_then(|founding| {
                 founding.reset(now);
-            }
-            return;
+                if founding.is_bound() { founding.remind(now) } else { None }
+            });
+            return self.founding_step(now, step);
         }
         let seen = self.voter.promise.seen.max(self.sought);
         let (me, draw) = (self.me.clone(), self.rng.nonzero());
@@ -111,15 +113,17 @@ impl Node {
 
     pub(super) fn on_propose_reply(&mut self, now: Time, from: &Origin, reply: ProposeReply) {
         self.voter.see(reply.term, &mut self.out);
-        if self.voter.promise.lineage != Lineage::ZERO {
+        let lineage = self.voter.promise.lineage;
+        let proposes = self.founding.as_ref().is_some_and(|f| f.proposes(reply.lineage));
+        if reply.accepted && lineage != reply.lineage && !proposes {
+            // The release was lost, or went down with this node's last start: nothing was founded there.
+            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
+        }
+        if lineage != Lineage::ZERO {
             return;
         }
         let Some(founding) = &mut self.founding else { return };
         let step = founding.answered(from.identity, &reply);
-        if reply.accepted && !founding.proposes(reply.lineage) && step.is_none() {
-            // The release was lost, or went down with this node's last start: nothing was founded there.
-            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
-        }
         self.founding_step(now, step);
     }
 
@@ -176,6 +180,10 @@ impl Node {
         let patience = self.config.detection() * 2;
         let none = self.voter.promise.lineage == Lineage::ZERO;
         if none || self.is_going() || self.lead.is_some() || self.voter.followed().is_some() {
+            return;
+        }
+        if self.voter.is_bound() {
+            // A part of the list founded it, or may have: free, this node could make another part a majority.
             return;
         }
         let hollow = self.log.is_empty()
@@ -259,8 +267,12 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
-        let hears = self.follower.hears(now, self.config.detection());
-        if self.lead.is_some() || self.is_going() || hears || self.follower.attempts() < 2 {
+        if self.voter.is_bound()
+            || self.lead.is_some()
+            || self.is_going()
+            || self.follower.hears(now, self.config.detection())
+            || self.follower.attempts() < 2
+        {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.

@@ -27,6 +27,9 @@ impl Node {
 
     /// When a leader that can't commit has to give up: acknowledgements pass, entries don't.
     pub(super) fn stalled_at(&self) -> Time {
+        if self.bug.has(Bug::NeverGivesUp) {
+            return Time::NEVER;
+        }
         let since = self.lead.as_ref().and_then(|l| l.leadership.uncommitted_since);
         since.map_or(Time::NEVER, |s| s + self.config.detection() * 3)
     }

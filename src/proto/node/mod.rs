@@ -199,6 +199,8 @@ impl Node {
     pub fn plant(&mut self, bug: Bug) {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
+        self.peers.bug = self.bug;
+        self.follower.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -206,6 +208,12 @@ impl Node {
             self.voter.promise.term = Term::ZERO;
             self.told.term = Term::ZERO;
         }
+    }
+
+    /// Forgets its counters: for explorers of states, to whom two nodes that differ in nothing else are the same.
+    #[cfg(feature = "sim")]
+    pub(crate) fn forget_counters(&mut self) {
+        self.out.stats = Stats::default();
     }
 
     // ---- Inputs ----

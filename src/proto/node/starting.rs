@@ -45,8 +45,9 @@ impl Node {
         let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
         let mut bound = None;
         if log.is_empty() && promise.lineage != Lineage::ZERO {
-            // Only the founding of it was accepted, and that bound no longer than its proposer was there.
-            bound = promise.granted.map(|proposer| (promise.lineage, promise.term, proposer));
+            // Nothing of it came here. Where its founding was accepted for good, this node takes part in no other.
+            bound = promise.founder.map(|proposer| (promise.lineage, promise.term, proposer));
+            promise.founder = None;
             promise.lineage = Lineage::ZERO;
             promise.granted = None;
         }
@@ -67,7 +68,10 @@ impl Node {
         let me = Self::self_description(&config, &promise, addrs, durable);
         let round = Self::round_of(&config);
         let (interval, detection) = (config.heartbeat(), config.detection());
-        out.store(Record::Promise(promise.clone()));
+        if bound.is_none() {
+            // Else it is stored with what it is bound to, below.
+            out.store(Record::Promise(promise.clone()));
+        }
         let hello = Hello {
             convention: config.convention().as_str().into(),
             lineage: promise.lineage,

@@ -212,7 +212,9 @@ pub(super) fn records() -> Vec<Record> {
             term: Term(4),
             granted: Some(Identity(5)),
             seen: Term(6),
+            founder: None,
         }),
+        Record::Promise(Promise { founder: Some(Identity(7)), ..Promise::default() }),
         Record::Entry(entries(1).remove(0)),
         Record::Image(image()),
     ]
@@ -498,16 +500,19 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
 
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64)>()).prop_map(|((i, n, l), (t, granted, seen))| {
-            Record::Promise(Promise {
-                identity: Identity(i),
-                incarnation: Incarnation(n >> 1),
-                lineage: Lineage(l),
-                term: Term(t >> 1),
-                granted: granted.map(Identity),
-                seen: Term(seen >> 1),
-            })
-        }),
+        (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64, Option<u64>)>()).prop_map(
+            |((i, n, l), (t, granted, seen, founder))| {
+                Record::Promise(Promise {
+                    identity: Identity(i),
+                    incarnation: Incarnation(n >> 1),
+                    lineage: Lineage(l),
+                    term: Term(t >> 1),
+                    granted: granted.map(Identity),
+                    seen: Term(seen >> 1),
+                    founder: founder.map(Identity),
+                })
+            }
+        ),
         any_entry().prop_map(Record::Entry),
         any_image().prop_map(Record::Image),
     ]
