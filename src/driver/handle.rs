@@ -1,6 +1,6 @@
 //! One node on a thread of its own.
 
-use super::{BindError, Driver, DriverEvent, MoveError, Setup};
+use super::{BindError, Closed, Driver, DriverEvent, MoveError, Setup};
 use crate::net::{Discovery, NetStats};
 use crate::proto::{Command, Node};
 use mio::{Events, Poll, Token, Waker};
@@ -27,21 +27,6 @@ const MAX_EVENTS: usize = 65_536;
 const COMMANDS: usize = 64;
 /// How long a thread that was told to stop may take for it.
 const STOPPING: Duration = Duration::from_secs(2);
-
-/// The thread is over; in the words of its panic where it panicked, which is a bug.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed(pub Option<String>);
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("the node has stopped"),
-            Some(why) => write!(f, "the node's thread failed: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Closed {}
 
 /// Why a command was not taken. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

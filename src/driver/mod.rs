@@ -28,7 +28,7 @@ mod shell;
 mod store;
 
 pub use file_store::FileStore;
-pub use handle::{Closed, Handle, QueueError, ShutdownError};
+pub use handle::{Handle, QueueError, ShutdownError};
 pub use shell::Driver;
 pub use store::{Store, StoreError};
 
@@ -69,6 +69,21 @@ pub enum DriverEvent {
     /// So many events were lost here, because nobody took them: ask for the present state by [`Handle::inspect`].
     Lost(u64),
 }
+
+/// The thread is over; in the words of its panic where it panicked, which is a bug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed(pub Option<String>);
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("the node has stopped"),
+            Some(why) => write!(f, "the node's thread failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Closed {}
 
 /// Why a node can't go over to another convention address. Nothing changed.
 #[derive(Debug)]
