@@ -262,6 +262,10 @@ impl Follower {
             self.heard = beat.number as u16;
         }
         if beat.number <= bond.number {
+            if bond.addr == from {
+                // A copy is acknowledged as well, so it pays as well.
+                bond.credit = (bond.credit + HEARTBEAT).min(4 * HEARTBEAT);
+            }
             return Heard::Stale;
         }
         let first = bond.number == 0;
