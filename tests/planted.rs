@@ -441,6 +441,17 @@ fn a_retired_one_that_counts_is_seen() {
     });
 }
 
+/// A supporter goes over to an address where nobody is: until it is in another lineage its terms go on.
+#[test]
+fn a_term_forgotten_by_a_move_is_seen() {
+    script(Bug::MoveForgetsTerm, 2, "now reports term 0", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        s.world.move_to(s.voters[2], 1, Vec::new()).unwrap();
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
 // ---- Rules that a look at the outcome shows ----
 
 /// Each node proclaims two addresses, of which one refuses. Connections break, and all that run can be reached again: no

@@ -104,7 +104,7 @@ impl Net {
         slots.into_iter().for_each(|slot| self.remove_udp(slot));
     }
 
-    fn drop_link(&mut self, at: usize) {
+    pub(super) fn drop_link(&mut self, at: usize) {
         let link = self.links.remove(at);
         for slot in link.sockets {
             self.remove_udp(slot);
@@ -143,7 +143,14 @@ impl Net {
             sockets.push(slot);
             slot
         };
-        let Some(floor) = self.config.multicast.filter(|g| g.is_ipv6() == addr.is_ipv6()) else { return Ok(own) };
+        self.join_groups(iface, sockets)?;
+        Ok(own)
+    }
+
+    /// Joins the floor, and where this node listens to it the bench. The sockets made stand in `sockets` also where one
+    /// fails.
+    pub(super) fn join_groups(&mut self, iface: &Iface, sockets: &mut Vec<usize>) -> Result<(), String> {
+        let Some(floor) = self.config.multicast.filter(|g| g.is_ipv6() == iface.ip.is_ipv6()) else { return Ok(()) };
         let bench = SocketAddr::new(floor.ip(), self.config.bench_port());
         let ways = [Some((floor, Way::Floor)), self.bench.then_some((bench, Way::Bench))];
         for (group, way) in ways.into_iter().flatten() {
@@ -151,7 +158,7 @@ impl Net {
             let slot = made.and_then(|socket| self.add_udp(socket, way, false));
             sockets.push(slot.map_err(|e| format!("can't join {group}: {e}"))?);
         }
-        Ok(own)
+        Ok(())
     }
 
     /// Where the interface that gave this node its address has another one now, listens there.

@@ -158,6 +158,20 @@ pub enum Command {
     /// level; a voter that is demoted votes until the line does without it. Nothing of it outlives a restart, but that
     /// a promotion ends a retirement.
     SetStanding(Standing),
+    /// Leaves its convention in order and begins anew, as after a restart but in the same process, where the embedder's
+    /// discovery points by then: [`super::Node::poll_move`] tells when to swap it, [`super::Event::Moved`] that it is done.
+    /// A leader resigns, a voter is taken off the line, then the member leaves; what nobody confirms within 5 detection
+    /// times and 16 election rounds is done without. With a driver this is `Driver::move_to`.
+    ///
+    /// It comes back with a larger incarnation, as another voter, and as what it is configured to be: a candidate founds
+    /// there where it would at a start. Of the lineage that it left it hears nothing any more, unless that is found anew:
+    /// by its heartbeats on the floor, or by an answer to a question asked after the move.
+    Move {
+        /// Whether the new address has a floor and a bench.
+        multicast: bool,
+        /// Whether it has seeds.
+        seeds: bool,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -184,6 +198,8 @@ pub enum CommandError {
     TooMany,
     /// This node isn't registered anywhere yet.
     NotRegistered,
+    /// There would be no way to find others: neither multicast nor broadcast, and no seed.
+    NoWay,
 }
 
 impl fmt::Display for CommandError {
@@ -198,6 +214,7 @@ impl fmt::Display for CommandError {
             Self::NoSeat(id) => write!(f, "{id} is not in the line"),
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
             Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }
     }

@@ -184,6 +184,15 @@ pub enum Event {
         /// What was decided on both sides. Nothing where a side without a majority decides nothing.
         conflicts: Vec<String>,
     },
+    /// It has left its convention and begins anew at another address ([`super::Command::Move`]). What was told of members,
+    /// line and leader before counts no more, and nothing more is told of it; where the same lineage is found again, all of
+    /// it is told once more.
+    Moved {
+        /// The lineage that it left; zero where it belonged to none.
+        left: Lineage,
+        /// What it is now: the next start, so to say.
+        incarnation: Incarnation,
+    },
     /// Something about the network.
     Network(Notice),
     /// The last event.

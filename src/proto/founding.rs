@@ -210,7 +210,7 @@ impl Founding {
             .collect()
     }
 
-    fn withdraw(&mut self, now: Time) -> Option<Step> {
+    pub(super) fn withdraw(&mut self, now: Time) -> Option<Step> {
         let step = match &self.phase {
             Phase::Proposing { lineage, seats, .. } => {
                 Some(Step::Release(*lineage, seats.iter().map(|s| s.id.clone()).collect()))

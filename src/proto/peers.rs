@@ -104,6 +104,8 @@ pub(super) struct Peers {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     deadline: Time,
+    /// A lineage that this node left for another address: nobody of it is heard.
+    shunned: Lineage,
     pub(super) bug: Planted,
 }
 
@@ -119,6 +121,7 @@ impl Peers {
             peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
+            shunned: Lineage::ZERO,
             deadline: now,
             bug: Planted::default(),
         }
@@ -138,6 +141,23 @@ impl Peers {
         }
         self.peers.clear();
         self.enabled = false;
+    }
+
+    /// The node begins anew after a move: numbers of connections are never used again, and nobody of the lineage that it
+    /// left is heard.
+    pub(super) fn go_on_after(&mut self, before: &Self, left: Lineage) {
+        self.next_conn = before.next_conn;
+        self.shunned = left;
+    }
+
+    /// True where this is the lineage that the node left.
+    pub(super) fn shuns(&self, lineage: Lineage) -> bool {
+        lineage != Lineage::ZERO && lineage == self.shunned
+    }
+
+    /// The lineage that was left is found at the new address.
+    pub(super) fn pardon(&mut self) {
+        self.shunned = Lineage::ZERO;
     }
 
     fn me(&self) -> &NodeId {
@@ -185,7 +205,7 @@ impl Peers {
     /// A candidate was heard of.
     /// `listed`: by the line or the roll, not by its own word alone.
     pub(super) fn note(&mut self, now: Time, info: &MemberInfo, lineage: Lineage, listed: bool) {
-        if !self.enabled || info.id == *self.me() || !info.standing.votes() {
+        if !self.enabled || info.id == *self.me() || !info.standing.votes() || self.shuns(lineage) {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&info.id) {
@@ -469,7 +489,7 @@ impl Peers {
     }
 
     fn hello(&mut self, now: Time, conn: ConnId, hello: Hello, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
-        if hello.convention != self.hello.convention || !hello.info.standing.votes() {
+        if hello.convention != self.hello.convention || !hello.info.standing.votes() || self.shuns(hello.lineage) {
             out.stats.dropped_other_convention += 1;
             return self.cut(now, conn, out, told);
         }

@@ -45,6 +45,8 @@ pub enum Bug {
     ReadmitRetired,
     /// Who was retired goes on voting, and its word counts.
     RetiredCounts,
+    /// Who moves to another address forgets the highest term that it had seen.
+    MoveForgetsTerm,
     /// A losing bidder never tries again.
     NeverBidAgain,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.

@@ -58,7 +58,6 @@ impl Voter {
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
     pub(super) fn plant(&mut self, bug: Planted) {
         self.bug = bug;
         if bug.has(Bug::GrantAfterRestart) {

@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub store: bool,
     /// The seeds that its `Dest::Seeds` goes to.
     pub seeds: Vec<HostId>,
+    /// The multicast group (floor and bench) that it is in: hosts of different ones don't hear each other's multicast.
+    pub group: u16,
     /// By how many millionths its clock runs too fast.
     pub clock_ppm: i32,
     /// What its clock shows at the world's beginning.
@@ -103,6 +105,10 @@ pub(super) struct Host {
     pub(super) incarnation: Incarnation,
     pub(super) identity: Identity,
     pub(super) stopped: Option<StopReason>,
+    /// Where it moves to, once its node has left: the group and the seeds.
+    pub(super) moves_to: Option<(u16, Vec<HostId>)>,
+    /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
+    pub(super) leaves: Option<Lineage>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -132,6 +138,8 @@ impl Host {
             incarnation: Incarnation::ZERO,
             identity: Identity::ZERO,
             stopped: None,
+            moves_to: None,
+            leaves: None,
             plant: None,
         }
     }

@@ -154,6 +154,14 @@ impl Process {
         dest
     }
 
+    pub(super) fn poll_move(&mut self) -> bool {
+        let moved = self.node.poll_move();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_move()) {
+            self.compare("move", &moved, &twin);
+        }
+        moved
+    }
+
     pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {
         if self.is_mute() {
             return None;

@@ -144,6 +144,7 @@ impl Scenario {
             let store = votes && options.stores.unwrap_or(stores == 1 || stores == 2 && rng.one_in(2));
             let drift = if self.faults.has(Fault::Clock) { rng.below(2 * u64::from(DRIFT_PPM) + 1) as i32 } else { 0 };
             let options = NodeOptions {
+                group: 0,
                 store,
                 seeds: (0..self.voters as u32).map(HostId).filter(|h| h.0 as usize != at).collect(),
                 clock_ppm: if drift == 0 { 0 } else { drift - DRIFT_PPM as i32 },

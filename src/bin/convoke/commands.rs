@@ -2,6 +2,7 @@
 
 use crate::args::pair;
 use convoke::types::{NodeId, Standing};
+use std::net::SocketAddr;
 
 /// An order to a running node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Retire(NodeId),
     Priority(NodeId, i32),
     Stand(Standing),
+    /// The group (nothing: as it is; the inner nothing: none), and the seeds.
+    Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
     Leave,
     Quit,
@@ -41,6 +44,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "promote" if rest == "witness" => Command::Stand(Standing::Witness),
         "promote" => alone(word, rest, Command::Stand(Standing::Candidate))?,
         "demote" => alone(word, rest, Command::Stand(Standing::Member))?,
+        "move" => destination(rest)?,
         "stats" => alone(word, rest, Command::Stats)?,
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
@@ -49,12 +53,45 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         }
         other => {
             return Err(format!(
-                "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, stats, \
-                 leave, quit"
+                "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, move, \
+                 stats, leave, quit"
             ));
         }
     };
     Ok(Some(command))
+}
+
+/// What follows `move`.
+fn destination(rest: &str) -> Result<Command, String> {
+    let (mut group, mut seeds) = (None, Vec::new());
+    let mut words = rest.split_whitespace();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("move: {word} lacks its value"));
+        let named = match word {
+            "--seed" => {
+                seeds.push(value()?.into());
+                continue;
+            }
+            "--no-multicast" => None,
+            "--multicast" => {
+                let text = value()?;
+                let parsed = text.parse().map_err(|_| format!("move: --multicast {text:?} isn't ADDR:PORT"))?;
+                Some(parsed)
+            }
+            other => {
+                return Err(format!(
+                    "move: there is no {other:?}: say --multicast ADDR:PORT, --no-multicast, --seed HOST:PORT"
+                ));
+            }
+        };
+        if group.replace(named).is_some() {
+            return Err("move: say one group, or --no-multicast".into());
+        }
+    }
+    if group.is_none() && seeds.is_empty() {
+        return Err("move: say where: --multicast ADDR:PORT, --no-multicast, --seed HOST:PORT".into());
+    }
+    Ok(Command::Move(group, seeds))
 }
 
 fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Result<Command, String> {
@@ -86,6 +123,14 @@ mod tests {
         assert_eq!(parse("retire a"), Ok(Some(Command::Retire(a.clone()))));
         assert_eq!(parse("priority a -2"), Ok(Some(Command::Priority(a, -2))));
         assert_eq!(parse("promote witness"), Ok(Some(Command::Stand(Standing::Witness))));
+        let group = Some("239.1.2.3:4567".parse().unwrap());
+        assert_eq!(parse("move --multicast 239.1.2.3:4567"), Ok(Some(Command::Move(Some(group), vec![]))));
+        let seeds = vec!["h:1".into(), "[::1]:2".into()];
+        assert_eq!(
+            parse("move --seed h:1 --no-multicast --seed [::1]:2"),
+            Ok(Some(Command::Move(Some(None), seeds.clone())))
+        );
+        assert_eq!(parse("move --seed h:1 --seed [::1]:2"), Ok(Some(Command::Move(None, seeds))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
         for (bad, part) in [
             ("set a", "KEY=VALUE"),
@@ -97,6 +142,11 @@ mod tests {
             ("priority a", "ID N"),
             ("priority a x", "no number"),
             ("promote me", "nothing after"),
+            ("move", "say where"),
+            ("move there", "there is no"),
+            ("move --seed", "lacks"),
+            ("move --multicast 239.1.2.3", "ADDR:PORT"),
+            ("move --multicast 239.1.2.3:4 --no-multicast", "one group"),
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }

@@ -64,6 +64,12 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
             .with("member", id.as_str())
             .with("incarnation", incarnation.0)
             .with("reason", reason.as_str()),
+        Event::Moved { left, incarnation } => {
+            let from = if left.0 == 0 { "nowhere".into() } else { format!("lineage {:016x}", left.0) };
+            notices::line("moved", format!("begins anew at another address, as incarnation {incarnation}; from {from}"))
+                .with("incarnation", incarnation.0)
+                .with("left", format!("{:016x}", left.0))
+        }
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,

@@ -49,6 +49,9 @@ Commands, a line each on stdin:
   retire ID                 leader: take a candidate off the line for good, until it is promoted
   priority ID N             leader: its place in the line from now on
   promote [witness], demote make this node a candidate (or a witness), or a plain member
+  move [--multicast ADDR:PORT | --no-multicast] [--seed HOST:PORT]...
+                            leave, then go over to another convention address; the group stays unless said, the seeds
+                            are those named here
   stats                     all counters
   leave                     leave in order
   quit                      stop at once, without a word to the others

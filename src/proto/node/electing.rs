@@ -34,6 +34,7 @@ impl Node {
         self.is_candidate()
             && self.lead.is_none()
             && self.leaving.is_none()
+            && self.moving.is_none()
             && self.voter.promise.lineage != Lineage::ZERO
             && !self.log.is_empty()
             && self.log.line().votes(self.voter.identity())

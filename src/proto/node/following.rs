@@ -1,7 +1,7 @@
 //! Following: the roll as it comes from the leader, this node's own registration, and leaving.
 
 use super::super::border::Dest;
-use super::super::event::{Event, StopReason};
+use super::super::event::Event;
 use super::super::follower::{Need, Registration};
 use super::super::leadership::Sending;
 use super::super::log::Accepted;
@@ -228,7 +228,8 @@ impl Node {
                 // What was told before goes further than this image: it was as committed, so it counts.
                 let log = before.as_ref().filter(|log| log.committed().index > image.position.index);
                 further = log.map(super::Log::image);
-                self.log = before.unwrap_or_else(super::Log::empty);
+                // After a move nothing counts as told.
+                self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
             let old = self.log.roll().clone();
             self.install(further.as_ref().unwrap_or(image));
@@ -404,7 +405,7 @@ impl Node {
                 let other =
                     self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
                 if self.leaving.is_some() && (gone || other) {
-                    return self.stop(StopReason::Left);
+                    return self.left(now);
                 }
                 if gone && !other {
                     // Taken off the roll while alive: only a larger incarnation may come back.
@@ -426,7 +427,7 @@ impl Node {
         let was_leader = self.lead.is_some();
         self.resign(now, true);
         if self.follower.registration.is_none() || (was_leader && others == 0) {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         let patience = self.config.detection() * 2 + self.round() * 8;
         self.leaving = Some(Leaving { next: now, until: now + patience });
@@ -435,7 +436,7 @@ impl Node {
     pub(super) fn tick_leaving(&mut self, now: Time) {
         let Some(leaving) = self.leaving else { return };
         if now >= leaving.until {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         if now < leaving.next {
             return;
@@ -443,7 +444,7 @@ impl Node {
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
         if self.follower.registration.is_none() {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         let Some((r, addr)) = self.follower.farewell() else { return };
         let leave =

@@ -23,7 +23,7 @@ impl Node {
         if !self.me.standing.votes() {
             return;
         }
-        if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
+        if self.voter.promise.lineage != Lineage::ZERO || self.is_going() || self.founding.is_none() {
             self.offer_roll(now);
             self.ask_for_roll(now);
             return self.leave_stillborn(now);
@@ -48,7 +48,7 @@ impl Node {
         self.with_known(|f, known| f.missing(now, known)).flatten()
     }
 
-    fn founding_step(&mut self, now: Time, step: Option<Step>) {
+    pub(super) fn founding_step(&mut self, now: Time, step: Option<Step>) {
         match step {
             None => {}
             Some(Step::Propose(proposal)) => {
@@ -77,8 +77,7 @@ impl Node {
     }
 
     pub(super) fn on_propose(&mut self, now: Time, from: &MemberInfo, conn: ConnId, proposal: &Propose) {
-        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.leaving.is_some()
-        {
+        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.is_going() {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }
@@ -179,7 +178,8 @@ impl Node {
     /// its voters are not what they were before anything was committed.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
-        if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
+        let none = self.voter.promise.lineage == Lineage::ZERO;
+        if none || self.is_going() || self.lead.is_some() || self.voter.followed().is_some() {
             return;
         }
         if self.voter.is_bound() {
@@ -270,6 +270,7 @@ impl Node {
     pub(super) fn may_abandon(&self, now: Time) -> bool {
         if self.voter.is_bound()
             || self.lead.is_some()
+            || self.is_going()
             || self.follower.hears(now, self.config.detection())
             || self.follower.attempts() < 2
         {

@@ -9,13 +9,13 @@ mod following;
 mod founder;
 mod leading;
 mod members;
+mod moving;
 mod standing;
+mod starting;
 mod streams;
 mod telling;
 
-use super::border::{
-    Command, CommandError, Dest, Lane, LeaderView, Start, Stats, StoreWrite, StreamInput, StreamOutput,
-};
+use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;
 use super::config::Config;
 use super::detector::Detector;
@@ -36,7 +36,7 @@ use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
     Standing, Term, Time,
 };
-use crate::wire::{Canvass, Hello, Promise, Record, Resigned};
+use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -69,6 +69,16 @@ struct Leaving {
     until: Time,
 }
 
+/// A move to another address under way.
+#[derive(Debug, Clone, Copy)]
+struct Moving {
+    /// By which ways others are found there: multicast, seeds.
+    multicast: bool,
+    seeds: bool,
+    /// A voter is off the line by then, or goes without it.
+    until: Time,
+}
+
 /// What was told to the embedder last.
 #[derive(Debug, Clone)]
 struct Told {
@@ -85,6 +95,8 @@ struct Told {
     version_mismatch: bool,
     /// Since this node said that it is isolated, until it is merged again.
     apart: Option<Apart>,
+    /// It moved: what is known of a lineage from before that counts as never told.
+    anew: bool,
 }
 
 /// What a node knew when it was isolated.
@@ -162,6 +174,7 @@ pub struct Node {
     /// When somebody with a roll last spoke of this node's lineage.
     lineage_seen: Time,
     leaving: Option<Leaving>,
+    moving: Option<Moving>,
     stopped: bool,
     told: Told,
     deadline: Time,
@@ -172,132 +185,6 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that begins to look for its convention at `now`.
-    ///
-    /// With a store, what [`Start::restored`] holds is taken up: the voter keeps its identity, its promises and its roll.
-    #[must_use]
-    pub fn new(config: Config, start: Start, now: Time) -> Self {
-        let mut rng = Rng::new(start.seed);
-        let fresh = rng.nonzero();
-        let restored = start.restored.filter(|_| start.durable).unwrap_or_default();
-        let mut promise = restored.promise;
-        let was_voter = promise.identity != Identity::ZERO;
-        if !was_voter {
-            promise = Promise { identity: Identity(fresh), ..Promise::default() };
-        }
-        let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
-        let mut bound = None;
-        if log.is_empty() && promise.lineage != Lineage::ZERO {
-            // Nothing of it came here. Where its founding was accepted for good, this node takes part in no other.
-            bound = promise.founder.map(|proposer| (promise.lineage, promise.term, proposer));
-            promise.founder = None;
-            promise.lineage = Lineage::ZERO;
-            promise.granted = None;
-        }
-        promise.term = promise.term.max(log.last().term);
-        promise.seen = promise.seen.max(promise.term);
-        promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
-        let me = Self::self_description(&config, &promise, start.addrs, start.durable);
-        let round = Self::round_of(&config);
-        let (interval, detection) = (config.heartbeat(), config.detection());
-        let mut out = Outbox::new(config.convention().tag(), start.durable);
-        if bound.is_none() {
-            // Else it is stored with what it is bound to, below.
-            out.store(Record::Promise(promise.clone()));
-        }
-        let hello = Hello {
-            convention: config.convention().as_str().into(),
-            lineage: promise.lineage,
-            term: promise.seen,
-            info: me.clone(),
-        };
-        let mut peers = Peers::new(hello, &config, now);
-        for seat in log.line().seats() {
-            peers.note(now, &members::seat_info(seat), log.lineage(), true);
-        }
-        let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
-        if let (Some(founding), Some((lineage, _, proposer))) = (&mut founding, bound) {
-            founding.bind(lineage, proposer);
-        }
-        let told = Told {
-            role: Role::Seeking,
-            leader: None,
-            term: promise.seen,
-            lineage: promise.lineage,
-            line_version: None,
-            roll: false,
-            registered: None,
-            foreign: Vec::new(),
-            waiting: None,
-            version_mismatch: false,
-            apart: None,
-        };
-        let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
-        let mut node = Self {
-            campaign: Campaign::new(config.step(), round, detection),
-            voter: Voter::new(promise, was_voter, now, detection, round),
-            durable_index: log.last().index,
-            config,
-            wanted: me.standing,
-            me,
-            out,
-            rng,
-            log,
-            peers,
-            follower,
-            founding,
-            lead: None,
-            abandoned: None,
-            incoming: None,
-            next_offer: now,
-            catching_up: None,
-            serving: None,
-            canvassers: BTreeMap::new(),
-            asked: VecDeque::new(),
-            storing: VecDeque::new(),
-            bid_ticket: 0,
-            abstain_until: Time::ZERO,
-            leaderless_since: now,
-            lease_lost: false,
-            heard_commit: Index::ZERO,
-            lineage_seen: now,
-            leaving: None,
-            stopped: false,
-            told,
-            deadline: now,
-            late_noted: now,
-            sought: Term::ZERO,
-            bug: Planted::default(),
-        };
-        node.voter.accept(bound, &mut node.out);
-        node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
-        node.tell_roll();
-        node.find_deadline(now);
-        node
-    }
-
-    fn self_description(config: &Config, promise: &Promise, mut addrs: Vec<SocketAddr>, durable: bool) -> MemberInfo {
-        addrs.truncate(MAX_ADDRS);
-        let listed = match &config.founding {
-            // The order of the list is the line.
-            Some(super::Founding::List(list)) => list.iter().position(|id| *id == config.id).map(|n| -(n as i32)),
-            _ => None,
-        };
-        MemberInfo {
-            id: config.id.clone(),
-            incarnation: promise.incarnation,
-            identity: promise.identity,
-            standing: config.standing,
-            priority: listed.unwrap_or(config.priority),
-            durable,
-            multicast: config.multicast,
-            provable: config.death_evidence,
-            addrs,
-            revision: 0,
-            capabilities: config.capabilities.clone(),
-        }
-    }
-
     /// An election round: how long one that was granted is protected, and a canvass waits for answers.
     fn round_of(config: &Config) -> Duration {
         config.step() * 4
@@ -392,7 +279,11 @@ impl Node {
             return Err(CommandError::Stopped);
         }
         match command {
-            Command::Leave => self.leave(now),
+            Command::Leave => {
+                self.moving = None;
+                self.leave(now);
+            }
+            Command::Move { multicast, seeds } => self.begin_move(now, multicast, seeds)?,
             Command::SetCapabilities(capabilities) => {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
@@ -427,6 +318,12 @@ impl Node {
     /// Takes the next datagram: `buf` is cleared and holds its bytes.
     pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
         self.out.poll_transmit(buf)
+    }
+
+    /// True once where this node has left its convention and begins anew by [`Command::Move`]: what it gives out from now on
+    /// is meant for the new address, and nothing of it comes before this was asked.
+    pub fn poll_move(&mut self) -> bool {
+        self.out.poll_move()
     }
 
     /// Takes the next order about streams.
@@ -609,6 +506,7 @@ impl Node {
             return;
         }
         self.follow_line(now);
+        self.tick_moving(now);
         if self.stopped {
             return;
         }
@@ -637,6 +535,9 @@ impl Node {
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);
+        }
+        if let (Some(moving), None) = (&self.moving, self.leaving) {
+            at = at.min(moving.until);
         }
         // A deadline that its own handling doesn't move must not spin.
         self.deadline = at.max(now + Duration::from_micros(200));

@@ -106,7 +106,7 @@ impl Node {
         if self.lead.is_some() {
             return Err(CommandError::Leads);
         }
-        if self.leaving.is_some() || self.wanted != self.me.standing {
+        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing {
             return Err(CommandError::NotReady);
         }
         if self.lineage() == Lineage::ZERO || self.follower.registration.is_none() {
@@ -212,6 +212,7 @@ impl Node {
         let left = std::mem::replace(&mut self.log, Log::empty());
         if std::mem::replace(&mut self.told.roll, false) {
             self.abandoned = Some(left);
+            self.told.anew = false;
         }
         self.told.apart = None;
         self.heard_commit = Index::ZERO;

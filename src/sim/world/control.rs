@@ -31,6 +31,7 @@ impl World {
         let intact = h.stopped != Some(StopReason::Store);
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
+        h.leaves = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
         let plant = h.plant.unwrap_or(self.options.plant);
@@ -110,6 +111,35 @@ impl World {
         self.say(host.0, format_args!("gets another address: {addr}"));
         if self.command(host, Command::Addresses(vec![addr])).is_ok() {
             self.hosts[host.at()].port = port;
+        }
+    }
+
+    /// Points a node at another convention address, a multicast group and some seeds, while it runs: it leaves where it is,
+    /// then goes over.
+    ///
+    /// # Errors
+    /// What the node says; nothing changed then.
+    pub fn move_to(&mut self, host: HostId, group: u16, seeds: Vec<HostId>) -> Result<(), CommandError> {
+        let multicast = self.hosts[host.at()].config.multicast;
+        let command = Command::Move { multicast, seeds: !seeds.is_empty() };
+        self.say(host.0, format_args!("is pointed at group {group}"));
+        // It may go at once.
+        let before = self.hosts[host.at()].moves_to.replace((group, seeds));
+        let result = self.command(host, command);
+        if result.is_err() {
+            self.hosts[host.at()].moves_to = before;
+        }
+        result
+    }
+
+    /// A node has left and begins anew: its host's discovery is swapped.
+    pub(super) fn arrive_elsewhere(&mut self, h: u32, process: &Process) {
+        let host = &mut self.hosts[h as usize];
+        host.incarnation = process.node.incarnation();
+        host.identity = process.node.identity();
+        host.leaves.get_or_insert(host.seen.lineage);
+        if let Some((group, seeds)) = host.moves_to.take() {
+            (host.options.group, host.options.seeds) = (group, seeds);
         }
     }
 

@@ -150,6 +150,10 @@ impl Watch {
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
             }
+            Event::Moved { .. } => {
+                self.events.moved(who);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -266,9 +270,13 @@ impl World {
         }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
-            if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
+            let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
+            if let Err((property, what)) = watch.told(who, lineage, &p.node, &event) {
                 self.violated(property, what);
             }
+        }
+        if let Event::Moved { .. } = &event {
+            self.hosts[h as usize].leaves = None;
         }
         if self.options.keep_events {
             self.events.push((Time::from_micros(self.now), HostId(h), event));
@@ -354,7 +362,13 @@ impl World {
     /// The first thing that the running nodes don't agree about; nothing where they agree.
     #[must_use]
     pub fn disagreement(&self) -> Option<String> {
-        let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
+        self.disagreement_among(self.hosts())
+    }
+
+    /// The first thing that the running nodes of these hosts, a convention of their own, don't agree about.
+    #[must_use]
+    pub fn disagreement_among(&self, hosts: impl IntoIterator<Item = HostId>) -> Option<String> {
+        let nodes: Vec<_> = hosts.into_iter().filter_map(|h| self.standpoint(h)).collect();
         super::super::check::disagreement(&nodes)
     }
 }
