@@ -137,10 +137,14 @@ pub struct Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Leave in order: a leader resigns, a diskless candidate is taken off the line first. Ends with [`super::Event::Stopped`].
+    /// Leave in order: a leader hands over first (or resigns, where nobody is in sync), a diskless candidate is taken off
+    /// the line first. Ends with [`super::Event::Stopped`].
     Leave,
     /// Sets this node's capabilities.
     SetCapabilities(Capabilities),
+    /// Hand the leadership over: to this candidate, or to the first of the line that is in sync. How it went is told in
+    /// [`super::Notice::Handover`].
+    Handover(Option<NodeId>),
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -153,12 +157,31 @@ pub enum CommandError {
     Stopped,
     /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
     BadAddresses,
+    /// Only the leader hands over; this one is known to lead, if any.
+    NotLeader(Option<NodeId>),
+    /// No other candidate is in sync.
+    NoSuccessor,
+    /// This candidate leads already.
+    LeadsAlready,
+    /// This candidate's roll isn't level with the leader's, or it isn't connected.
+    NotInSync(NodeId),
+    /// There is no such candidate in the line: unknown, a witness, on its way out, or not admitted yet.
+    NotACandidate(NodeId),
+    /// A handover is under way, or this leader has decided nothing yet, or it leaves: try again.
+    Busy,
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
+            Self::NotLeader(Some(leader)) => write!(f, "only the leader can hand over, and that is {leader}"),
+            Self::NotLeader(None) => f.write_str("only the leader can hand over, and none is known"),
+            Self::NoSuccessor => f.write_str("no other candidate is in sync"),
+            Self::LeadsAlready => f.write_str("it leads already"),
+            Self::NotInSync(id) => write!(f, "{id} is not in sync"),
+            Self::NotACandidate(id) => write!(f, "{id} is no candidate in the line that may lead"),
+            Self::Busy => f.write_str("the leader is busy with a change of the leadership: try again"),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
         }
     }

@@ -123,6 +123,11 @@ impl Leadership {
         self.lease_until = Some(self.lease_until.map_or(until, |old| old.max(until)));
     }
 
+    /// When the newest heartbeat was sent that this voter acknowledged.
+    pub(super) fn acked_at(&self, voter: Identity) -> Option<Time> {
+        self.acked.get(&voter).copied()
+    }
+
     pub(super) fn lease_until(&self) -> Option<Time> {
         self.lease_until
     }

@@ -7,6 +7,7 @@ mod detector;
 mod event;
 mod follower;
 mod founding;
+mod handover;
 mod leadership;
 mod log;
 mod node;
@@ -23,7 +24,7 @@ pub use border::{
     Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
 };
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, LinePlace, Notice, Role, StopReason};
+pub use event::{Accusation, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

@@ -179,7 +179,7 @@ impl Course {
             return;
         }
         self.agreed_after = Some(since - begun);
-        self.rest(world, detection);
+        self.rest(world, scenario);
         if quiet && world.leaderships() != 1 {
             let n = world.leaderships();
             world.violated(7, format!("{n} leaderships in a run without faults"));
@@ -187,9 +187,23 @@ impl Course {
     }
 
     /// What agreed stays so while nothing happens.
-    fn rest(&mut self, world: &mut World, detection: Duration) {
+    fn rest(&mut self, world: &mut World, scenario: &Scenario) {
         let (leaders, terms) = (world.leaders().collect::<Vec<_>>(), world.leaderships());
+        let detection = scenario.detection();
         world.run_for(detection * 5);
+        if world.violations().is_empty() && scenario.preempts && world.leaderships() != terms {
+            // An earlier candidate took over, which may be under way right now. Nobody else has a reason to.
+            let settled = world.run_until(detection * 4, |w| w.disagreement().is_none());
+            let rank = |h: Option<&super::HostId>| {
+                let name = world.name(*h?);
+                world.lineages().filter_map(|l| world.last_line(l)?.rank(name)).min()
+            };
+            let earlier = rank(world.leaders().collect::<Vec<_>>().first()) < rank(leaders.first());
+            if world.violations().is_empty() && !(settled && earlier) {
+                world.violated(7, "the leader changed, and not to an earlier candidate".into());
+            }
+            return;
+        }
         if world.violations().is_empty() {
             if let Some(why) = world.disagreement() {
                 world.violated(7, format!("agreement was lost again without a reason: {why}"));

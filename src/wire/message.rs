@@ -40,6 +40,8 @@ pub enum Message {
     Overruled(Overruled),
     /// A leader no longer leads.
     Resigned(Resigned),
+    /// A leader no longer leads, and names its successor.
+    Bless(Bless),
     /// Leader to another candidate: probe this member for me.
     ProbeFor(ProbeFor),
     /// The answer, where the member spoke.
@@ -241,6 +243,20 @@ pub struct Overruled {
     pub lineage: Lineage,
     /// The term that was promised.
     pub term: Term,
+}
+
+/// A leader ended its leadership for good, in favour of another candidate: whoever followed it grants that one the next
+/// term at once, unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bless {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that is over.
+    pub term: Term,
+    /// The voter that led in it.
+    pub identity: Identity,
+    /// The voter that shall lead in the next one.
+    pub heir: Identity,
 }
 
 /// Probe this member.

@@ -181,6 +181,7 @@ fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Bless(Bless { lineage, term, identity, heir: Identity(4) }),
     ]
 }
 

@@ -7,6 +7,7 @@ mod datagrams;
 mod electing;
 mod following;
 mod founder;
+mod handing;
 mod leading;
 mod members;
 mod streams;
@@ -21,6 +22,7 @@ use super::detector::Detector;
 use super::event::{Event, Notice, Role, StopReason};
 use super::follower::Follower;
 use super::founding::Founding;
+use super::handover::{Handover, Preemption};
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
 use super::outbox::Outbox;
@@ -144,6 +146,8 @@ pub struct Node {
     /// When somebody with a roll last spoke of this node's lineage.
     lineage_seen: Time,
     leaving: Option<Leaving>,
+    handover: Option<Handover>,
+    preemption: Preemption,
     stopped: bool,
     told: Told,
     deadline: Time,
@@ -212,6 +216,7 @@ impl Node {
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let mut node = Self {
             campaign: Campaign::new(config.step(), round, detection),
+            preemption: Preemption::new(config.preempt),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
             config,
@@ -235,6 +240,7 @@ impl Node {
             leaderless_since: now,
             lineage_seen: now,
             leaving: None,
+            handover: None,
             stopped: false,
             told,
             deadline: now,
@@ -357,11 +363,12 @@ impl Node {
         }
         match command {
             Command::Leave => self.leave(now),
+            Command::Handover(to) => self.hand_over(now, to)?,
             Command::SetCapabilities(capabilities) => {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
-                if self.is_ready() {
+                if self.decides() {
                     // A leader asks nobody: what it says of itself it puts on the roll.
                     let me = self.me.clone();
                     self.register(now, &me, None);
@@ -565,6 +572,10 @@ impl Node {
         if self.stopped {
             return;
         }
+        self.drive_handover(now);
+        if self.stopped {
+            return;
+        }
         self.follow_line(now);
         if self.stopped {
             return;
@@ -591,6 +602,9 @@ impl Node {
         if let Some(lead) = &self.lead {
             at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
             at = at.min(self.stalled_at());
+        }
+        if let Some(handover) = &self.handover {
+            at = at.min(handover.until);
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);

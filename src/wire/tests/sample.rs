@@ -166,6 +166,7 @@ pub(super) fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Bless(Bless { lineage, term, identity: Identity(3), heir: Identity(4) }),
     ]
 }
 
@@ -532,6 +533,9 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
         any_resigned().prop_map(Message::Resigned),
         any::<(u64, u64)>()
             .prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t >> 1) })),
+        any::<(u64, u64, u64, u64)>().prop_map(|(l, t, i, h)| {
+            Message::Bless(Bless { lineage: Lineage(l), term: Term(t >> 1), identity: Identity(i), heir: Identity(h) })
+        }),
         (any::<(u32, u16, bool)>(), any_addr()).prop_map(|((s, g, result), addr)| {
             let probe = ProbeFor { slot: Slot(s), generation: Generation(g), addr };
             if result { Message::ProbeResult(probe) } else { Message::ProbeFor(probe) }
