@@ -371,3 +371,64 @@ fn an_entry_applied_before_it_is_committed_is_seen() {
         s.world
     });
 }
+
+/// The successor takes over, and the one that blessed it doesn't hear of that: its own word has to be enough for it.
+#[test]
+fn a_blesser_that_leads_on_is_seen() {
+    script(Bug::BlesserLeadsOn, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, ..] = s.voters[..] else { unreachable!() };
+        s.after_heartbeat(a);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        s.world.run_for(Duration::from_micros(150));
+        s.world.cut_one_way(b, a, Cut::All);
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// A blessing is late by a whole leadership: those whom it reaches follow somebody else by then.
+#[test]
+fn a_blessing_that_outlives_its_term_is_seen() {
+    script(Bug::BlessingOutlivesTerm, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        s.after_heartbeat(a);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        // The blessing is on its way, and waits in the streams.
+        s.world.isolate(a);
+        s.world.cut(b, d);
+        s.world.cut(b, e);
+        s.world.cut(b, c);
+        s.until("c leads", SECOND * 20, leads(c));
+        s.world.mend(c, b);
+        s.world.run_for(SECOND * 5);
+        s.after_heartbeat(c);
+        // It comes, and the others have just acknowledged another leader, who hears nothing of it.
+        s.world.mend(b, d);
+        s.world.mend(b, e);
+        s.world.run_for(SECOND * 2);
+        s.after_heartbeat(c);
+        for host in [b, d, e] {
+            s.world.cut_one_way(host, c, Cut::All);
+            s.world.mend(a, host);
+        }
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// What was registered just before is not at the successor yet.
+#[test]
+fn a_blessing_of_one_that_is_not_level_is_seen() {
+    script(Bug::BlessUnlevel, 3, "whose roll reaches only", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, ..] = s.voters[..] else { unreachable!() };
+        let before = s.world.node(a).unwrap().position();
+        s.member("m", NodeOptions::default());
+        s.until("an entry is on its way", SECOND * 5, |w| w.node(a).unwrap().position() != before);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}

@@ -52,6 +52,12 @@ impl Script {
             "on" => hosts(self).into_iter().for_each(|h| self.world.power_on(h)),
             "isolate" => hosts(self).into_iter().for_each(|h| self.world.isolate(h)),
             "leave" => hosts(self).into_iter().for_each(|h| self.world.command(h, Command::Leave).unwrap()),
+            "handover" => {
+                let to = args.get(1).map(|id| NodeId::new(id).unwrap());
+                if let Err(why) = self.world.command(self.host(args[0]), Command::Handover(to)) {
+                    return format!("refused: {why}\n");
+                }
+            }
             "cut" => self.world.cut(self.host(args[0]), self.host(args[1])),
             "cut-one-way" => self.world.cut_one_way(self.host(args[0]), self.host(args[1]), Cut::All),
             "heal" => self.world.heal(),

@@ -74,6 +74,7 @@ pub enum Accusation {
 
 /// How a handover goes, as the one who hands over tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HandoverStep {
     /// The leader decides nothing more, and brings the successor level.
     Begun,
@@ -87,6 +88,7 @@ pub enum HandoverStep {
 
 /// Why a handover was aborted. What happened before the blessing leaves the leader what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HandoverFailure {
     /// The successor wasn't level within the detection time: the leader goes on.
     NotLevel,

@@ -194,11 +194,11 @@ impl Course {
         if world.violations().is_empty() && scenario.preempts && world.leaderships() != terms {
             // An earlier candidate took over, which may be under way right now. Nobody else has a reason to.
             let settled = world.run_until(detection * 4, |w| w.disagreement().is_none());
-            let rank = |h: Option<&super::HostId>| {
-                let name = world.name(*h?);
-                world.lineages().filter_map(|l| world.last_line(l)?.rank(name)).min()
-            };
-            let earlier = rank(world.leaders().collect::<Vec<_>>().first()) < rank(leaders.first());
+            // By the line of the one that leads now: there may be lines of other lineages, given up since.
+            let heir = world.leaders().next();
+            let line = heir.and_then(|h| world.node(h)).map(crate::proto::Node::line);
+            let rank = |h: Option<super::HostId>| line?.rank(world.name(h?));
+            let earlier = rank(heir).is_some() && rank(heir) < rank(leaders.first().copied());
             if world.violations().is_empty() && !(settled && earlier) {
                 world.violated(7, "the leader changed, and not to an earlier candidate".into());
             }

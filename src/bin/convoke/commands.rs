@@ -11,6 +11,8 @@ pub(crate) enum Command {
     Members,
     Line,
     Stats,
+    /// To this candidate, or to the next that is in sync.
+    Handover(Option<String>),
     Leave,
     Quit,
 }
@@ -29,13 +31,17 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
         "stats" => alone(word, rest, Command::Stats)?,
+        "handover" if rest.is_empty() => Command::Handover(None),
+        "handover" => Command::Handover(Some(rest.into())),
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "handover" | "retire" => {
+        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "retire" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
-            return Err(format!("there is no command {other:?}: set, unset, find, members, line, stats, leave, quit"));
+            return Err(format!(
+                "there is no command {other:?}: set, unset, find, members, line, handover, stats, leave, quit"
+            ));
         }
     };
     Ok(Some(command))
@@ -63,6 +69,8 @@ mod tests {
         assert_eq!(parse("set a=b c=d\n"), Ok(Some(Command::Set("a".into(), "b c=d".into()))));
         assert_eq!(parse("find a="), Ok(Some(Command::Find("a".into(), String::new()))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
+        assert_eq!(parse("handover"), Ok(Some(Command::Handover(None))));
+        assert_eq!(parse("handover b"), Ok(Some(Command::Handover(Some("b".into())))));
         for (bad, part) in [
             ("set a", "KEY=VALUE"),
             ("set =b", "KEY=VALUE"),
@@ -72,9 +80,7 @@ mod tests {
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in
-            ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "handover", "retire a"]
-        {
+        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "retire a"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }
