@@ -93,8 +93,11 @@ fn what_cannot_be_is_refused_with_the_reason() {
     assert_eq!(world.command(a, Command::Handover(Some(id("c")))), Err(CommandError::NotInSync(id("c"))));
     world.command(a, Command::Handover(None)).unwrap();
     until(&mut world, "b leads", |w| leads(w, b));
+    world.run_for(SECOND);
+    let lease = world.node(b).unwrap().lease_until();
+    until(&mut world, "a renewed lease", |w| w.node(b).unwrap().lease_until() != lease);
     world.isolate(a);
-    world.run_for(SECOND * 5 / 2);
+    world.run_for(SECOND * 22 / 10);
     assert_eq!(world.command(b, Command::Handover(None)), Err(CommandError::NoSuccessor), "only the witness is there");
     assert!(world.is_running(d));
 }
