@@ -141,6 +141,13 @@ pub enum Command {
     Leave,
     /// Sets this node's capabilities.
     SetCapabilities(Capabilities),
+    /// Go on without these: the voters that are left shall found a child lineage although it isn't proven that these are
+    /// gone. What they alone hold is lost, and should one of them live, there are two conventions. Said to one of those
+    /// left, and only while nobody leads.
+    Recover {
+        /// Whom to give up.
+        without: Vec<NodeId>,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -153,12 +160,17 @@ pub enum CommandError {
     Stopped,
     /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
     BadAddresses,
+    /// A recovery can be ordered only while nobody leads, and without voters of the line that aren't there.
+    NotToRecover,
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
+            Self::NotToRecover => f.write_str(
+                "there is nothing to recover: say it to a voter while nobody leads, and name voters of the line that aren't there",
+            ),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
         }
     }

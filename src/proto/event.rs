@@ -1,6 +1,6 @@
 //! What the core tells its embedder.
 
-use crate::types::{Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Term};
+use crate::types::{Capabilities, Generation, Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Slot, Term};
 
 /// What a node is at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +88,9 @@ pub enum Notice {
     Contended(NodeId),
     /// No founding, or no leader, without these.
     WaitingFor(Vec<NodeId>),
+    /// An operator ordered a recovery without these: what they alone hold is lost, and should one of them live, there are
+    /// two conventions from here on.
+    RecoveryOrdered(Vec<NodeId>),
     /// A founding waits until so many candidates are there: expected, known.
     WaitingForCandidates(usize, usize),
     /// This node's loop was late by so many microseconds.
@@ -162,6 +165,21 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// So many voters were gone that the lineage could never go on: those that were left founded a child of it, with the
+    /// furthest of their rolls. Told by those who hold the roll.
+    Recovered {
+        /// The child.
+        lineage: Lineage,
+        /// What it was founded out of.
+        parent: Lineage,
+        /// The highest term that this node knows.
+        term: Term,
+        /// The voters of the old line that count no more. What they alone held is lost; whether there was anything nobody
+        /// can know.
+        lost: Vec<NodeId>,
+        /// How far this node's own roll of the old lineage reached: all of it is in the child's.
+        kept: Index,
     },
     /// Something about the network.
     Network(Notice),

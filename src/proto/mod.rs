@@ -13,6 +13,7 @@ mod node;
 mod outbox;
 mod peers;
 mod planted;
+mod recovery;
 mod registrar;
 mod rng;
 mod roll;

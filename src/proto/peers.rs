@@ -5,7 +5,7 @@
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
 use super::outbox::Outbox;
-use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
+use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Seat, Term, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +36,10 @@ pub(super) struct Peer {
     pub(super) info: MemberInfo,
     /// What it said last of its lineage.
     pub(super) lineage: Lineage,
+    /// What that was founded out of, by its handshake.
+    pub(super) parents: Vec<Lineage>,
+    /// The highest term that it named in its handshake.
+    pub(super) term: Term,
     /// The handshaken connection.
     pub(super) conn: Option<ConnId>,
     /// Which voter and incarnation shook hands last, and where that incarnation listens.
@@ -48,8 +52,32 @@ pub(super) struct Peer {
     noted: Time,
     /// The largest incarnation whose process is known to be dead.
     dead: Option<Incarnation>,
+    /// The voters of this id that are known to be no more, the last ones only.
+    gone: Vec<Identity>,
     /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
+}
+
+/// Voters of one id that are remembered as gone.
+const MAX_GONE: usize = 8;
+
+impl Peer {
+    /// All addresses of these refused, or were answered by a larger incarnation.
+    fn bury(&mut self, suspect: &Suspect) {
+        for (identity, _) in suspect.who.iter().filter(|(i, _)| !suspect.lives.contains(i)) {
+            if !self.gone.contains(identity) {
+                if self.gone.len() >= MAX_GONE {
+                    self.gone.remove(0);
+                }
+                self.gone.push(*identity);
+            }
+        }
+    }
+
+    /// True where this voter of its id is known to be no more, and another one is there in its place.
+    pub(super) fn replaced(&self, identity: Identity, proven: bool) -> bool {
+        self.conn.is_some() && self.info.identity != identity && (!proven || self.gone.contains(&identity))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +87,8 @@ struct Suspect {
     open: Vec<(ConnId, SocketAddr)>,
     /// How often a dial was accepted and ended before its handshake.
     resets: u8,
+    /// Who answered in their place: a larger incarnation may vote as the same.
+    lives: Vec<Identity>,
 }
 
 /// A dying process may still take a connection before its listener is closed: so often it is tried again at once.
@@ -179,10 +209,13 @@ impl Peers {
         let peer = Peer {
             info: info.clone(),
             lineage,
+            parents: Vec::new(),
+            term: Term::ZERO,
             conn: None,
             met: None,
             listed,
             dead: None,
+            gone: Vec::new(),
             dialing: None,
             next_dial: now + patience,
             backoff: Duration::ZERO,
@@ -191,6 +224,18 @@ impl Peers {
         };
         self.deadline = self.deadline.min(peer.next_dial);
         self.peers.insert(info.id.clone(), peer);
+    }
+
+    /// Looks for proof that a voter is no more: another one answers to its id.
+    pub(super) fn prove(&mut self, now: Time, seat: &Seat, out: &mut Outbox) {
+        let Some(peer) = self.peers.get(&seat.id) else { return };
+        if self.death_evidence
+            && peer.suspect.is_none()
+            && peer.replaced(seat.identity, false)
+            && !peer.gone.contains(&seat.identity)
+        {
+            self.suspect(now, &seat.id, (seat.identity, seat.incarnation, seat.addrs.clone()), out);
+        }
     }
 
     fn make_room(&mut self) -> bool {
@@ -274,6 +319,7 @@ impl Peers {
     /// All dials that were to prove a death have proven it.
     fn conclude(peer: &mut Peer, told: &mut Vec<PeerEvent>) {
         let Some(suspect) = peer.suspect.take_if(|s| s.open.is_empty()) else { return };
+        peer.bury(&suspect);
         for (identity, incarnation) in suspect.who {
             peer.dead = peer.dead.max(Some(incarnation));
             told.push(PeerEvent::Dead { id: peer.info.id.clone(), identity, incarnation });
@@ -320,7 +366,7 @@ impl Peers {
     fn suspect(&mut self, now: Time, id: &NodeId, who: (Identity, Incarnation, Vec<SocketAddr>), out: &mut Outbox) {
         let (identity, incarnation, addrs) = who;
         let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
-        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0 });
+        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0, lives: Vec::new() });
         if suspect.who.iter().all(|(_, other)| *other < incarnation) {
             suspect.who.push((identity, incarnation));
             for addr in addrs {
@@ -436,6 +482,8 @@ impl Peers {
         let replaced = peer.met.replace((identity, incarnation, addrs)).filter(|(_, old, _)| *old < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;
+        peer.parents = hello.parents;
+        peer.term = hello.term;
         peer.backoff = Duration::ZERO;
         if peer.dialing == Some(conn) {
             peer.dialing = None;
@@ -472,6 +520,7 @@ impl Peers {
         }
         let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
         suspect.open.swap_remove(at);
+        suspect.lives.push(hello.info.identity);
         Self::conclude(peer, told);
     }
 

@@ -6,6 +6,9 @@ use crate::types::{
 };
 use bytes::Bytes;
 
+/// How many of its ancestors a lineage names.
+pub const MAX_PARENTS: usize = 8;
+
 /// One entry of the roll's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -97,6 +100,8 @@ pub struct SlotImage {
 pub struct Image {
     /// The lineage.
     pub lineage: Lineage,
+    /// What it was founded out of, the nearest first: at most [`MAX_PARENTS`].
+    pub parents: Vec<Lineage>,
     /// The last entry that it contains.
     pub position: Position,
     /// The line.
@@ -122,6 +127,9 @@ pub struct Promise {
     pub granted: Option<Identity>,
     /// The highest term that it has ever reported or seen, in any lineage.
     pub seen: Term,
+    /// It never acts in its lineage again: it grants and follows only what is founded out of it. A grant is then the
+    /// acceptance of a recovery.
+    pub sealed: bool,
 }
 
 /// One record of a store's journal. Replayed in order, the records give the voter's state.

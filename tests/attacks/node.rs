@@ -358,7 +358,16 @@ fn f10_identities_of_one_peer_fill_the_progress_map() {
     for i in 0..5000u64 {
         let mut h = info(2, "c", 1000 + i);
         h.incarnation = Incarnation(2 + i);
-        r.send(c, Message::Hello(Hello { convention: CONV.into(), lineage: Lineage(l), term: Term(1), info: h }));
+        r.send(
+            c,
+            Message::Hello(Hello {
+                convention: CONV.into(),
+                lineage: Lineage(l),
+                parents: vec![],
+                term: Term(1),
+                info: h,
+            }),
+        );
     }
     let after = format!("{:?}", r.node).len();
     println!("debug size {before} -> {after}");

@@ -27,6 +27,10 @@ impl Node {
         if !self.enter_lineage(now, lineage) {
             return false;
         }
+        if self.voter.promise.sealed {
+            self.out.stats.dropped_unexpected += 1;
+            return false;
+        }
         if !self.voter.credible(term) {
             self.out.stats.dropped_term_leap += 1;
             return false;
@@ -51,6 +55,13 @@ impl Node {
     pub(super) fn on_append(&mut self, now: Time, from: &Origin, append: Append) {
         if append.fetched {
             return self.on_fetched(now, from, &append);
+        }
+        if self.may_follow_to(now, &from.id, append.lineage) {
+            // Of the child nothing is here yet: the whole roll is needed.
+            let (lineage, term, identity) = (append.lineage, append.term, self.voter.identity());
+            let reply = AppendReply { lineage, term, identity, matched: false, index: Index::ZERO };
+            self.out.send_durably(from.conn, Message::AppendReply(reply));
+            return;
         }
         if !self.attends(now, from, append.lineage, append.term) {
             return;
@@ -95,7 +106,10 @@ impl Node {
     /// True where this node bids for this term and has promised nothing since: only then may it take what it fetched.
     fn bids_for(&self, term: Term) -> bool {
         let promise = &self.voter.promise;
-        self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
+        self.calls_for(term)
+            || self.campaign.bidding() == Some(term)
+                && promise.term == term
+                && promise.granted == Some(promise.identity)
     }
 
     /// What this bidder lacked, from the voter that is ahead.
@@ -108,10 +122,11 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         };
-        self.campaign.progressed(now);
+        self.fetch_goes_on(now);
         self.decide_bid(now);
+        self.decide_recovery(now);
         let term_there = self.log.term_at(upto);
-        if let (Some(bid), Some(term), false) = (self.campaign.bidding(), term_there, append.entries.is_empty()) {
+        if let (Some(bid), Some(term), false) = (self.fetches_for(), term_there, append.entries.is_empty()) {
             // Still not enough: ask for what follows.
             let after = Position { term, index: upto };
             let fetch = Fetch { lineage: append.lineage, term: bid, after };
@@ -149,8 +164,9 @@ impl Node {
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
         // Offered, not fetched: what is committed, for a voter that holds nothing.
         let offered = snapshot.fetched && snapshot.term == Term::ZERO;
+        let child = self.may_follow_to(now, &from.id, snapshot.lineage);
         if offered {
-            if !self.log.is_empty() {
+            if !self.log.is_empty() && !child {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
@@ -159,7 +175,12 @@ impl Node {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
-            self.campaign.progressed(now);
+            self.fetch_goes_on(now);
+        } else if child {
+            if !self.voter.credible(snapshot.term) {
+                self.out.stats.dropped_term_leap += 1;
+                return;
+            }
         } else if !self.attends(now, from, snapshot.lineage, snapshot.term) {
             return;
         }
@@ -190,6 +211,9 @@ impl Node {
         match wire::decode_image(&incoming.data) {
             Ok(image) if image.lineage == snapshot.lineage && image.position == snapshot.position => {
                 let mine = image.line.votes(self.voter.identity());
+                if child {
+                    return self.take_child(now, from, &image, &snapshot);
+                }
                 if offered && !(mine && self.enter_lineage(now, image.lineage)) {
                     self.out.stats.dropped_unexpected += 1;
                     return;
@@ -200,11 +224,33 @@ impl Node {
         }
     }
 
+    /// The roll of a child of this voter's lineage, from its leader, or offered where it has none.
+    fn take_child(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
+        if !self.adopt_child(now, image) || last.fetched || !self.attends(now, from, last.lineage, last.term) {
+            return;
+        }
+        let identity = self.voter.identity();
+        let (lineage, term, index) = (last.lineage, last.term, image.position.index);
+        let reply = AppendReply { lineage, term, identity, matched: true, index };
+        self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// The term for which this node asks others for what they have more.
+    fn fetches_for(&self) -> Option<Term> {
+        self.campaign.bidding().or(self.recovery.called())
+    }
+
+    fn fetch_goes_on(&mut self, now: Time) {
+        self.campaign.progressed(now);
+        self.recovery.progressed(now + self.round() * 2);
+    }
+
     fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
         if self.log.has(image.position) {
             // A prefix of what is here: it is committed, and what follows it stays, for it was acknowledged.
             self.commit(now, image.position.index);
         } else if image.position.index > self.log.commit() {
+            self.tell_inherited();
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             if !told {
@@ -235,7 +281,8 @@ impl Node {
         }
         if last.fetched {
             self.decide_bid(now);
-            if let Some(bid) = self.campaign.bidding() {
+            self.decide_recovery(now);
+            if let Some(bid) = self.fetches_for() {
                 let fetch = Fetch { lineage: last.lineage, term: bid, after: self.log.committed() };
                 self.out.send(from.conn, Message::Fetch(fetch));
             }

@@ -2,14 +2,12 @@
 
 use super::super::follower::Registration;
 use super::super::founding::{Known, Step};
-use super::super::leadership::Sending;
 use super::super::log::Log;
 use super::super::planted::Bug;
-use super::leading::piece;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{self, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -132,7 +130,8 @@ impl Node {
             slots.push(SlotImage { generation: Generation(1), info: Some(info) });
         }
         let position = Position { term, index: Index(1) };
-        let image = Image { lineage, position, line: Line::new(1, seats), slots, departed: Vec::new() };
+        let image =
+            Image { lineage, parents: Vec::new(), position, line: Line::new(1, seats), slots, departed: Vec::new() };
         self.install(&image);
         self.told.roll = false;
         let me = self.voter.identity();
@@ -175,6 +174,7 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty()
+            && !self.voter.promise.sealed
             && self.follower.registration.is_none()
             && now - self.lineage_seen > patience
             && self.follower.attempts() >= 3;
@@ -198,23 +198,20 @@ impl Node {
         }
         let hollow = |p: &super::super::peers::Peer| {
             let seat = self.log.line().seat(&p.info.id);
-            p.lineage == Lineage::ZERO && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
+            let outside = p.lineage == Lineage::ZERO || self.log.parents().contains(&p.lineage);
+            outside && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
         };
         let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
             return;
         };
         self.next_offer = now + patience;
-        let sending =
-            Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
-        let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
-        self.serving = Some((to, sending));
-        self.out.send_durably(conn, Message::Snapshot(first));
+        self.offer_to(to, conn);
     }
 
     /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
     /// majority of its line can ever be.
     fn is_hopeless(&self) -> bool {
-        if self.log.is_empty() || self.log.last().index > Index(2) {
+        if self.log.is_empty() || self.log.last().index > Index(2) || self.voter.promise.sealed {
             return false;
         }
         let me = self.voter.identity();
@@ -232,7 +229,7 @@ impl Node {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.
-        !self.me.standing.votes() || self.log.last().index <= Index(2)
+        !self.me.standing.votes() || self.log.last().index <= Index(2) && !self.voter.promise.sealed
     }
 
     /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
@@ -248,6 +245,8 @@ impl Node {
             self.abandoned = Some(left);
         }
         self.incoming = None;
+        self.inherited = None;
+        self.recovery.reset();
         self.serving = None;
         self.storing.clear();
         self.durable_index = Index::ZERO;
@@ -256,6 +255,7 @@ impl Node {
             lineage: Lineage::ZERO,
             term: Term::ZERO,
             granted: None,
+            sealed: false,
             ..self.voter.promise.clone()
         };
         self.me.identity = promise.identity;

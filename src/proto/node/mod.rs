@@ -8,6 +8,7 @@ mod electing;
 mod following;
 mod founder;
 mod leading;
+mod lineages;
 mod members;
 mod streams;
 mod telling;
@@ -28,6 +29,7 @@ use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
+use super::recovery::Recovery;
 use super::registrar::Registrar;
 use super::rng::Rng;
 use super::voter::Voter;
@@ -125,6 +127,10 @@ pub struct Node {
     /// entered again, only what changed is told.
     abandoned: Option<Log>,
     incoming: Option<Incoming>,
+    /// What is left of a line that can't go on.
+    recovery: Recovery,
+    /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
+    inherited: Option<(Log, bool)>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
     /// A snapshot that is given to a bidder.
@@ -169,7 +175,8 @@ impl Node {
         }
         let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
         let mut bound = None;
-        if log.is_empty() && promise.lineage != Lineage::ZERO {
+        // A sealed promise stands, even of one that holds nothing of the lineage.
+        if log.is_empty() && promise.lineage != Lineage::ZERO && !promise.sealed {
             // Only the founding of it was accepted, and that bound no longer than its proposer was there.
             bound = promise.granted.map(|proposer| (promise.lineage, promise.term, proposer));
             promise.lineage = Lineage::ZERO;
@@ -186,6 +193,7 @@ impl Node {
         let hello = Hello {
             convention: config.convention().as_str().into(),
             lineage: promise.lineage,
+            parents: log.parents().to_vec(),
             term: promise.seen,
             info: me.clone(),
         };
@@ -211,6 +219,8 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let mut node = Self {
+            recovery: Recovery::new(now, interval, detection),
+            inherited: None,
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
@@ -284,6 +294,7 @@ impl Node {
     pub fn plant(&mut self, bug: Bug) {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
+        self.recovery.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -335,6 +346,7 @@ impl Node {
         }
         self.advance_commit(now);
         self.decide_bid(now);
+        self.decide_recovery(now);
         self.settle(now);
     }
 
@@ -365,6 +377,11 @@ impl Node {
                     // A leader asks nobody: what it says of itself it puts on the roll.
                     let me = self.me.clone();
                     self.register(now, &me, None);
+                }
+            }
+            Command::Recover { without } => {
+                if !self.order_recovery(now, without) {
+                    return Err(CommandError::NotToRecover);
                 }
             }
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
@@ -441,6 +458,12 @@ impl Node {
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
+    }
+
+    /// What its lineage was founded out of, the nearest first. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn parents(&self) -> &[Lineage] {
+        self.log.parents()
     }
 
     /// The highest term that it has told. Compared within a lineage only.
@@ -556,6 +579,7 @@ impl Node {
         self.tick_follower(now);
         self.tick_founding(now);
         self.tick_campaign(now);
+        self.tick_recovery(now);
         self.tick_leader(now);
         self.tick_leaving(now);
     }
@@ -584,7 +608,7 @@ impl Node {
         }
         if self.me.standing.votes() {
             at = at.min(self.campaign.deadline()).min(self.voter.silent_at());
-            at = at.min(self.isolated_at());
+            at = at.min(self.isolated_at()).min(self.recovery_deadline());
         } else {
             at = at.min(self.member_silent_at());
         }
@@ -603,6 +627,7 @@ impl Node {
         Hello {
             convention: self.config.convention().as_str().into(),
             lineage: self.voter.promise.lineage,
+            parents: self.log.parents().to_vec(),
             term: self.voter.promise.seen,
             info: self.me.clone(),
         }

@@ -6,6 +6,7 @@
 mod agreement;
 mod commits;
 mod events;
+mod family;
 mod leaders;
 mod members;
 mod terms;
@@ -13,6 +14,7 @@ mod terms;
 pub use agreement::{RollView, Standpoint, disagreement};
 pub use commits::Commits;
 pub use events::Events;
+pub use family::Family;
 pub use leaders::{Leaders, Leases};
 pub use members::{OnRoll, Slots};
 pub use terms::Terms;

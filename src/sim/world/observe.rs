@@ -1,15 +1,15 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Commits, Events, Family, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{Event, Node, Role};
-use crate::types::{Incarnation, Index, Line, Lineage, Time};
-use std::collections::BTreeMap;
+use crate::proto::{Event, Node, Notice, Role};
+use crate::types::{Incarnation, Index, Line, Lineage, NodeId, Time};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Something that must always hold did not.
@@ -41,6 +41,11 @@ pub(super) struct Watch {
     commits: Commits,
     slots: Slots,
     events: Events,
+    pub(super) family: Family,
+    /// The children that were founded and said so.
+    recovered: BTreeSet<Lineage>,
+    /// Whom an operator gave up: what they hold may be lost.
+    given_up: BTreeSet<NodeId>,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
@@ -52,22 +57,28 @@ impl Watch {
         self.leases.released(who);
         self.events.ended(who);
         if seen.role == Role::Leader {
-            self.leaders.stopped(who, seen.lineage, seen.term);
+            self.leaders.stopped(who, self.family.root(seen.lineage), seen.term);
         }
     }
 
     /// Role, term and commit index of a node changed.
     fn changed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
         self.checked[2] += 1;
-        self.terms.knows(who, is.lineage, is.term).map_err(|e| (2, e))?;
+        self.family.names(is.lineage, if is.lineage == was.lineage { &[] } else { node.parents() });
+        self.terms.knows(who, self.family.root(is.lineage), is.term).map_err(|e| (2, e))?;
         let leads = |s: &Seen| (s.role == Role::Leader).then_some((s.lineage, s.term));
         if leads(&was) != leads(&is) {
             if let Some((lineage, term)) = leads(&was) {
-                self.leaders.stopped(who, lineage, term);
+                self.leaders.stopped(who, self.family.root(lineage), term);
             }
             if let Some((lineage, term)) = leads(&is) {
                 self.checked[1] += 1;
-                self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
+                // Terms go up along a lineage and its children: one leader for each in all of them.
+                self.leaders.leads(who, self.family.root(lineage), term).map_err(|e| (1, e))?;
+                if !node.parents().is_empty() && !self.recovered.contains(&lineage) {
+                    let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
+                    return Err((3, what));
+                }
                 self.commits.leads(who, lineage, term, node.position()).map_err(|e| (3, e))?;
             }
         }
@@ -115,26 +126,35 @@ impl Watch {
 
     fn told(&mut self, who: Observer, lineage: Lineage, node: &Node, event: &Event) -> Result<(), (u8, String)> {
         let fifth = |v: Verdict| v.map_err(|e| (5, e));
+        self.family.names(node.lineage(), node.parents());
+        let family = self.family.root(lineage);
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.joined(who, lineage, &info.id, info.incarnation))
+                fifth(self.events.joined(who, family, &info.id, info.incarnation))
             }
             Event::Updated { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.updated(who, lineage, id, *incarnation))
+                fifth(self.events.updated(who, family, id, *incarnation))
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.left(who, lineage, id, *incarnation))
+                fifth(self.events.left(who, family, id, *incarnation))
             }
-            Event::Role { term, .. } => self.terms.tells(who, lineage, *term).map_err(|e| (2, e)),
-            Event::Leader { term, lineage, .. } => self.terms.tells(who, *lineage, *term).map_err(|e| (2, e)),
+            Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
+            Event::Leader { term, lineage, .. } => {
+                self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
+            }
+            Event::Recovered { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
+            Event::Network(Notice::RecoveryOrdered(without)) => {
+                self.given_up.extend(without.iter().cloned());
+                Ok(())
+            }
             Event::Registered { slot, generation, incarnation, term, .. } => {
                 self.checked[4] += 1;
                 let id = node.config().id();
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
-                self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
+                self.terms.tells(who, family, *term).map_err(|e| (2, e))
             }
             _ => Ok(()),
         }
@@ -188,7 +208,9 @@ impl World {
             lease = match is.lease {
                 Some(until) => {
                     let until = Time::from_micros(clock.when(until));
-                    watch.leases.holds(Time::from_micros(self.now), who, is.lineage, is.term, until).map_err(|e| (1, e))
+                    // No child lives beside its parent: at one instant one lease in all of them.
+                    let family = watch.family.root(is.lineage);
+                    watch.leases.holds(Time::from_micros(self.now), who, family, is.term, until).map_err(|e| (1, e))
                 }
                 None => {
                     watch.leases.released(who);
@@ -235,6 +257,9 @@ impl World {
         if let Event::Stopped(reason) = &event {
             self.hosts[h as usize].stopped = Some(*reason);
         }
+        if let Event::Recovered { lineage, parent, lost, kept, .. } = &event {
+            self.recovered(h, p, *lineage, *parent, lost, *kept);
+        }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
             if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
@@ -244,6 +269,49 @@ impl World {
         if self.options.keep_events {
             self.events.push((Time::from_micros(self.now), HostId(h), event));
         }
+    }
+
+    /// A child lineage begins with the roll up to `kept`: what was committed after that is lost, and nobody that is left may
+    /// have it.
+    fn recovered(&mut self, h: u32, p: &Process, child: Lineage, parent: Lineage, lost: &[NodeId], kept: Index) {
+        let Some(watch) = &mut self.watch else { return };
+        if !watch.recovered.insert(child) {
+            return;
+        }
+        watch.checked[3] += 1;
+        let (reach, first) = (watch.commits.reach(parent), Index(kept.0 + 1));
+        if reach <= kept {
+            return;
+        }
+        let term = watch.commits.term_at(parent, first);
+        let holds = |other: &super::super::host::Host| {
+            let at = |position: crate::types::Position, has: Option<crate::types::Term>| {
+                position.index >= first && term.is_some() && has.is_none_or(|t| Some(t) == term)
+            };
+            match (&other.process, &other.disk) {
+                (Some(process), _) => {
+                    let node = &process.node;
+                    let own = node.lineage() == parent && node.config().standing().votes();
+                    own && (node.commit_index() >= first
+                        || at(node.position(), node.entry_digest(first).map(|(t, _)| t)))
+                }
+                (None, Some(disk)) => disk.holds(parent, first, term),
+                (None, None) => false,
+            }
+        };
+        let mut others =
+            self.hosts.iter().zip(0..).filter(|(o, at)| *at != h && !watch.given_up.contains(o.config.id()));
+        let holder = others.find(|(o, _)| holds(o)).map(|(o, _)| o.config.id().clone());
+        let founder = p.node.config().id();
+        let what = match holder {
+            Some(holder) => format!(
+                "{founder} founds lineage {child} with the roll of {parent} up to {kept}; committed is {reach}, and \
+                 {holder} has it"
+            ),
+            None if lost.is_empty() => format!("{founder} founds lineage {child} and says that nobody is lost"),
+            None => return,
+        };
+        self.violated(3, what);
     }
 
     fn narrate(&mut self, h: u32, event: &Event) {
@@ -298,6 +366,12 @@ impl World {
     /// The lineages in which something was committed.
     pub fn lineages(&self) -> impl Iterator<Item = Lineage> {
         self.watch.iter().flat_map(|w| w.lines.keys().copied())
+    }
+
+    /// True where a lineage was founded out of another, or of a child of it, or is it.
+    #[must_use]
+    pub fn descends(&self, lineage: Lineage, from: Lineage) -> bool {
+        lineage == from || self.watch.as_ref().is_some_and(|w| w.family.descends(lineage, from))
     }
 
     /// What a running node believes.
