@@ -173,8 +173,6 @@ pub enum Event {
         lineage: Lineage,
         /// What it was founded out of.
         parent: Lineage,
-        /// The highest term that this node knows.
-        term: Term,
         /// The voters of the old line that count no more. What they alone held is lost; whether there was anything nobody
         /// can know.
         lost: Vec<NodeId>,

@@ -476,6 +476,10 @@ impl Peers {
             return self.cut(now, conn, out, told);
         }
         if !keep {
+            if first && !conn.is_dialled() {
+                // The other end may have dialled to learn who answers here.
+                out.send_durably(conn, Message::Hello(self.hello.clone()));
+            }
             return self.cut(now, conn, out, told);
         }
         let addrs = hello.info.addrs.clone();

@@ -175,8 +175,8 @@ impl Node {
         }
         let hollow = self.log.is_empty()
             && !self.voter.promise.sealed
-            && self.follower.registration.is_none()
-            && now - self.lineage_seen > patience
+            // Who is on the roll and has none of it was never seated: whoever could tell it of the roll is gone.
+            && now - self.lineage_seen > if self.follower.registration.is_some() { patience * 2 } else { patience }
             && self.follower.attempts() >= 3;
         let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
         if (hollow || hopeless) && !self.follower.hears(now, patience) {

@@ -20,7 +20,6 @@ impl Node {
         let waited = self.voter.promise.sealed || now - self.leaderless_since > self.config.detection() * 2;
         self.me.standing.votes()
             && self.voter.promise.lineage != Lineage::ZERO
-            && (!self.log.is_empty() || self.voter.promise.sealed)
             && !self.out.store_failed
             && leaderless
             && waited
@@ -349,8 +348,8 @@ impl Node {
         let still = |s: &&Seat| !self.log.line().votes(s.identity);
         let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
         let (lineage, parent) = (self.log.lineage(), before.lineage());
-        let (term, kept) = (self.voter.promise.term, before.last().index);
-        self.out.event(Event::Recovered { lineage, parent, term, lost, kept });
+        let kept = before.last().index;
+        self.out.event(Event::Recovered { lineage, parent, lost, kept });
         for (id, incarnation) in gone {
             self.out.event(Event::Left { id, incarnation, reason: LeftReason::Left });
         }

@@ -145,7 +145,6 @@ impl Watch {
             Event::Leader { term, lineage, .. } => {
                 self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
             }
-            Event::Recovered { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
             Event::Network(Notice::RecoveryOrdered(without)) => {
                 self.given_up.extend(without.iter().cloned());
                 Ok(())
@@ -355,6 +354,12 @@ impl World {
     #[must_use]
     pub fn leaderships(&self) -> usize {
         self.watch.as_ref().map_or(0, |w| w.leaders.leaderships())
+    }
+
+    /// How many lineages were founded out of others.
+    #[must_use]
+    pub fn recoveries(&self) -> usize {
+        self.watch.as_ref().map_or(0, |w| w.recovered.len())
     }
 
     /// The last committed line of a lineage that any node ever showed.
