@@ -174,7 +174,6 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty()
-            && !self.voter.promise.sealed
             // Who is on the roll and has none of it was never seated: whoever could tell it of the roll is gone.
             && now - self.lineage_seen > if self.follower.registration.is_some() { patience * 2 } else { patience }
             && self.follower.attempts() >= 3;
@@ -233,13 +232,14 @@ impl Node {
     }
 
     /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
-    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw.
+    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw (unless it promised
+    /// never to act there again).
     pub(super) fn abandon(&mut self, now: Time) {
         self.follower.reset(now);
         if !self.me.standing.votes() {
             return;
         }
-        let hollow = self.log.is_empty();
+        let hollow = self.log.is_empty() && !self.voter.promise.sealed;
         let left = std::mem::replace(&mut self.log, Log::empty());
         if std::mem::replace(&mut self.told.roll, false) {
             self.abandoned = Some(left);

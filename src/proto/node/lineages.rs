@@ -296,6 +296,13 @@ impl Node {
         self.log.parents().contains(&lineage) || self.peers.ready().any(|(p, _)| child(p))
     }
 
+    /// True where this node knows that one lineage was founded out of another.
+    pub(super) fn descends(&self, lineage: Lineage, from: Lineage) -> bool {
+        let by_roll = self.log.lineage() == lineage && self.log.parents().contains(&from);
+        let by_view = self.follower.view.as_ref().is_some_and(|v| v.lineage == lineage && v.parents.contains(&from));
+        by_roll || by_view || self.peers.ready().any(|(p, _)| p.lineage == lineage && p.parents.contains(&from))
+    }
+
     /// True where a peer belongs to a child of this voter's lineage, `lineage`, and this voter may follow it there: its own
     /// has no leader any more.
     pub(super) fn may_follow_to(&self, now: Time, peer: &NodeId, lineage: Lineage) -> bool {

@@ -49,8 +49,8 @@ impl Node {
     pub(super) fn tell(&mut self, now: Time) {
         let lineage = self.lineage();
         if lineage != self.told.lineage && lineage != Lineage::ZERO {
-            // Terms are compared within a lineage only. One that was left counts until there is another.
-            if self.told.lineage != Lineage::ZERO {
+            // Terms are compared within a lineage and its children only. One that was left counts until there is another.
+            if self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage) {
                 self.told.term = Term::ZERO;
             }
             self.told.lineage = lineage;

@@ -57,7 +57,7 @@ impl Watch {
         self.leases.released(who);
         self.events.ended(who);
         if seen.role == Role::Leader {
-            self.leaders.stopped(who, self.family.root(seen.lineage), seen.term);
+            self.leaders.stopped(who, seen.lineage, seen.term);
         }
     }
 
@@ -69,12 +69,11 @@ impl Watch {
         let leads = |s: &Seen| (s.role == Role::Leader).then_some((s.lineage, s.term));
         if leads(&was) != leads(&is) {
             if let Some((lineage, term)) = leads(&was) {
-                self.leaders.stopped(who, self.family.root(lineage), term);
+                self.leaders.stopped(who, lineage, term);
             }
             if let Some((lineage, term)) = leads(&is) {
                 self.checked[1] += 1;
-                // Terms go up along a lineage and its children: one leader for each in all of them.
-                self.leaders.leads(who, self.family.root(lineage), term).map_err(|e| (1, e))?;
+                self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
                 if !node.parents().is_empty() && !self.recovered.contains(&lineage) {
                     let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
                     return Err((3, what));
