@@ -6,8 +6,9 @@
 //!    promised (stored, before it said so) never to act in the parent again; or is gone. Gone is who had no store, where
 //!    another voter answers to its id, and one of those left saw every address of the old one refuse, or the new one
 //!    answer there. An operator may name others.
-//! 2. It is founded only where those left are no majority of the newest line in force. So nobody leads the parent any
-//!    more: not those who promised, nor those who are no more, nor both together.
+//! 2. It is founded only where none of those left can win an election: of the line in force by its own roll, too many are
+//!    gone or have promised. Then nobody leads the parent any more: not those who promised, nor those who are no more,
+//!    nor both together.
 //! 3. Of one parent no two children live. A founder needs the promise of *all* that are left, its own among them, for its
 //!    own term, and a voter gives a term to one only: whoever promised a later founding can't complete an earlier one,
 //!    and whoever belongs to a child already promises nothing. A child whose founder died before anybody else belonged to
@@ -19,8 +20,8 @@
 //!    gone alone, after that, is lost; nobody can know whether there was anything, so the event always says so.
 //!
 //! What none of those left can know: a voter of an id that was admitted after the last entry that any of them holds,
-//! by a majority of which none is left. It can't lead (2 holds for every line that follows by single changes from one
-//! whose voters have promised or are gone), but what it alone held is lost as well.
+//! by a majority of which none is left. It can't lead without any of those who
+//! promised, but what it alone held is lost as well.
 
 use super::planted::{Bug, Planted};
 use crate::types::{Identity, Lineage, NodeId, Position, Seat, Term, Time};
@@ -39,7 +40,7 @@ struct Account {
 /// How it stands with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// Those that are left may be a majority: elections go on.
+    /// One of those that are left may win: elections go on.
     Alive,
     /// The line is dead, but these are not there, and may not be gone.
     Waits(Vec<NodeId>),
@@ -142,6 +143,11 @@ impl Recovery {
         self.accounts.retain(|who, a| present(*who) && now - a.at <= patience);
     }
 
+    /// The voters that others named.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Seat> {
+        self.accounts.values().flat_map(|a| &a.muster.voters)
+    }
+
     /// How it stands, by what this node knows itself (`own`) and was told. `hollow` tells of a voter that is there and
     /// holds nothing of the lineage.
     pub(super) fn outlook(&self, me: Identity, own: &Muster, hollow: impl Fn(Identity) -> bool) -> Outlook {
@@ -160,8 +166,14 @@ impl Recovery {
         let left: BTreeMap<Identity, &Seat> =
             voters.iter().filter(|(i, _)| !gone.contains(i)).map(|(i, s)| (*i, *s)).collect();
         let Some((_, newest)) = all().max_by_key(|(_, m)| m.position) else { return Outlook::Alive };
-        let line = || newest.voters.iter().filter(|s| s.voting);
-        if line().filter(|s| left.contains_key(&s.identity)).count() > line().count() / 2 {
+        let sealed: BTreeSet<Identity> = all().filter(|(_, m)| m.sealed).map(|(who, _)| who).collect();
+        let grants = |s: &&Seat| left.contains_key(&s.identity) && !sealed.contains(&s.identity);
+        let wins = |(who, m): (Identity, &Muster)| {
+            let line = || m.voters.iter().filter(|s| s.voting);
+            let leads = !m.sealed && line().any(|s| s.identity == who && !s.witness);
+            leads && line().filter(grants).count() > line().count() / 2
+        };
+        if all().any(wins) {
             return Outlook::Alive;
         }
         let absent: BTreeSet<NodeId> =

@@ -271,6 +271,8 @@ pub struct Muster {
     pub term: Term,
     /// How far its roll reaches.
     pub position: Position,
+    /// True where it has promised never to act in the lineage again.
+    pub sealed: bool,
     /// Who may vote in the lineage, by all that its roll says: those of the line in force are marked as voting. One id
     /// may stand more than once. At most [`crate::wire::MAX_VOTERS`].
     pub voters: Vec<Seat>,

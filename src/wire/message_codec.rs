@@ -60,6 +60,7 @@ const GRANTED: u8 = 1;
 const BLESSED: u8 = 1;
 const FETCHED: u8 = 1;
 const MATCHED: u8 = 1;
+const SEALED: u8 = 1;
 
 /// Writes a frame, with its length in front, behind what is in `buf`.
 ///
@@ -136,8 +137,8 @@ fn put_hello(m: &Hello, tag: u32, buf: &mut BytesMut) {
 }
 
 fn put_muster(m: &Muster, tag: u32, buf: &mut BytesMut) {
-    let fixed = position(FixedOut::<32>::new().u64(m.lineage.0).u64(m.term.0), m.position);
-    frame::begin(buf, kind::MUSTER, tag, fixed);
+    let fixed = position(FixedOut::<36>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    frame::begin(buf, kind::MUSTER, tag, fixed.u8(flag(m.sealed, SEALED)).spare(3));
     m.voters.iter().for_each(|seat| put_seat(buf, seat));
     put_identities(buf, field::GONE, &m.gone);
 }
@@ -254,8 +255,9 @@ fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
 }
 
 fn muster(body: &Body<'_>) -> Result<Muster, Reject> {
-    let mut c = body.fixed::<32>()?;
+    let mut c = body.fixed::<36>()?;
     let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
+    let sealed = c.u8()? & SEALED != 0;
     let (mut voters, mut gone, mut fields) = (Vec::new(), None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
@@ -264,7 +266,7 @@ fn muster(body: &Body<'_>) -> Result<Muster, Reject> {
             _ => {}
         }
     }
-    Ok(Muster { lineage, term, position, voters, gone: gone.unwrap_or_default() })
+    Ok(Muster { lineage, term, position, sealed, voters, gone: gone.unwrap_or_default() })
 }
 
 fn recover(body: &Body<'_>) -> Result<Recover, Reject> {

@@ -672,7 +672,7 @@ impl<'a> Session<'a> {
             17 => {
                 let (position, voters) = (self.position_(), self.seats_());
                 let gone = (0..self.input.below(3)).map(|_| self.identity_()).collect();
-                Message::Muster(Muster { lineage, term, position, voters, gone })
+                Message::Muster(Muster { lineage, term, position, sealed: self.input.yes(), voters, gone })
             }
             18 => {
                 let parent = self.node.lineage();

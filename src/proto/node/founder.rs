@@ -166,8 +166,7 @@ impl Node {
         }
     }
 
-    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll, or
-    /// its voters are not what they were before anything was committed.
+    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
         if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
@@ -177,8 +176,7 @@ impl Node {
             // Who is on the roll and has none of it was never seated: whoever could tell it of the roll is gone.
             && now - self.lineage_seen > if self.follower.registration.is_some() { patience * 2 } else { patience }
             && self.follower.attempts() >= 3;
-        let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
-        if (hollow || hopeless) && !self.follower.hears(now, patience) {
+        if hollow && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
     }
@@ -205,20 +203,6 @@ impl Node {
         };
         self.next_offer = now + patience;
         self.offer_to(to, conn);
-    }
-
-    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
-    /// majority of its line can ever be.
-    fn is_hopeless(&self) -> bool {
-        if self.log.is_empty() || self.log.last().index > Index(2) || self.voter.promise.sealed {
-            return false;
-        }
-        let me = self.voter.identity();
-        let changed = |s: &Seat| {
-            let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
-            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
-        };
-        !self.log.line().has_majority(|s| !changed(s))
     }
 
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears

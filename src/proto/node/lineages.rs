@@ -12,6 +12,7 @@ use super::leading::piece;
 use super::streams::Origin;
 use crate::types::{ConnId, Identity, LeftReason, Line, Lineage, NodeId, Position, Seat, Standing, Term, Time};
 use crate::wire::{self, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
+use std::collections::BTreeSet;
 
 impl Node {
     /// True where this voter may be one of those that are left of a line.
@@ -66,7 +67,12 @@ impl Node {
     fn is_gone(&self, seat: &Seat) -> bool {
         let proven = !self.bug.has(Bug::CountWithoutProof);
         let durable = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
-        let replaced = self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat.identity, proven));
+        // Where this node listens itself nobody else does.
+        let replaced = if seat.id == self.me.id {
+            seat.addrs.iter().all(|a| self.me.addrs.contains(a))
+        } else {
+            self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat.identity, proven))
+        };
         seat.identity != self.voter.identity() && replaced && !durable
     }
 
@@ -74,10 +80,21 @@ impl Node {
         let voters = self.possible_voters();
         let ordered =
             |s: &&Seat| self.recovery.ordered.contains(&s.id) && self.peers.conn_of(&s.id, s.identity).is_none();
-        let gone = voters.iter().filter(|s| self.is_gone(s) || ordered(s)).map(|s| s.identity).collect();
+        // What others know of may be told apart here as well.
+        let all = voters.iter().chain(self.recovery.named());
+        let gone: BTreeSet<Identity> =
+            all.filter(|s| self.is_gone(s) || ordered(s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
+        let gone = gone.into_iter().collect();
         let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
         let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
-        Muster { lineage: self.voter.promise.lineage, term, position: self.log.last(), voters, gone }
+        Muster {
+            lineage: self.voter.promise.lineage,
+            term,
+            position: self.log.last(),
+            sealed: self.voter.promise.sealed,
+            voters,
+            gone,
+        }
     }
 
     /// How it stands with the line of this lineage, as far as this node knows.
@@ -115,8 +132,8 @@ impl Node {
         let present: Vec<Identity> =
             self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, _)| p.info.identity).collect();
         self.recovery.forget(now, |who| present.contains(&who));
-        for seat in self.possible_voters() {
-            self.peers.prove(now, &seat, &mut self.out);
+        for seat in self.possible_voters().iter().chain(self.recovery.named()) {
+            self.peers.prove(now, seat, &mut self.out);
         }
         let (own, outlook) = self.outlook();
         let conns: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(_, c)| c).collect();
@@ -273,6 +290,9 @@ impl Node {
     fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
         // The terms go on: nothing is forgotten of them.
         self.told.lineage = child;
+        if self.bug.has(Bug::RecoveryTermTooLow) {
+            self.told.term = Term::ZERO;
+        }
         self.voter.enter(child, term, granted, &mut self.out);
         self.recovery.reset();
         self.campaign.idle();

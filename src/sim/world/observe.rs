@@ -3,7 +3,7 @@
 use super::super::check::{
     Commits, Events, Family, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
 };
-use super::super::host::{HostId, Seen};
+use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
@@ -42,8 +42,10 @@ pub(super) struct Watch {
     slots: Slots,
     events: Events,
     pub(super) family: Family,
-    /// The children that were founded and said so.
-    recovered: BTreeSet<Lineage>,
+    /// The children that were founded and said so, and whether they said that voters are lost.
+    recovered: BTreeMap<Lineage, bool>,
+    /// Whether the children that were founded have all that was committed before.
+    kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
     given_up: BTreeSet<NodeId>,
     /// The last committed line of each lineage that anybody showed, and at which index.
@@ -74,7 +76,8 @@ impl Watch {
             if let Some((lineage, term)) = leads(&is) {
                 self.checked[1] += 1;
                 self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
-                if !node.parents().is_empty() && !self.recovered.contains(&lineage) {
+                let whole = self.kept.get(&lineage).copied().unwrap_or(true);
+                if !node.parents().is_empty() && self.recovered.get(&lineage).is_none_or(|lost| !lost && !whole) {
                     let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
                     return Err((3, what));
                 }
@@ -144,6 +147,10 @@ impl Watch {
             Event::Leader { term, lineage, .. } => {
                 self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
             }
+            Event::Recovered { lineage, lost, .. } => {
+                *self.recovered.entry(*lineage).or_default() |= !lost.is_empty();
+                Ok(())
+            }
             Event::Network(Notice::RecoveryOrdered(without)) => {
                 self.given_up.extend(without.iter().cloned());
                 Ok(())
@@ -194,6 +201,10 @@ impl World {
         if was == is {
             return;
         }
+        if was.lineage != is.lineage && !node.parents().is_empty() {
+            self.child_founded(h, p, is.lineage);
+        }
+        let node = &p.node;
         let Some(watch) = &mut self.watch else { return };
         let small = self.hosts.len() <= 128;
         let mut verdict = Ok(());
@@ -255,9 +266,6 @@ impl World {
         if let Event::Stopped(reason) = &event {
             self.hosts[h as usize].stopped = Some(*reason);
         }
-        if let Event::Recovered { lineage, parent, lost, kept, .. } = &event {
-            self.recovered(h, p, *lineage, *parent, lost, *kept);
-        }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
             if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
@@ -269,47 +277,49 @@ impl World {
         }
     }
 
-    /// A child lineage begins with the roll up to `kept`: what was committed after that is lost, and nobody that is left may
-    /// have it.
-    fn recovered(&mut self, h: u32, p: &Process, child: Lineage, parent: Lineage, lost: &[NodeId], kept: Index) {
+    /// A child lineage is seen for the first time, at its founder: what was committed in the parent and isn't in its roll is
+    /// lost, and nobody that is left may have it.
+    fn child_founded(&mut self, h: u32, p: &Process, child: Lineage) {
         let Some(watch) = &mut self.watch else { return };
-        if !watch.recovered.insert(child) {
+        let Some(parent) = p.node.parents().first().copied() else { return };
+        if watch.kept.contains_key(&child) {
             return;
         }
         watch.checked[3] += 1;
+        let mut kept = p.node.commit_index();
+        while kept > Index::ZERO && p.node.entry_digest(kept).is_some() {
+            kept.0 -= 1;
+        }
+        // The position that the founding itself takes is none of the parent's.
+        kept.0 = kept.0.saturating_sub(1);
         let (reach, first) = (watch.commits.reach(parent), Index(kept.0 + 1));
+        watch.kept.insert(child, reach <= kept);
         if reach <= kept {
             return;
         }
         let term = watch.commits.term_at(parent, first);
-        let holds = |other: &super::super::host::Host| {
-            let at = |position: crate::types::Position, has: Option<crate::types::Term>| {
-                position.index >= first && term.is_some() && has.is_none_or(|t| Some(t) == term)
-            };
-            match (&other.process, &other.disk) {
-                (Some(process), _) => {
-                    let node = &process.node;
-                    let own = node.lineage() == parent && node.config().standing().votes();
-                    own && (node.commit_index() >= first
-                        || at(node.position(), node.entry_digest(first).map(|(t, _)| t)))
-                }
-                (None, Some(disk)) => disk.holds(parent, first, term),
-                (None, None) => false,
+        let holds = |other: &Host| match (&other.process, &other.disk) {
+            (Some(process), _) => {
+                let node = &process.node;
+                let same = node.entry_digest(first).is_none_or(|(t, _)| Some(t) == term);
+                let has = node.commit_index() >= first || node.position().index >= first && term.is_some() && same;
+                node.lineage() == parent && node.config().standing().votes() && has
             }
+            (None, Some(disk)) => disk.holds(parent, first, term),
+            (None, None) => false,
         };
         let mut others =
             self.hosts.iter().zip(0..).filter(|(o, at)| *at != h && !watch.given_up.contains(o.config.id()));
-        let holder = others.find(|(o, _)| holds(o)).map(|(o, _)| o.config.id().clone());
-        let founder = p.node.config().id();
-        let what = match holder {
-            Some(holder) => format!(
-                "{founder} founds lineage {child} with the roll of {parent} up to {kept}; committed is {reach}, and \
-                 {holder} has it"
-            ),
-            None if lost.is_empty() => format!("{founder} founds lineage {child} and says that nobody is lost"),
-            None => return,
-        };
-        self.violated(3, what);
+        if let Some(holder) = others.find(|(o, _)| holds(o)).map(|(o, _)| o.config.id().clone()) {
+            let founder = p.node.config().id();
+            self.violated(
+                3,
+                format!(
+                    "{founder} founds lineage {child} with the roll of {parent} up to {kept}; committed is {reach}, and \
+                     {holder} has it"
+                ),
+            );
+        }
     }
 
     fn narrate(&mut self, h: u32, event: &Event) {

@@ -173,7 +173,14 @@ pub(super) fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
-        Message::Muster(Muster { lineage, term, position, voters: vec![seat(), seat()], gone: vec![Identity(5)] }),
+        Message::Muster(Muster {
+            lineage,
+            term,
+            position,
+            sealed: true,
+            voters: vec![seat(), seat()],
+            gone: vec![Identity(5)],
+        }),
         Message::Recover(Recover {
             lineage,
             parent: Lineage(3),
@@ -536,7 +543,14 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
         })),
         (any::<(u64, u64)>(), any_position(), vec(any_seat(), 0..6)).prop_map(|((l, t), position, voters)| {
             let gone = parents(t).into_iter().map(|l| Identity(l.0)).collect();
-            Message::Muster(Muster { lineage: Lineage(l), term: Term(t >> 1), position, voters, gone })
+            Message::Muster(Muster {
+                lineage: Lineage(l),
+                term: Term(t >> 1),
+                position,
+                sealed: l & 1 == 1,
+                voters,
+                gone,
+            })
         }),
         (any::<(u64, u64, u64, u32, u64, bool)>(), vec(any_entry(), 0..6)).prop_map(
             |((l, t, prev_term, first, commit, fetched), mut entries)| {
