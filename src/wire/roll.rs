@@ -7,7 +7,7 @@ use crate::types::{
 use bytes::Bytes;
 
 /// How many of its ancestors a lineage names.
-pub const MAX_PARENTS: usize = 8;
+pub const MAX_PARENTS: usize = 4;
 
 /// One entry of the roll's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
