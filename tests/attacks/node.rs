@@ -14,6 +14,7 @@ fn restored_b(entries: Vec<Entry>, names: &[&str]) -> Restored {
             term: Term(1),
             granted: None,
             seen: Term(1),
+            sealed: false,
         },
         image: Some(image(L, 1, 1, names)),
         entries,

@@ -1,6 +1,7 @@
 //! What may be said on stdin, a line each.
 
 use crate::args::pair;
+use convoke::types::NodeId;
 
 /// An order to a running node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,7 @@ pub(crate) enum Command {
     Members,
     Line,
     Stats,
+    Recover(Vec<NodeId>),
     Leave,
     Quit,
 }
@@ -28,6 +30,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "unset" => Command::Unset(rest.into()),
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
+        "recover" => Command::Recover(ids(rest)?),
         "stats" => alone(word, rest, Command::Stats)?,
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
@@ -35,10 +38,20 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
             return Err(format!("not yet: {word}"));
         }
         other => {
-            return Err(format!("there is no command {other:?}: set, unset, find, members, line, stats, leave, quit"));
+            return Err(format!(
+                "there is no command {other:?}: set, unset, find, members, line, stats, recover, leave, quit"
+            ));
         }
     };
     Ok(Some(command))
+}
+
+/// Whom to give up.
+fn ids(rest: &str) -> Result<Vec<NodeId>, String> {
+    if rest.is_empty() {
+        return Err("recover: say which IDs to give up".into());
+    }
+    rest.split_whitespace().map(|id| id.parse().map_err(|e| format!("recover: {e}"))).collect()
 }
 
 fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Result<Command, String> {
@@ -67,6 +80,7 @@ mod tests {
             ("set a", "KEY=VALUE"),
             ("set =b", "KEY=VALUE"),
             ("unset", "KEY"),
+            ("recover", "which IDs"),
             ("leave now", "nothing after"),
             ("jump", "no command"),
         ] {

@@ -46,6 +46,8 @@ Commands, a line each on stdin:
   find KEY=VALUE, members   who is on the roll (candidates)
   line                      the line of succession
   stats                     all counters
+  recover ID...             without a leader: go on without these voters, for good; what they alone hold is lost,
+                            and should one of them live, there are two conventions
   leave                     leave in order
   quit                      stop at once, without a word to the others
 ";

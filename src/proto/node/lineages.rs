@@ -1,5 +1,6 @@
 //! Child lineages: the node's side of recovery, and following a child of one's own lineage.
 
+use super::super::border::CommandError;
 use super::super::event::{Event, Notice};
 use super::super::follower::Registration;
 use super::super::leadership::Sending;
@@ -441,24 +442,28 @@ impl Node {
         self.out.send_durably(conn, Message::Snapshot(first));
     }
 
-    /// An operator drops voters: what they alone hold is lost, and should one of them live, there are two conventions.
-    pub(super) fn order_recovery(&mut self, now: Time, without: Vec<NodeId>) -> bool {
+    /// Whether [`Command::Recover`](super::super::Command::Recover) could be carried out now.
+    ///
+    /// # Errors
+    /// [`CommandError::NotToRecover`] where there is a leader, or one of these is there, or is no voter of the line.
+    pub fn check_recovery(&self, without: &[NodeId]) -> Result<(), CommandError> {
         let known = self.possible_voters();
         let dropped = |id: &NodeId| {
             let mut voters = known.iter().filter(|s| s.id == *id).peekable();
             voters.peek().is_some() && voters.all(|s| self.peers.conn_of(&s.id, s.identity).is_none())
         };
-        if self.lead.is_some()
-            || self.voter.followed().is_some()
-            || without.is_empty()
-            || without.contains(&self.me.id)
-            || !without.iter().all(dropped)
-        {
-            return false;
+        let leaderless = self.me.standing.votes() && self.lead.is_none() && self.voter.followed().is_none();
+        if leaderless && !without.is_empty() && !without.contains(&self.me.id) && without.iter().all(dropped) {
+            Ok(())
+        } else {
+            Err(CommandError::NotToRecover)
         }
+    }
+
+    /// An operator drops voters: what they alone hold is lost, and should one of them live, there are two conventions.
+    pub(super) fn order_recovery(&mut self, now: Time, without: Vec<NodeId>) {
         self.recovery.ordered = without.iter().cloned().collect();
         self.recovery.hurry(now);
         self.out.event(Event::Network(Notice::RecoveryOrdered(without)));
-        true
     }
 }

@@ -380,9 +380,8 @@ impl Node {
                 }
             }
             Command::Recover { without } => {
-                if !self.order_recovery(now, without) {
-                    return Err(CommandError::NotToRecover);
-                }
+                self.check_recovery(&without)?;
+                self.order_recovery(now, without);
             }
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
                 return Err(CommandError::BadAddresses);
