@@ -12,6 +12,7 @@ use super::parts::{
     read_lineages, read_member, read_seat, read_str, tag as field,
 };
 use super::reject::Reject;
+use super::roll::MAX_VOTERS;
 use super::roll_codec::{decode_entry, put_entry};
 use crate::types::{ConventionId, Generation, Identity, Index, Lineage, Position, Slot, Term};
 use bytes::{Bytes, BytesMut};
@@ -24,9 +25,6 @@ pub const MAX_ENTRY_BYTES: usize = MAX_FRAME - HEADER - 44 - CHECKSUM;
 
 /// The most bytes of an image that one [`Snapshot`] may carry.
 pub const MAX_PIECE: usize = 60 * 1_024;
-
-/// The most voters that one [`Muster`] or [`Recover`] names.
-pub const MAX_VOTERS: usize = 64;
 
 /// The second byte of each kind of frame. Apart from those of datagrams, so that neither is taken for the other.
 pub(super) mod kind {

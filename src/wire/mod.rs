@@ -135,7 +135,7 @@ pub use datagram::*;
 pub use datagram_codec::{DatagramView, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
 pub use message::*;
-pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, MAX_VOTERS, encode_message};
+pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;
 pub use roll::*;
 pub use roll_codec::{

@@ -3,9 +3,8 @@
 use super::codec::{Body, Counter, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
 use super::datagram::{Place, SeatRef, Sender, View};
 use super::frame::{CHECKSUM, MAX_DATAGRAM};
-use super::message_codec::MAX_VOTERS;
 use super::reject::Reject;
-use super::roll::MAX_PARENTS;
+use super::roll::{MAX_PARENTS, MAX_VOTERS};
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot,
     Standing, Term, VoterTag,

@@ -6,6 +6,9 @@ use crate::types::{
 };
 use bytes::Bytes;
 
+/// The most voters that one [`super::Muster`] or [`super::Recover`] names.
+pub const MAX_VOTERS: usize = 64;
+
 /// How many of its ancestors a lineage names.
 pub const MAX_PARENTS: usize = 4;
 
