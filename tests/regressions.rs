@@ -74,3 +74,34 @@ fn a_snapshot_of_a_prefix_discards_nothing() {
         position(w, b) == position(w, c)
     });
 }
+
+/// An acceptance that binds beyond restarts is let go even where the release of it was lost: the acceptor reminds its
+/// proposer of it.
+#[test]
+fn a_lost_release_binds_nobody_for_ever() {
+    let mut world = World::builder(7).twins(true).keep_events(false).build();
+    let ids: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|n| NodeId::new(n).unwrap()).collect();
+    let hosts: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let config = builder(id.as_str()).candidate().found(Founding::List(ids.clone())).build().unwrap();
+            let stopped = ["a", "e"].contains(&id.as_str());
+            world.add_node(config, NodeOptions { store: true, stopped, ..NodeOptions::default() })
+        })
+        .collect();
+    let [a, b, c, d, e] = hosts[..] else { unreachable!() };
+    // Three of the five have met. After three seconds b proposes to the others; their answers are lost, as is its release.
+    world.run_for(SECOND * 29 / 10);
+    world.cut_one_way(c, b, convoke::sim::Cut::All);
+    world.cut_one_way(d, b, convoke::sim::Cut::All);
+    world.run_for(SECOND * 10);
+    assert_eq!(world.leaders().count(), 0, "nothing was to be founded yet");
+    // Now the first of the list is there, and proposes.
+    world.cut(b, c);
+    world.cut(b, d);
+    world.run_for(SECOND * 10);
+    world.heal();
+    world.start(a);
+    world.start(e);
+    until(&mut world, "agreement", |w| w.disagreement().is_none() && w.leaders().count() == 1);
+}

@@ -25,8 +25,8 @@ pub(super) enum PeerEvent {
     Down(NodeId),
     /// This incarnation is proven dead.
     Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
-    /// A message over a handshaken connection.
-    Message(NodeId, ConnId, Message),
+    /// A message over a handshaken connection, with who its sender was when it came.
+    Message(Box<MemberInfo>, ConnId, Message),
     /// Another node carries this node's id, with this incarnation.
     Namesake(Incarnation),
 }
@@ -43,7 +43,7 @@ pub(super) struct Peer {
     /// The handshaken connection.
     pub(super) conn: Option<ConnId>,
     /// Which voter and incarnation shook hands last, and where that incarnation listens.
-    met: Option<(Identity, Incarnation, Vec<SocketAddr>)>,
+    met: Option<Met>,
     /// It is in the line or on the roll; others are forgotten where they never shake hands.
     listed: bool,
     dialing: Option<ConnId>,
@@ -78,6 +78,14 @@ impl Peer {
     pub(super) fn replaced(&self, identity: Identity, proven: bool) -> bool {
         self.conn.is_some() && self.info.identity != identity && (!proven || self.gone.contains(&identity))
     }
+}
+
+#[derive(Debug, Clone)]
+struct Met {
+    identity: Identity,
+    incarnation: Incarnation,
+    addrs: Vec<SocketAddr>,
+    provable: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -234,7 +242,8 @@ impl Peers {
             && peer.replaced(seat.identity, false)
             && !peer.gone.contains(&seat.identity)
         {
-            self.suspect(now, &seat.id, (seat.identity, seat.incarnation, seat.addrs.clone()), out);
+            let Seat { identity, incarnation, addrs, .. } = seat.clone();
+            self.suspect(now, &seat.id, Met { identity, incarnation, addrs, provable: true }, out);
         }
     }
 
@@ -341,7 +350,7 @@ impl Peers {
                     self.deadline = self.deadline.min(peer.next_dial);
                     told.push(PeerEvent::Down(id.clone()));
                     let met = peer.met.clone();
-                    if let Some(who) = met.filter(|_| by_peer && self.death_evidence) {
+                    if let Some(who) = met.filter(|met| by_peer && met.provable && self.death_evidence) {
                         self.suspect(now, &id, who, out);
                     }
                 }
@@ -363,8 +372,8 @@ impl Peers {
     }
 
     /// Dials every address that an incarnation proclaimed, to learn whether it is dead.
-    fn suspect(&mut self, now: Time, id: &NodeId, who: (Identity, Incarnation, Vec<SocketAddr>), out: &mut Outbox) {
-        let (identity, incarnation, addrs) = who;
+    fn suspect(&mut self, now: Time, id: &NodeId, who: Met, out: &mut Outbox) {
+        let Met { identity, incarnation, addrs, .. } = who;
         let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
         let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0, lives: Vec::new() });
         if suspect.who.iter().all(|(_, other)| *other < incarnation) {
@@ -436,7 +445,11 @@ impl Peers {
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
                 (State::Ready(_), Message::Pong(_)) => {}
-                (State::Ready(id), message) => told.push(PeerEvent::Message(id.clone(), conn, message)),
+                (State::Ready(id), message) => {
+                    if let Some(peer) = self.peers.get(id) {
+                        told.push(PeerEvent::Message(Box::new(peer.info.clone()), conn, message));
+                    }
+                }
             }
         }
     }
@@ -469,7 +482,7 @@ impl Peers {
         let keep = self.keeps(conn, &hello);
         let Some(peer) = self.peers.get_mut(&id) else { return self.cut(now, conn, out, told) };
         let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
-        if peer.met.as_ref().is_some_and(|(_, met, _)| incarnation < *met) {
+        if peer.met.as_ref().is_some_and(|met| incarnation < met.incarnation) {
             // A smaller incarnation of one that is known: it learns of the larger one, and stops.
             let newer = Hello { info: peer.info.clone(), ..self.hello.clone() };
             out.send_durably(conn, Message::Hello(newer));
@@ -482,8 +495,8 @@ impl Peers {
             }
             return self.cut(now, conn, out, told);
         }
-        let addrs = hello.info.addrs.clone();
-        let replaced = peer.met.replace((identity, incarnation, addrs)).filter(|(_, old, _)| *old < incarnation);
+        let met = Met { identity, incarnation, addrs: hello.info.addrs.clone(), provable: hello.info.provable };
+        let replaced = peer.met.replace(met).filter(|old| old.incarnation < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;
         peer.parents = hello.parents;
@@ -504,10 +517,10 @@ impl Peers {
             self.dialed_in_vain(now, old);
             out.close(old);
         }
-        if let Some((identity, incarnation, addrs)) = replaced.filter(|_| self.death_evidence && first) {
+        if let Some(old) = replaced.filter(|old| old.provable && self.death_evidence && first) {
             // A larger incarnation says that it is there. That proves nothing about the smaller one before each address of
             // that one refuses, or is answered by the larger.
-            self.suspect(now, &id, (identity, incarnation, addrs), out);
+            self.suspect(now, &id, old, out);
         }
         told.push(PeerEvent::Up(id));
         self.deadline = self.deadline.min(now + self.patience() / 2);
@@ -600,3 +613,6 @@ impl Peers {
         self.deadline = waiting.map(|p| p.next_dial).fold(self.deadline, Time::min);
     }
 }
+
+#[cfg(test)]
+mod tests;

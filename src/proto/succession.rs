@@ -102,6 +102,7 @@ mod tests {
             priority: 0,
             durable: false,
             multicast: true,
+            provable: true,
             addrs: vec![],
             revision: 0,
             capabilities: Capabilities::new(),

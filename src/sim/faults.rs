@@ -59,6 +59,10 @@ faults! {
     Clock = "clock",
     /// A host hears no multicast.
     Deaf = "deaf",
+    /// A host's links, or one of them, go and come many times in a row.
+    Flap = "flap",
+    /// A host's addresses change while its node runs.
+    Renumber = "renumber",
 }
 
 /// A set of kinds of faults.

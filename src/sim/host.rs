@@ -74,6 +74,8 @@ pub(super) struct Host {
     /// Counts the starts.
     pub(super) run: u32,
     pub(super) port: u16,
+    /// How often its address changed.
+    pub(super) renumbered: u16,
     pub(super) last_wall: u64,
     /// When the plan to wake the node fires, and for which of its deadlines it was made.
     pub(super) fires: u64,
@@ -108,6 +110,7 @@ impl Host {
             powered: true,
             run: 0,
             port: PORT,
+            renumbered: 0,
             last_wall: 0,
             fires: NEVER,
             deadline: NEVER,
@@ -164,6 +167,11 @@ pub(super) fn host_of(addr: &SocketAddr) -> Option<u32> {
         SocketAddr::V4(v4) => u32::from(*v4.ip()).checked_sub(NET + 1),
         SocketAddr::V6(_) => None,
     }
+}
+
+/// The port after the n-th change of address: none that any start has.
+pub(super) fn renumbered_port(n: u16) -> u16 {
+    PORT + 20_000 + n % 20_000
 }
 
 /// The port of the n-th start.

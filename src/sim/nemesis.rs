@@ -16,6 +16,7 @@ use std::time::Duration;
 enum Remedy {
     Start(HostId),
     Mend(Vec<(HostId, HostId)>),
+    Cut(Vec<(HostId, HostId)>),
     Hear(HostId),
 }
 
@@ -99,6 +100,7 @@ impl Nemesis {
         world.heal();
         for host in world.hosts() {
             world.power_on(host);
+            world.resume(host);
         }
     }
 
@@ -133,9 +135,15 @@ impl Nemesis {
             Fault::OneWay => self.one_way(world, Cut::All),
             Fault::Hole => self.one_way(world, Cut::Streams),
             Fault::Crash | Fault::Power | Fault::Restart | Fault::Leave => self.lose(world, fault),
+            Fault::Flap => self.flap(world),
+            Fault::Renumber => {
+                let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
+                world.renumber(host);
+                true
+            }
             Fault::Pause => {
                 let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
-                let most = if self.rng.one_in(3) { 4 } else { 1 };
+                let most = [1, 1, 4, 40][self.rng.below(4) as usize];
                 let span = self.span(most);
                 world.pause(host, Duration::from_micros(span));
                 true
@@ -201,6 +209,24 @@ impl Nemesis {
         }
         let span = self.span(6);
         self.later(world, span, Remedy::Mend(pairs));
+        true
+    }
+
+    fn flap(&mut self, world: &mut World) -> bool {
+        let Some(host) = self.victim(world) else { return false };
+        let all = self.rng.one_in(2);
+        let others: Vec<_> = world.hosts().filter(|h| *h != host).collect();
+        let pairs: Vec<_> =
+            others.into_iter().filter(|_| all || self.rng.one_in(4)).map(|other| (host, other)).collect();
+        let times = self.rng.range(4, 20);
+        world.say(host.0, format_args!("has {} links that go and come {times} times", pairs.len()));
+        let mut at = 0;
+        for _ in 0..times {
+            at += 1 + self.rng.below(self.beat_us / 2);
+            self.later(world, at, Remedy::Cut(pairs.clone()));
+            at += 1 + self.rng.below(self.beat_us / 2);
+            self.later(world, at, Remedy::Mend(pairs.clone()));
+        }
         true
     }
 
@@ -307,6 +333,11 @@ fn apply(world: &mut World, remedy: Remedy) {
             world.power_on(host);
             // Where it was asked to leave and hasn't yet, it goes on.
             world.start(host);
+        }
+        Remedy::Cut(pairs) => {
+            for (a, b) in pairs {
+                world.cut(a, b);
+            }
         }
         Remedy::Mend(pairs) => {
             world.say(pairs.first().map_or(0, |p| p.0.0), format_args!("is reached again"));

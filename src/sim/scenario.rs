@@ -184,8 +184,9 @@ impl Scenario {
     /// What the network is like in the phase of faults.
     pub(super) fn conditions(&self, rng: &mut Rng) -> Conditions {
         let has = |f| self.faults.has(f);
+        let most_loss = if rng.one_in(8) { 500_000 } else { 100_000 };
         let mut rate = |f, most| if has(f) { rng.below(most) as u32 } else { 0 };
-        let (loss_ppm, multicast_loss_ppm) = (rate(Fault::Loss, 100_000), rate(Fault::Loss, 200_000));
+        let (loss_ppm, multicast_loss_ppm) = (rate(Fault::Loss, most_loss), rate(Fault::Loss, most_loss * 2));
         let (duplicate_ppm, reorder_ppm) = (rate(Fault::Duplicate, 100_000), rate(Fault::Reorder, 100_000));
         let corrupt_ppm = rate(Fault::Corrupt, 50_000);
         let beat = self.detection().as_micros() as u64 / 4;

@@ -87,7 +87,7 @@
 //! | 2 | address | IPv4 (4) or IPv6 (16), then port 2; an IPv6 scope doesn't travel |
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
 //! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
-//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
+//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
 //! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *lineages* where there are parents, *seat reference*, up to 15 |
 //! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |

@@ -34,6 +34,7 @@ pub(super) mod tag {
 
 const DURABLE: u8 = 1;
 const MULTICAST: u8 = 2;
+const UNPROVABLE: u8 = 4;
 const WITNESS: u8 = 1;
 const VOTING: u8 = 2;
 const LEADER: u8 = 1;
@@ -237,7 +238,7 @@ pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
             .u64(info.identity.0)
             .i32(info.priority)
             .u8(standing_code(info.standing))
-            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST))
+            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST) | flag(!info.provable, UNPROVABLE))
             .spare(2)
             .u32(info.revision);
         put_body(s, fixed);
@@ -271,6 +272,7 @@ pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
         priority,
         durable: flags & DURABLE != 0,
         multicast: flags & MULTICAST != 0,
+        provable: flags & UNPROVABLE == 0,
         addrs,
         revision,
         capabilities: capabilities.unwrap_or_default(),

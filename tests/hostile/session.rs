@@ -159,6 +159,7 @@ fn info(n: u8) -> MemberInfo {
         priority: 0,
         durable: false,
         multicast: n.is_multiple_of(2),
+        provable: true,
         addrs: vec![addr(n)],
         revision: 0,
         capabilities: Capabilities::new(),

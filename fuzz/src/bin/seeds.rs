@@ -72,6 +72,7 @@ fn info() -> MemberInfo {
         priority: 1,
         durable: true,
         multicast: true,
+        provable: true,
         addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
         revision: 9,
         capabilities,

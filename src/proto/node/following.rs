@@ -9,7 +9,7 @@ use super::super::planted::Bug;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Index, LeftReason, Lineage, Position, Term, Time, VoterTag};
+use crate::types::{Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -274,8 +274,19 @@ impl Node {
                 .filter(|(_, _, i)| old.find(&i.id).is_none_or(|(_, _, o)| o.incarnation != i.incarnation))
                 .map(|(slot, _, i)| (slot, i.clone()))
                 .collect();
+            let changed = |info: &MemberInfo| {
+                old.find(&info.id)
+                    .is_some_and(|(_, _, o)| o.incarnation == info.incarnation && o.revision != info.revision)
+            };
+            let updates: Vec<_> = (self.log.roll().members())
+                .filter(|(_, _, i)| changed(i))
+                .map(|(slot, _, i)| (slot, i.id.clone(), i.incarnation, i.capabilities.clone()))
+                .collect();
             for (slot, info) in news {
                 self.out.event(super::Event::Joined { info, slot });
+            }
+            for (slot, id, incarnation, capabilities) in updates {
+                self.out.event(super::Event::Updated { id, incarnation, slot, capabilities });
             }
             self.line_changed(now);
         }

@@ -133,7 +133,8 @@ impl Node {
         let present: Vec<Identity> =
             self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, _)| p.info.identity).collect();
         self.recovery.forget(now, |who| present.contains(&who));
-        for seat in self.possible_voters().iter().chain(self.recovery.named()) {
+        let provable = |s: &&Seat| self.log.roll().identity(s.identity).is_none_or(|(_, i)| i.provable);
+        for seat in self.possible_voters().iter().chain(self.recovery.named()).filter(provable) {
             self.peers.prove(now, seat, &mut self.out);
         }
         let (own, outlook) = self.outlook();

@@ -274,6 +274,7 @@ impl Node {
             priority: listed.unwrap_or(config.priority),
             durable,
             multicast: config.multicast,
+            provable: config.death_evidence,
             addrs,
             revision: 0,
             capabilities: config.capabilities.clone(),

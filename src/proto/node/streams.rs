@@ -25,10 +25,9 @@ impl Node {
                 PeerEvent::Up(id) => self.peer_up(now, &id),
                 PeerEvent::Down(id) => self.peer_down(now, &id),
                 PeerEvent::Dead { id, identity, incarnation } => self.peer_dead(now, &id, identity, incarnation),
-                PeerEvent::Message(id, conn, message) => {
-                    let info = self.peers.get(&id).filter(|p| p.conn == Some(conn)).map(|p| p.info.clone());
-                    if let Some(info) = info {
-                        self.message(now, &info, conn, message);
+                PeerEvent::Message(from, conn, message) => {
+                    if self.peers.get(&from.id).is_some_and(|p| p.conn == Some(conn)) {
+                        self.message(now, &from, conn, message);
                     }
                 }
                 PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),

@@ -1,6 +1,6 @@
 //! What can be done to a [`World`]: start, kill, pause, cut, heal.
 
-use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of};
+use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of, renumbered_port};
 use super::super::net::{Conditions, Cut};
 use super::super::process::{Input, Process};
 use super::super::queue::Plan;
@@ -100,6 +100,19 @@ impl World {
         }
     }
 
+    /// Gives the host another address while its node runs: nothing listens at the old one any more. The node is told
+    /// first, as a driver does before it closes a socket. Does nothing where no node runs.
+    pub fn renumber(&mut self, host: HostId) {
+        let h = &mut self.hosts[host.at()];
+        h.renumbered = h.renumbered.wrapping_add(1);
+        let port = renumbered_port(h.renumbered);
+        let addr = addr_of(host.0, port);
+        self.say(host.0, format_args!("gets another address: {addr}"));
+        if self.command(host, Command::Addresses(vec![addr])).is_ok() {
+            self.hosts[host.at()].port = port;
+        }
+    }
+
     /// Wipes the store of a host whose node doesn't run: its next start is that of a new voter.
     pub fn wipe(&mut self, host: HostId) {
         let h = &mut self.hosts[host.at()];
@@ -148,6 +161,14 @@ impl World {
         let pause = h.pause;
         self.queue.push(self.now + duration.as_micros() as u64, Plan::Wake { host: host.0, pause });
         self.say(host.0, format_args!("is paused for {duration:?}"));
+    }
+
+    /// Lets a paused process go on before its time, as SIGCONT does. Does nothing where it isn't paused.
+    pub fn resume(&mut self, host: HostId) {
+        let h = &self.hosts[host.at()];
+        if h.is_paused() {
+            self.wake(host.0, h.pause);
+        }
     }
 
     /// A paused process goes on: it reads what waits, then looks at its clock.

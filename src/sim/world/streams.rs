@@ -78,7 +78,13 @@ const SYN_RETRY_US: u64 = 1_000_000;
 impl World {
     /// A node wants something of its streams.
     pub(super) fn stream_output(&mut self, h: u32, p: &mut Process, out: StreamOutput) {
-        self.trace.debug(&out);
+        match &out {
+            StreamOutput::Send(conn, bytes) => {
+                self.trace.number(conn.0);
+                self.trace.bytes(bytes);
+            }
+            other => self.trace.debug(other),
+        }
         if self.trace.tells(Detail::Everything) && !matches!(out, StreamOutput::Send(..)) {
             self.say(h, format_args!("{out:?}"));
         }

@@ -39,6 +39,7 @@ pub(super) fn info() -> MemberInfo {
         priority: 1,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec!["192.0.2.7:1919".parse().unwrap(), "[2001:db8::7]:1920".parse().unwrap()],
         revision: 9,
         capabilities,
@@ -283,8 +284,8 @@ fn any_sender() -> impl Strategy<Value = Sender> {
 }
 
 pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
-    (any_sender(), any_capabilities(), any::<(bool, u32)>()).prop_map(|(s, capabilities, (multicast, revision))| {
-        MemberInfo {
+    (any_sender(), any_capabilities(), any::<(bool, bool, u32)>()).prop_map(
+        |(s, capabilities, (multicast, provable, revision))| MemberInfo {
             id: s.id,
             incarnation: s.incarnation,
             identity: s.identity,
@@ -292,11 +293,12 @@ pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
             priority: s.priority,
             durable: s.durable,
             multicast,
+            provable,
             addrs: s.addrs,
             revision,
             capabilities,
-        }
-    })
+        },
+    )
 }
 
 fn any_seat() -> impl Strategy<Value = Seat> {

@@ -1,0 +1,138 @@
+use super::super::{Config, Founding, StreamInput, StreamOutput};
+use super::*;
+use crate::types::{Capabilities, ConventionId, Standing, Term};
+use crate::wire::encode_message;
+use bytes::BytesMut;
+
+const TAG: u32 = 7;
+
+fn info(id: &str, incarnation: u64) -> MemberInfo {
+    MemberInfo {
+        id: NodeId::new(id).unwrap(),
+        incarnation: Incarnation(incarnation),
+        identity: Identity(incarnation),
+        standing: Standing::Candidate,
+        priority: 0,
+        durable: false,
+        multicast: true,
+        provable: true,
+        addrs: vec!["10.0.0.9:9".parse().unwrap()],
+        revision: 0,
+        capabilities: Capabilities::new(),
+    }
+}
+
+fn hello(id: &str, incarnation: u64) -> Hello {
+    Hello {
+        convention: "site".into(),
+        lineage: Lineage::ZERO,
+        parents: vec![],
+        term: Term::ZERO,
+        info: info(id, incarnation),
+    }
+}
+
+/// Node a with its peers, and what it wanted of its streams.
+struct Rig {
+    peers: Peers,
+    out: Outbox,
+    told: Vec<PeerEvent>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (site, id) = (ConventionId::new("site").unwrap(), NodeId::new("a").unwrap());
+        let config = Config::builder(site, id).candidate().found(Founding::Expect(2)).build().unwrap();
+        Self { peers: Peers::new(hello("a", 1), &config, Time::ZERO), out: Outbox::new(TAG, false), told: Vec::new() }
+    }
+
+    /// Feeds one input; returns what was dialled for it.
+    fn feed(&mut self, conn: u64, input: StreamInput<'_>) -> Vec<u64> {
+        self.peers.handle(Time::from_micros(1_000), ConnId(conn), input, &mut self.out, &mut self.told);
+        std::iter::from_fn(|| self.out.poll_stream())
+            .filter_map(|out| if let StreamOutput::Connect(conn, _) = out { Some(conn.0) } else { None })
+            .collect()
+    }
+
+    fn greet(&mut self, conn: u64, incarnation: u64) -> Vec<u64> {
+        self.hear(conn, hello("b", incarnation))
+    }
+
+    fn hear(&mut self, conn: u64, hello: Hello) -> Vec<u64> {
+        let mut bytes = BytesMut::new();
+        encode_message(&Message::Hello(hello), TAG, &mut bytes);
+        self.feed(conn, StreamInput::Bytes(&bytes))
+    }
+
+    /// The incarnations of b that are proven dead.
+    fn dead(&self) -> Vec<u64> {
+        let dead = |e: &PeerEvent| if let PeerEvent::Dead { incarnation, .. } = e { Some(incarnation.0) } else { None };
+        self.told.iter().filter_map(dead).collect()
+    }
+
+    /// b's first incarnation was connected, its second one is: a dials to learn whether the first is dead.
+    fn succeeded() -> (Self, u64) {
+        let mut rig = Self::new();
+        let accepted = StreamInput::Accepted("10.0.0.9:1".parse().unwrap());
+        rig.feed(1, accepted);
+        rig.greet(1, 1);
+        rig.feed(3, accepted);
+        let dialled = rig.greet(3, 2);
+        assert_eq!(dialled.len(), 1, "a new incarnation's word alone proves nothing about the old one");
+        assert_eq!(rig.dead(), []);
+        let proof = dialled[0];
+        assert_eq!(rig.feed(proof, StreamInput::Connected), []);
+        (rig, proof)
+    }
+}
+
+/// The other end takes each dial for a new connection and closes the one before: two ends that go on dialling because
+/// of it never keep one.
+#[test]
+fn a_connection_replaced_by_the_dial_of_a_proof_begins_no_other() {
+    let (mut rig, proof) = Rig::succeeded();
+    assert_eq!(rig.feed(3, StreamInput::Closed), [], "the answer to the dial that stands decides");
+    assert_eq!(rig.greet(proof, 2), []);
+    assert_eq!(rig.dead(), [1]);
+    assert_eq!(rig.peers.ready().map(|(_, c)| c.0).collect::<Vec<_>>(), [proof]);
+}
+
+#[test]
+fn one_proof_serves_both_incarnations() {
+    let (mut rig, proof) = Rig::succeeded();
+    assert_eq!(rig.feed(3, StreamInput::Closed), []);
+    let again = rig.feed(proof, StreamInput::Closed);
+    assert_eq!(again.len(), 1, "the connection may have been taken by a process that was about to die");
+    assert_eq!(rig.dead(), []);
+    rig.feed(again[0], StreamInput::Refused);
+    assert_eq!(rig.dead(), [1, 2]);
+}
+
+/// What a dial from before the end of a connection finds out is no evidence about that end.
+#[test]
+fn a_dial_from_before_proves_nothing() {
+    let mut rig = Rig::new();
+    let accepted = StreamInput::Accepted("10.0.0.9:1".parse().unwrap());
+    rig.feed(1, accepted);
+    rig.greet(1, 1);
+    rig.feed(3, accepted);
+    let early = rig.greet(3, 2)[0];
+    let fresh = rig.feed(3, StreamInput::Closed);
+    assert_eq!(fresh.len(), 1);
+    rig.feed(early, StreamInput::Refused);
+    assert_eq!(rig.dead(), []);
+    rig.feed(fresh[0], StreamInput::Refused);
+    assert_eq!(rig.dead(), [1, 2]);
+}
+
+/// The refusal comes from something in front of the process, so it says nothing about it.
+#[test]
+fn who_says_that_refusal_proves_nothing_is_not_proven_dead() {
+    let mut rig = Rig::new();
+    rig.feed(1, StreamInput::Accepted("10.0.0.9:1".parse().unwrap()));
+    let mut mapped = hello("b", 1);
+    mapped.info.provable = false;
+    rig.hear(1, mapped);
+    assert_eq!(rig.feed(1, StreamInput::Closed), []);
+    assert_eq!(rig.dead(), []);
+}
