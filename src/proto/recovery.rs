@@ -143,6 +143,11 @@ impl Recovery {
         self.accounts.retain(|who, a| present(*who) && now - a.at <= patience);
     }
 
+    /// True where this one told of itself lately.
+    pub(super) fn has_told(&self, who: Identity) -> bool {
+        self.accounts.contains_key(&who)
+    }
+
     /// The voters that others named.
     pub(super) fn named(&self) -> impl Iterator<Item = &Seat> {
         self.accounts.values().flat_map(|a| &a.muster.voters)
@@ -179,10 +184,12 @@ impl Recovery {
         let absent: BTreeSet<NodeId> =
             left.iter().filter(|(i, _)| !present(**i) && !hollow(**i)).map(|(_, s)| s.id.clone()).collect();
         let rank = |who: Identity| newest.voters.iter().position(|s| s.identity == who).unwrap_or(usize::MAX);
-        let may_found = |(who, m): &(Identity, &Muster)| {
-            left.get(who).is_some_and(|s| !s.witness) && m.position > Position::default()
-        };
-        let founder = all().filter(may_found).min_by_key(|(who, m)| (Reverse(m.position), rank(*who), *who));
+        // Where only witnesses are left one of them founds, and gives the roll to a candidate that restarted.
+        let may_found = |(who, m): &(Identity, &Muster)| left.contains_key(who) && m.position > Position::default();
+        let founder = all().filter(may_found).min_by_key(|(who, m)| {
+            let witness = left.get(who).is_some_and(|s| s.witness);
+            (witness, Reverse(m.position), rank(*who), *who)
+        });
         match founder {
             Some((founder, _)) if absent.is_empty() && left.len() <= MAX_VOTERS && gone.len() <= MAX_VOTERS => {
                 let gone = voters.keys().filter(|who| gone.contains(who)).copied().collect();

@@ -320,9 +320,7 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     kin && held.iter().all(|(l, line)| {
         let leads = |s: &crate::types::Seat| !s.witness && is_intact(world, s, None);
         let majority = intact(world, line, None) >= line.majority() && line.voters().any(leads);
-        let left = |h: &super::host::Host| {
-            h.holds_roll(*l) && h.config.standing() == crate::types::Standing::Candidate && h.stays()
-        };
+        let left = |h: &super::host::Host| h.holds_roll(*l) && h.config.standing().votes() && h.stays();
         majority || world.hosts.iter().any(left)
     })
 }

@@ -183,7 +183,7 @@ impl Node {
 
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
-    fn offer_roll(&mut self, now: Time) {
+    pub(super) fn offer_roll(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
         if self.lead.is_some()
             || self.voter.followed().is_some()

@@ -5,13 +5,16 @@ use super::super::event::{Event, Notice};
 use super::super::follower::Registration;
 use super::super::leadership::Sending;
 use super::super::log::Log;
+use super::super::peers::Peer;
 use super::super::planted::Bug;
 use super::super::recovery::{self, Outlook, Step};
 use super::super::roll::Roll;
 use super::Node;
 use super::leading::piece;
 use super::streams::Origin;
-use crate::types::{ConnId, Identity, LeftReason, Line, Lineage, NodeId, Position, Seat, Standing, Term, Time};
+use crate::types::{
+    ConnId, Identity, LeftReason, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time,
+};
 use crate::wire::{self, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
 use std::collections::BTreeSet;
 
@@ -104,7 +107,17 @@ impl Node {
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
         let outlook = self.recovery.outlook(me, &own, hollow);
-        (own, outlook)
+        // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
+        let unheard = |p: &&Peer| {
+            let mute = p.lineage == own.lineage && !self.recovery.has_told(p.info.identity);
+            mute || p.parents.contains(&own.lineage)
+        };
+        let unheard: Vec<NodeId> =
+            self.peers.ready().map(|(p, _)| p).filter(unheard).map(|p| p.info.id.clone()).collect();
+        match outlook {
+            Outlook::Ready { .. } if !unheard.is_empty() => (own, Outlook::Waits(unheard)),
+            outlook => (own, outlook),
+        }
     }
 
     /// Whom a convention without a leader waits for.
@@ -143,7 +156,8 @@ impl Node {
             self.out.send_durably(conn, Message::Muster(own.clone()));
         }
         let Outlook::Ready { voters, gone, founder } = outlook else { return };
-        if founder == self.voter.identity() && !self.recovery.is_calling(now) && self.leaving.is_none() {
+        let heir = self.is_candidate() || self.heir().is_some();
+        if founder == self.voter.identity() && heir && !self.recovery.is_calling(now) && self.leaving.is_none() {
             self.call_survivors(now, own.term, voters, gone);
         }
     }
@@ -197,7 +211,10 @@ impl Node {
         if !self.enter_lineage(now, order.parent) {
             return;
         }
-        let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity));
+        let forgotten = |p: &Peer| {
+            p.lineage == order.parent && !order.voters.contains(&p.info.identity) || p.parents.contains(&order.parent)
+        };
+        let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity) || forgotten(p));
         let quiet = self.lead.is_none()
             && self.voter.followed().is_none()
             && (self.voter.promise.sealed || !self.follower.hears(now, self.config.detection()));
@@ -273,6 +290,11 @@ impl Node {
             seats.truncate(crate::types::MAX_SEATS - 1);
             seats.push(Seat { voting: true, admitted: whole.line.next_admission(), ..mine });
         }
+        if let Some(heir) = self.heir().filter(|_| !self.is_candidate()) {
+            seats.retain(|s| s.id != heir.id);
+            seats.truncate(crate::types::MAX_SEATS - 1);
+            seats.push(Seat { admitted: whole.line.seat(&heir.id).map_or(heir.admitted, |s| s.admitted), ..heir });
+        }
         let index = whole.position.index.next().unwrap_or(whole.position.index);
         let image = Image {
             lineage: order.lineage,
@@ -286,7 +308,29 @@ impl Node {
         // What of it was told, and what is news, is told with its first commit.
         self.inherited = Some((before, std::mem::replace(&mut self.told.roll, false)));
         self.belong_to_child(now, order.lineage, order.term, Some(me));
-        self.become_leader(now, order.term, true);
+        if self.is_candidate() {
+            self.become_leader(now, order.term, true);
+        } else {
+            // It never leads: the heir does, once it has the roll.
+            self.tell_inherited();
+            self.line_changed(now);
+            self.offer_roll(now);
+        }
+    }
+
+    /// A candidate that restarted and belongs nowhere: where only witnesses are left, it gets the roll and may lead.
+    fn heir(&self) -> Option<Seat> {
+        let free = |p: &&Peer| p.lineage == Lineage::ZERO && p.info.standing == Standing::Candidate;
+        let first = self
+            .peers
+            .ready()
+            .map(|(p, _)| p)
+            .filter(free)
+            .max_by(|a, b| (a.info.priority, &b.info.id).cmp(&(b.info.priority, &a.info.id)))?;
+        let MemberInfo { id, identity, incarnation, priority, addrs, .. } = first.info.clone();
+        let admitted = self.log.line().next_admission();
+        let slot = Slot(u32::MAX);
+        Some(Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot, addrs })
     }
 
     fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
@@ -314,7 +358,7 @@ impl Node {
     /// True where a lineage is known as a child of this node's, or as what its own was founded out of.
     pub(super) fn is_kin(&self, lineage: Lineage) -> bool {
         let ours = self.lineage();
-        let child = |p: &super::super::peers::Peer| p.lineage == lineage && p.parents.contains(&ours);
+        let child = |p: &Peer| p.lineage == lineage && p.parents.contains(&ours);
         self.log.parents().contains(&lineage) || self.peers.ready().any(|(p, _)| child(p))
     }
 
