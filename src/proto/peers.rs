@@ -442,6 +442,12 @@ impl Peers {
             match (&c.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out, told),
                 (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
+                (State::Open, Message::Elsewhere(hello)) => {
+                    if conn.is_dialled() && hello.convention == self.hello.convention {
+                        self.proof_answered(conn, &hello, told);
+                    }
+                    return self.cut(now, conn, out, told);
+                }
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
                 (State::Ready(_), Message::Pong(_)) => {}
@@ -491,7 +497,7 @@ impl Peers {
         if !keep {
             if first && !conn.is_dialled() {
                 // The other end may have dialled to learn who answers here.
-                out.send_durably(conn, Message::Hello(self.hello.clone()));
+                out.send_durably(conn, Message::Elsewhere(self.hello.clone()));
             }
             return self.cut(now, conn, out, told);
         }

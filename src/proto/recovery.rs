@@ -3,8 +3,8 @@
 //! Those that are left found a *child lineage* out of the old one. Properties:
 //!
 //! 1. It is founded only where every voter that any of those left knows of is either left itself, is there, and has
-//!    promised (stored, before it said so) never to act in the parent again; or is gone. Gone is who had no store, where
-//!    another voter answers to its id, and one of those left saw every address of the old one refuse, or the new one
+//!    promised (stored, before it said so) never to act in the parent again; or is gone. Gone is who had no store (or whose
+//!    id has a store of another voter's now), where another voter answers to its id, and one of those left saw every address of the old one refuse, or the new one
 //!    answer there. An operator may name others.
 //! 2. It is founded only where none of those left can win an election: of the line in force by its own roll, too many are
 //!    gone or have promised. Then nobody leads the parent any more: not those who promised, nor those who are no more,

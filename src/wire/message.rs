@@ -50,6 +50,8 @@ pub enum Message {
     Recover(Recover),
     /// Recovery: the answer.
     RecoverReply(RecoverReply),
+    /// In place of a Hello, before the connection is closed: I am this one, and another connection of this pair is kept.
+    Elsewhere(Hello),
     /// Are you there?
     Ping(u64),
     /// I am.

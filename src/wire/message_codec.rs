@@ -50,6 +50,7 @@ pub(super) mod kind {
     pub(in crate::wire) const MUSTER: u8 = 90;
     pub(in crate::wire) const RECOVER: u8 = 91;
     pub(in crate::wire) const RECOVER_REPLY: u8 = 92;
+    pub(in crate::wire) const ELSEWHERE: u8 = 93;
 }
 
 const ACCEPTED: u8 = 1;
@@ -82,7 +83,8 @@ fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N>
 /// All of a frame but its length and its checksum.
 fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
     match message {
-        Message::Hello(m) => put_hello(m, tag, buf),
+        Message::Hello(m) => put_hello(m, kind::HELLO, tag, buf),
+        Message::Elsewhere(m) => put_hello(m, kind::ELSEWHERE, tag, buf),
         Message::Propose(m) => {
             let fixed = FixedOut::<20>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round);
             frame::begin(buf, kind::PROPOSE, tag, fixed);
@@ -127,8 +129,8 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
     }
 }
 
-fn put_hello(m: &Hello, tag: u32, buf: &mut BytesMut) {
-    frame::begin(buf, kind::HELLO, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
+fn put_hello(m: &Hello, kind: u8, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
     put_field(buf, field::CONVENTION, |s| s.put(m.convention.as_bytes()));
     put_lineages(buf, &m.parents);
     put_member(buf, &m.info);
@@ -219,6 +221,7 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::RESIGNED => read_resigned(&body).map(Message::Resigned),
         kind::PROBE_FOR => probe_for(&body).map(Message::ProbeFor),
         kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
+        kind::ELSEWHERE => hello(&body).map(Message::Elsewhere),
         kind::MUSTER => muster(&body).map(Message::Muster),
         kind::RECOVER => recover(&body).map(Message::Recover),
         kind::RECOVER_REPLY => recover_reply(&body).map(Message::RecoverReply),

@@ -76,6 +76,7 @@
 //! | 90 | muster | lineage 8, term 8, position 16, flags 1 (1 sealed), spare 3 | *seat*, up to [`MAX_VOTERS`] (one id may stand more than once), *gone* |
 //! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
 //! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |
+//! | 93 | elsewhere | as a hello | as a hello |
 //!
 //! A position is a term and an index.
 //!

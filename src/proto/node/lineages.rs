@@ -67,17 +67,20 @@ impl Node {
         all
     }
 
-    /// Whether it is proven to this node that a voter is no more. One that had a store may come back with it.
+    /// Whether it is proven to this node that a voter is no more. One that had a store may come back with it, unless the
+    /// store that its id has now belongs to another voter.
     fn is_gone(&self, seat: &Seat) -> bool {
         let proven = !self.bug.has(Bug::CountWithoutProof);
-        let durable = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
+        let had_store = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
+        let has_store =
+            self.me.durable && seat.id == self.me.id || self.peers.get(&seat.id).is_some_and(|p| p.info.durable);
         // Where this node listens itself nobody else does.
         let replaced = if seat.id == self.me.id {
             seat.addrs.iter().all(|a| self.me.addrs.contains(a))
         } else {
             self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat.identity, proven))
         };
-        seat.identity != self.voter.identity() && replaced && !durable
+        seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
     }
 
     fn account(&self) -> Muster {

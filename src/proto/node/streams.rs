@@ -133,7 +133,7 @@ impl Node {
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             // Handled where the connections are.
-            Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Hello(_) | Message::Elsewhere(_) | Message::Ping(_) | Message::Pong(_) => {}
         }
     }
 

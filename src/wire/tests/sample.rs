@@ -197,6 +197,7 @@ pub(super) fn messages() -> Vec<Message> {
             term,
             info: info(),
         }),
+        Message::Elsewhere(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
     ]
 }
 
