@@ -260,6 +260,8 @@ impl Node {
             let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
             let old = self.log.roll().clone();
             self.install(image);
+            // What the lineage was founded out of is known only now.
+            self.introduce();
             // What happened in between is told as its outcome.
             for (id, incarnation) in before {
                 if self.log.roll().find(&id).is_none_or(|(_, _, now)| now.incarnation != incarnation) {
