@@ -254,7 +254,10 @@ impl Node {
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             if !told {
-                let before = self.abandoned.take().filter(|log| log.lineage() == image.lineage);
+                let before = self
+                    .abandoned
+                    .take()
+                    .filter(|log| log.lineage() == image.lineage || image.parents.contains(&log.lineage()));
                 self.log = before.unwrap_or_else(super::Log::empty);
             }
             let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
