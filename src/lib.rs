@@ -11,7 +11,7 @@
 //!  stream   ──┤►  peers (connections of candidates)    follower (seek, register, beat)            ├──► datagrams
 //!  deadline ──┤►  voter (promises)   campaign (canvass, bid, fetch)   founding                    ├──► stream orders
 //!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession             ├──► records to store
-//!  stored   ──┤►  log over roll (who is here, the line)              outbox (what waits for disk) ├──► events
+//!  stored   ──┤►  recovery   log over roll (who is here, the line)   outbox (what waits for disk) ├──► events
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
 //! ```
@@ -70,14 +70,16 @@
 //! 1. At most one leader per (lineage, term), and at no instant two unexpired leases of one lineage, given ρ, and given
 //!    that a refused connection means a dead process where that evidence is on
 //!    ([`proto::ConfigBuilder::death_evidence`]).
-//! 2. The terms that a node reports within a lineage never go back; across restarts too where it has a store. The term is
+//! 2. The terms that a node reports within a lineage and its children never go back; across restarts too where it has a store. The term is
 //!    the fencing token.
-//! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order.
+//! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order. A recovery
+//!    ([`proto::Event::Recovered`]) may lose entries of which nobody that is left has any.
 //! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
 //! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation. (After a `Moved` who is
 //!    there is told anew.)
-//! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, all nodes agree
-//!    on leader, term and line within a bound (`sim::liveness_bound`).
+//! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
+//!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
+//!    (`sim::liveness_bound`).
 //! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.
@@ -87,8 +89,10 @@
 //!
 //! # What is not
 //!
-//! - A convention whose diskless voters restarted in such numbers that the old line can never reach its majority waits, and
-//!   names for whom ([`proto::Notice::WaitingFor`]). With stores everybody may restart at once.
+//! - A convention whose voters are away in such numbers that no majority is there waits, and names for whom
+//!   ([`proto::Notice::WaitingFor`]). Where they restarted without stores those that are left recover as soon as that is
+//!   proven, by a child of the lineage; where only witnesses are left they wait. An operator may give voters up
+//!   ([`proto::Command::Recover`]).
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
 //! - No side without a majority goes on; there is no handover and no messaging for the embedder yet.
 //!

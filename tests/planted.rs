@@ -84,13 +84,27 @@ struct Stage {
 impl Stage {
     /// The first of the names leads.
     fn new(bug: Option<Bug>, names: &[&str], store: bool) -> Self {
+        let configs = names.iter().map(|n| config(n, names.len()));
+        Self::of(bug, configs.collect(), store)
+    }
+
+    /// The same, without stores, and with a witness as the last one.
+    fn with_witness(bug: Option<Bug>, names: &[&str], witness: &str) -> Self {
+        let voters = names.len() + 1;
+        let builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(witness).unwrap());
+        let witness = builder.witness().found(Founding::Expect(voters)).build().unwrap();
+        let configs = names.iter().map(|n| config(n, voters)).chain([witness]);
+        Self::of(bug, configs.collect(), false)
+    }
+
+    fn of(bug: Option<Bug>, configs: Vec<Config>, store: bool) -> Self {
         let mut builder = World::builder(7).twins(true).keep_events(false).stream_patience(SECOND * 60);
         if let Some(bug) = bug {
             builder = builder.plant(bug);
         }
         let mut world = builder.build();
         let options = NodeOptions { store, ..NodeOptions::default() };
-        let voters: Vec<_> = names.iter().map(|n| world.add_node(config(n, names.len()), options.clone())).collect();
+        let voters: Vec<_> = configs.into_iter().map(|c| world.add_node(c, options.clone())).collect();
         let mut stage = Self { world, voters };
         stage.until("the first one leads", SECOND * 10, |w| w.leaders().next() == Some(HostId(0)));
         stage.until("all agree", SECOND * 10, |w| w.disagreement().is_none());
@@ -370,6 +384,90 @@ fn an_entry_applied_before_it_is_committed_is_seen() {
         s.world.run_for(SECOND * 10);
         s.world.heal();
         s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+// ---- Recovery of the diskless ----
+
+/// Kills these, all without stores, and starts them again.
+fn replace(s: &mut Stage, hosts: &[HostId]) {
+    hosts.iter().for_each(|h| s.world.kill(*h));
+    hosts.iter().for_each(|h| s.world.start(*h));
+}
+
+/// d and e are left of five and can't see each other; d has an entry that was committed while e was cut off.
+#[test]
+fn a_recovery_without_the_promise_of_all_is_seen() {
+    script(Bug::RecoverWithoutAll, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        s.world.isolate(e);
+        let m = s.member("m", NodeOptions::default());
+        s.until("m is on the roll", SECOND * 10, |w| w.node(m).unwrap().registration().is_some());
+        s.world.isolate(d);
+        replace(&mut s, &[a, b, c]);
+        [a, b, c].into_iter().for_each(|h| s.world.mend(h, e));
+        s.world.run_for(SECOND * 30);
+        s.world
+    });
+}
+
+/// Others by the names of a and c are started beyond a partition in which the real ones lead on.
+#[test]
+fn a_voter_taken_for_gone_without_proof_is_seen() {
+    script(Bug::CountWithoutProof, 3, "has it", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        s.world.isolate(b);
+        for name in ["a", "c"] {
+            let other = s.world.add_node(config(name, 3), NodeOptions { stopped: true, ..NodeOptions::default() });
+            s.world.cut(other, a);
+            s.world.cut(other, c);
+            s.world.start(other);
+        }
+        s.world.run_for(SECOND * 30);
+        s.world
+    });
+}
+
+/// g hears heartbeats of later terms, but none of their entries; then it alone is left.
+#[test]
+fn a_child_that_begins_in_an_old_term_is_seen() {
+    script(Bug::RecoveryTermTooLow, 2, "term", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e", "f", "g"], false);
+        let [a, b, c, d, e, f, g] = s.voters[..] else { unreachable!() };
+        for other in [a, b, c, d, e, f] {
+            s.world.cut_one_way(other, g, Cut::Streams);
+        }
+        s.world.kill(a);
+        s.until("b leads", SECOND * 10, leads(b));
+        s.world.run_for(SECOND * 5);
+        s.world.kill(b);
+        s.until("c leads", SECOND * 10, leads(c));
+        s.until("g knows of it", SECOND * 10, |w| w.node(g).unwrap().term() == w.node(c).unwrap().term());
+        [c, d, e, f].into_iter().for_each(|h| s.world.kill(h));
+        s.world.heal();
+        [a, b, c, d, e, f].into_iter().for_each(|h| s.world.start(h));
+        s.world.run_for(SECOND * 30);
+        s.world
+    });
+}
+
+/// d, who may lead, and the witness e are left; only e has an entry that was committed while d was cut off.
+#[test]
+fn a_founder_that_fetched_nothing_is_seen() {
+    script(Bug::RecoverWithoutFetching, 3, "has it", |bug| {
+        let mut s = Stage::with_witness(bug, &["a", "b", "c", "d"], "e");
+        let [a, b, c, d, _] = s.voters[..] else { unreachable!() };
+        s.world.isolate(d);
+        // Long enough for the streams to it to be given up.
+        s.world.run_for(SECOND * 10);
+        let m = s.member("m", NodeOptions::default());
+        s.until("m is on the roll", SECOND * 10, |w| w.node(m).unwrap().registration().is_some());
+        replace(&mut s, &[a, b, c]);
+        s.world.heal();
+        s.world.run_for(SECOND * 30);
         s.world
     });
 }

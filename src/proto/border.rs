@@ -141,6 +141,13 @@ pub enum Command {
     Leave,
     /// Sets this node's capabilities.
     SetCapabilities(Capabilities),
+    /// Go on without these: the voters that are left shall found a child lineage although it isn't proven that these are
+    /// gone. What they alone hold is lost, and should one of them live, there are two conventions. Said to one of those
+    /// left, and only while nobody leads.
+    Recover {
+        /// Whom to give up.
+        without: Vec<NodeId>,
+    },
     /// As leader: takes a candidate or witness off the line for good. It stays a member. The decision stands in the roll:
     /// later leaders keep to it, and a restart changes nothing, until that node is promoted by
     /// [`Command::SetStanding`]. It is carried out once the rest of the line has a majority that is in sync. Not the
@@ -184,6 +191,8 @@ pub enum CommandError {
     Stopped,
     /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
     BadAddresses,
+    /// A recovery can be ordered only while nobody leads, and without voters of the line that aren't there.
+    NotToRecover,
     /// Only a leader can do that: who leads, where that is known.
     NotLeader(Option<NodeId>),
     /// Not while something else is under way: a leadership that has committed nothing yet, or a change of this node's own.
@@ -206,6 +215,9 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
+            Self::NotToRecover => f.write_str(
+                "there is nothing to recover: say it to a voter while nobody leads, and name voters of the line that aren't there",
+            ),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
             Self::NotLeader(None) => f.write_str("only the leader can do that, and none is known"),
             Self::NotLeader(Some(id)) => write!(f, "only the leader can do that: ask {id}"),

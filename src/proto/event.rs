@@ -1,7 +1,7 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Standing, Term,
+    Capabilities, Generation, Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Slot, Standing, Term,
 };
 
 /// What a node is at present.
@@ -90,6 +90,9 @@ pub enum Notice {
     Contended(NodeId),
     /// No founding, or no leader, without these.
     WaitingFor(Vec<NodeId>),
+    /// An operator ordered a recovery without these: what they alone hold is lost, and should one of them live, there are
+    /// two conventions from here on.
+    RecoveryOrdered(Vec<NodeId>),
     /// A founding waits until so many candidates are there: expected, known.
     WaitingForCandidates(usize, usize),
     /// This node's loop was late by so many microseconds.
@@ -168,6 +171,19 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// So many voters were gone that the lineage could never go on: those that were left founded a child of it, with the
+    /// furthest of their rolls. Told by those who hold the roll.
+    Recovered {
+        /// The child.
+        lineage: Lineage,
+        /// What it was founded out of.
+        parent: Lineage,
+        /// The voters of the old line that count no more. What they alone held is lost; whether there was anything nobody
+        /// can know.
+        lost: Vec<NodeId>,
+        /// How far this node's own roll of the old lineage reached: all of it is in the child's.
+        kept: Index,
     },
     /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
     /// while it lasts.

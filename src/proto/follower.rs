@@ -207,6 +207,21 @@ impl Follower {
         self.nonce = self.rng.nonzero();
     }
 
+    /// Its lineage goes on in a child: its place on the roll is the same there.
+    pub(super) fn move_to(&mut self, child: Lineage) {
+        self.home = child;
+        self.registration = self.registration.map(|r| Registration { lineage: child, ..r });
+        self.disowned = None;
+        self.nonce = self.rng.nonzero();
+    }
+
+    /// Others are heard, and not its own leader: it asks soon.
+    pub(super) fn wonder(&mut self, now: Time) {
+        if self.attempt < 4 {
+            self.next_seek = self.next_seek.min(now + self.rng.up_to(self.interval / 2));
+        }
+    }
+
     /// The leader knows nothing of this registration: what an old roll says of it is void too.
     pub(super) fn disown(&mut self, now: Time) {
         self.disowned = self.registration.map(|r| (r.lineage, r.slot, r.generation));

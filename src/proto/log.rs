@@ -16,6 +16,8 @@ const COMPACT_ABOVE: usize = 2_048;
 #[derive(Debug, Clone)]
 pub(super) struct Log {
     lineage: Lineage,
+    /// What the lineage was founded out of, the nearest first.
+    parents: Vec<Lineage>,
     /// The position right before the first entry kept.
     base: Position,
     entries: VecDeque<Entry>,
@@ -41,6 +43,7 @@ impl Log {
     pub(super) fn empty() -> Self {
         Self {
             lineage: Lineage::ZERO,
+            parents: Vec::new(),
             base: Position::default(),
             entries: VecDeque::new(),
             commit: Index::ZERO,
@@ -53,6 +56,7 @@ impl Log {
         let roll = Roll::from_image(image);
         Self {
             lineage: image.lineage,
+            parents: image.parents.clone(),
             base: image.position,
             entries: VecDeque::new(),
             commit: image.position.index,
@@ -70,6 +74,11 @@ impl Log {
 
     pub(super) fn lineage(&self) -> Lineage {
         self.lineage
+    }
+
+    /// What the lineage was founded out of, the nearest first.
+    pub(super) fn parents(&self) -> &[Lineage] {
+        &self.parents
     }
 
     /// True where there is no roll at all.
@@ -231,7 +240,14 @@ impl Log {
     }
 
     pub(super) fn image(&self) -> Image {
-        self.roll.image(self.lineage, self.committed())
+        Image { parents: self.parents.clone(), ..self.roll.image(self.lineage, self.committed()) }
+    }
+
+    /// The image as it would be if all entries were committed.
+    pub(super) fn whole_image(&self) -> Image {
+        let mut roll = self.roll.clone();
+        self.uncommitted().for_each(|entry| drop(roll.apply(entry)));
+        Image { parents: self.parents.clone(), ..roll.image(self.lineage, self.last()) }
     }
 
     /// The entries behind `after`, at least one where there is one, up to a budget in bytes.

@@ -14,6 +14,7 @@ mod node;
 mod outbox;
 mod peers;
 mod planted;
+mod recovery;
 mod registrar;
 mod rng;
 mod roll;

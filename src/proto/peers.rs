@@ -6,7 +6,7 @@
 
 use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
-use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
+use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Seat, Term, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,6 +37,10 @@ pub(super) struct Peer {
     pub(super) info: MemberInfo,
     /// What it said last of its lineage.
     pub(super) lineage: Lineage,
+    /// What that was founded out of, by its handshake.
+    pub(super) parents: Vec<Lineage>,
+    /// The highest term that it named in its handshake.
+    pub(super) term: Term,
     /// The handshaken connection.
     pub(super) conn: Option<ConnId>,
     /// Which voter and incarnation shook hands last, and where that incarnation listens.
@@ -49,8 +53,32 @@ pub(super) struct Peer {
     noted: Time,
     /// The largest incarnation whose process is known to be dead.
     dead: Option<Incarnation>,
+    /// The voters of this id that are known to be no more, the last ones only.
+    gone: Vec<Identity>,
     /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
+}
+
+/// Voters of one id that are remembered as gone.
+const MAX_GONE: usize = 8;
+
+impl Peer {
+    /// All addresses of these refused, or were answered by a larger incarnation.
+    fn bury(&mut self, suspect: &Suspect) {
+        for (identity, _) in suspect.who.iter().filter(|(i, _)| !suspect.lives.contains(i)) {
+            if !self.gone.contains(identity) {
+                if self.gone.len() >= MAX_GONE {
+                    self.gone.remove(0);
+                }
+                self.gone.push(*identity);
+            }
+        }
+    }
+
+    /// True where this voter of its id is known to be no more, and another one is there in its place.
+    pub(super) fn replaced(&self, identity: Identity, proven: bool) -> bool {
+        self.conn.is_some() && self.info.identity != identity && (!proven || self.gone.contains(&identity))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +96,8 @@ struct Suspect {
     open: Vec<(ConnId, SocketAddr)>,
     /// How often a dial was accepted and ended before its handshake.
     resets: u8,
+    /// Who answered in their place: a larger incarnation may vote as the same.
+    lives: Vec<Identity>,
 }
 
 /// A dying process may still take a connection before its listener is closed: so often it is tried again at once.
@@ -234,10 +264,13 @@ impl Peers {
         let peer = Peer {
             info: info.clone(),
             lineage,
+            parents: Vec::new(),
+            term: Term::ZERO,
             conn: None,
             met: None,
             listed,
             dead: None,
+            gone: Vec::new(),
             dialing: None,
             next_dial: now + patience,
             backoff: Duration::ZERO,
@@ -246,6 +279,19 @@ impl Peers {
         };
         self.deadline = self.deadline.min(peer.next_dial);
         self.peers.insert(info.id.clone(), peer);
+    }
+
+    /// Looks for proof that a voter is no more: another one answers to its id.
+    pub(super) fn prove(&mut self, now: Time, seat: &Seat, out: &mut Outbox) {
+        let Some(peer) = self.peers.get(&seat.id) else { return };
+        if self.death_evidence
+            && peer.suspect.is_none()
+            && peer.replaced(seat.identity, false)
+            && !peer.gone.contains(&seat.identity)
+        {
+            let Seat { identity, incarnation, addrs, .. } = seat.clone();
+            self.suspect(now, &seat.id, Met { identity, incarnation, addrs, provable: true }, out);
+        }
     }
 
     /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
@@ -356,6 +402,7 @@ impl Peers {
     /// All dials that were to prove a death have proven it.
     fn conclude(peer: &mut Peer, told: &mut Vec<PeerEvent>) {
         let Some(suspect) = peer.suspect.take_if(|s| s.open.is_empty()) else { return };
+        peer.bury(&suspect);
         for (identity, incarnation) in suspect.who {
             peer.dead = peer.dead.max(Some(incarnation));
             told.push(PeerEvent::Dead { id: peer.info.id.clone(), identity, incarnation });
@@ -402,7 +449,7 @@ impl Peers {
     fn suspect(&mut self, now: Time, id: &NodeId, who: Met, out: &mut Outbox) {
         let Met { identity, incarnation, addrs, .. } = who;
         let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
-        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0 });
+        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0, lives: Vec::new() });
         if suspect.who.iter().all(|(_, other)| *other < incarnation) {
             suspect.who.push((identity, incarnation));
             for addr in addrs {
@@ -469,6 +516,12 @@ impl Peers {
             match (&c.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out, told),
                 (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
+                (State::Open, Message::Elsewhere(hello)) => {
+                    if conn.is_dialled() && hello.convention == self.hello.convention {
+                        self.proof_answered(conn, &hello, told);
+                    }
+                    return self.cut(now, conn, out, told);
+                }
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
                 (State::Ready(_), Message::Pong(_)) => {}
@@ -516,12 +569,18 @@ impl Peers {
             return self.cut(now, conn, out, told);
         }
         if !keep {
+            if first && !conn.is_dialled() {
+                // The other end may have dialled to learn who answers here.
+                out.send_durably(conn, Message::Elsewhere(self.hello.clone()));
+            }
             return self.cut(now, conn, out, told);
         }
         let met = Met { identity, incarnation, addrs: hello.info.addrs.clone(), provable: hello.info.provable };
         let replaced = peer.met.replace(met).filter(|old| old.incarnation < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;
+        peer.parents = hello.parents;
+        peer.term = hello.term;
         peer.backoff = Duration::ZERO;
         if peer.dialing == Some(conn) {
             peer.dialing = None;
@@ -558,6 +617,7 @@ impl Peers {
         }
         let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
         suspect.open.swap_remove(at);
+        suspect.lives.push(hello.info.identity);
         Self::conclude(peer, told);
     }
 

@@ -49,6 +49,14 @@ pub enum Bug {
     MoveForgetsTerm,
     /// A losing bidder never tries again.
     NeverBidAgain,
+    /// A child lineage is founded without the promise of voters that are not there.
+    RecoverWithoutAll,
+    /// A voter counts for gone because another one answers to its name, wherever.
+    CountWithoutProof,
+    /// The first term of a child lineage follows the last entry's, whatever was seen since.
+    RecoveryTermTooLow,
+    /// A child lineage begins with the founder's roll, whatever the others hold.
+    RecoverWithoutFetching,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.
     RealRandomness,
     /// One address that refuses proves a death, whatever the others of that incarnation answer.

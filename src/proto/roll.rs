@@ -59,6 +59,7 @@ impl Roll {
     pub(super) fn image(&self, lineage: Lineage, position: Position) -> Image {
         Image {
             lineage,
+            parents: Vec::new(),
             position,
             line: self.line.clone(),
             slots: self.slots.clone(),

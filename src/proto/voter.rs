@@ -125,6 +125,7 @@ impl Voter {
         // Whose founding was accepted counts for as long as it stays in that lineage.
         self.accepted = self.accepted.filter(|(accepted, ..)| *accepted == lineage);
         self.promise.founder = self.accepted.map(|(_, _, proposer)| proposer);
+        self.promise.sealed = false;
         self.promise.lineage = lineage;
         self.promise.term = term;
         self.promise.granted = granted;
@@ -144,7 +145,7 @@ impl Voter {
 
     /// Takes a leader's heartbeat; false where it is of an older term, of a leadership that is over, or stale.
     pub(super) fn heard(&mut self, now: Time, heartbeat: &Heartbeat, out: &mut Outbox) -> bool {
-        if heartbeat.term < self.promise.term {
+        if heartbeat.term < self.promise.term || self.promise.sealed {
             return false;
         }
         if self.evidence.is_some_and(|(term, until)| heartbeat.term <= term && now < until) {
@@ -261,7 +262,7 @@ impl Voter {
         term: Term,
         blessing: Option<Term>,
     ) -> Result<(), Duration> {
-        if !self.credible(term) {
+        if !self.credible(term) || self.promise.sealed {
             return Err(self.detection);
         }
         let again = term == self.promise.term && self.promise.granted == Some(bidder);
@@ -301,6 +302,36 @@ impl Voter {
             };
         }
         out.stats.grants += 1;
+        true
+    }
+
+    /// Whether it may promise `term` to the founder of a child lineage now; the error is how long it waits for another.
+    pub(super) fn would_accept(&self, now: Time, founder: Identity, term: Term) -> Result<(), Duration> {
+        let again = self.promise.sealed && term == self.promise.term && self.promise.granted == Some(founder);
+        let other = self.promise.sealed && self.promise.granted != Some(founder) && now < self.protected_until;
+        let above = term > self.promise.seen || self.bug.has(Bug::RecoveryTermTooLow);
+        match () {
+            () if again => Ok(()),
+            () if !self.credible(term) || !above => Err(Duration::ZERO),
+            () if other => Err(self.protected_until - now),
+            () => Ok(()),
+        }
+    }
+
+    /// Accepts that this founder makes a child of its lineage, and never acts in that lineage again. The reply has to go
+    /// out durably.
+    pub(super) fn accept_recovery(&mut self, now: Time, founder: Identity, term: Term, out: &mut Outbox) -> bool {
+        if self.would_accept(now, founder, term).is_err() {
+            return false;
+        }
+        self.promise.sealed = true;
+        self.promise.term = term;
+        self.promise.granted = Some(founder);
+        self.promise.seen = self.promise.seen.max(term);
+        self.followed = None;
+        self.evidence = None;
+        self.protected_until = now + self.round * 2;
+        self.store(out);
         true
     }
 

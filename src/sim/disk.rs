@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use crate::proto::{Restored, StoreWrite};
-use crate::types::{Index, Lineage};
+use crate::types::{Index, Lineage, Term};
 use std::collections::VecDeque;
 
 /// The store of one host.
@@ -97,6 +97,20 @@ impl Disk {
         }
     }
 
+    /// True where it holds the entry of this index and term.
+    pub(super) fn holds(&self, lineage: Lineage, index: Index, term: Option<Term>) -> bool {
+        self.durable.as_ref().is_some_and(|d| {
+            let image = d.image.as_ref().filter(|i| i.lineage == lineage);
+            let entry = d.entries.iter().find(|e| e.index == index);
+            image.is_some_and(|i| i.position.index >= index || entry.is_some_and(|e| Some(e.term) == term))
+        })
+    }
+
+    /// True where it holds a roll of this lineage.
+    pub(super) fn holds_roll(&self, lineage: Lineage) -> bool {
+        self.durable.as_ref().is_some_and(|d| d.image.as_ref().is_some_and(|i| i.lineage == lineage))
+    }
+
     /// What a node finds at its start.
     pub(super) fn restored(&self) -> Option<Restored> {
         self.durable.clone()
@@ -112,7 +126,7 @@ impl Disk {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::types::{Identity, Position, Term};
+    use crate::types::{Identity, Position};
     use crate::wire::{Change, Entry, Image, Promise, Record};
 
     fn promise(term: u64) -> Record {

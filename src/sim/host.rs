@@ -148,6 +148,20 @@ impl Host {
         self.pause % 2 == 1
     }
 
+    /// True where the voter on it will be what it is: its process runs and stays, or its store keeps it.
+    pub(super) fn stays(&self) -> bool {
+        self.process.as_ref().is_some_and(|p| !p.leaving) || self.disk.is_some()
+    }
+
+    /// True where it holds a roll of this lineage, running or stored.
+    pub(super) fn holds_roll(&self, lineage: Lineage) -> bool {
+        match (&self.process, &self.disk) {
+            (Some(p), _) => p.node.lineage() == lineage && p.node.position().index > Index::ZERO,
+            (None, Some(disk)) => disk.holds_roll(lineage),
+            (None, None) => false,
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         self.config.id().as_str()
     }

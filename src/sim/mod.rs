@@ -68,7 +68,7 @@
 //! like, and which faults occur when. A phase of faults, in which nothing forbidden may happen, is followed by one in
 //! which the network heals and all processes run: then all have to agree within [`liveness_bound`], and stay so. Agreement
 //! is demanded only where the design can give it: a majority of the voters of the last committed line has to be what it
-//! was ([`Report::recoverable`]).
+//! was, or one of those that are left has to hold the roll and be allowed to lead ([`Report::recoverable`]).
 //!
 //! # What is checked
 //!
@@ -76,12 +76,13 @@
 //! those of the properties on the crate's front page:
 //!
 //! 1. one leader for each lineage and term, never again in a term that it gave up; no two unexpired leases of a lineage
-//!    at one instant of true time; one that ended is noticed by the first input after it, and never held again in its term;
-//! 2. terms never go back: within a run neither what a node knows nor what it tells, across restarts with a store not
+//!    and its children at one instant of true time; one that ended is noticed by the first input after it, and never held again in its term;
+//! 2. terms never go back, from a lineage to its children neither: within a run neither what a node knows nor what it tells, across restarts with a store not
 //!    what it told;
 //! 3. committed entries never change, at no node and at no time; each leader's roll reaches as far as everything that
 //!    leaders of earlier terms committed; equal commit index, equal roll; what a store holds can be replayed, and
-//!    is what its node had shown, where no write was lost;
+//!    is what its node had shown, where no write was lost; where a child lineage is founded, nobody that is left, running
+//!    or stored, has a committed entry that it lacks, and its founding is told with whom it lost;
 //! 4. each member is once on the roll; each generation of a slot has one owner; in the end the roll names exactly the
 //!    running nodes, each in the slot that the node itself knows (so nobody lives on by another's heartbeats);
 //! 5. for each observer and lineage: `joined`, then `updated`, then `left`, each incarnation once, larger ones only;

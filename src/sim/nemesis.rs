@@ -352,8 +352,7 @@ fn in_force_survives(world: &World, host: HostId) -> bool {
 fn is_intact(world: &World, seat: &crate::types::Seat, without: Option<HostId>) -> bool {
     world.find(seat.id.as_str()).is_some_and(|h| {
         let host = &world.hosts[h.at()];
-        let lives = host.process.as_ref().is_some_and(|p| !p.leaving) || host.disk.is_some();
-        Some(h) != without && host.identity == seat.identity && lives
+        Some(h) != without && host.identity == seat.identity && host.stays()
     })
 }
 
@@ -362,23 +361,24 @@ fn intact(world: &World, line: &Line, without: Option<HostId>) -> usize {
     line.voters().filter(|s| is_intact(world, s, without)).count()
 }
 
-/// True where the convention can recover by design: a majority of the voters of each last committed line is what it was,
-/// and one of them may lead.
+/// True where the convention can recover by design: of each lineage that anybody holds a majority of the voters of the
+/// last committed line is what it was, or else some are left, and found a child of it; and one of those may lead.
 pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
-    let mut lines = world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
-    if lines.peek().is_none() {
+    let lines =
+        || world.lineages().filter_map(|l| Some((l, world.last_line(l)?))).filter(|(_, l)| l.voters().count() > 0);
+    if lines().next().is_none() {
         return nemesis.early_losses.len() <= (nemesis.voters - 1) / 2;
     }
-    let recovers = |line: &Line| {
+    let held: Vec<_> = lines().filter(|(l, _)| world.hosts.iter().any(|h| h.holds_roll(*l))).collect();
+    // Two conventions that have nothing to do with each other stay two.
+    let newest = held.iter().max_by_key(|(l, _)| held.iter().filter(|(other, _)| world.descends(*l, *other)).count());
+    let kin = newest.is_none_or(|(newest, _)| held.iter().all(|(l, _)| world.descends(*newest, *l)));
+    kin && held.iter().all(|(l, line)| {
         let leads = |s: &crate::types::Seat| !s.witness && is_intact(world, s, None);
-        intact(world, line, None) >= line.majority() && line.voters().any(leads)
-    };
-    // A change of the line counts from the moment that it is in the log, committed or not.
-    let in_force = |host: &super::host::Host| {
-        let line = host.process.as_ref().map(|p| p.node.line_in_force());
-        line.is_none_or(|line| line.voters().count() == 0 || recovers(line))
-    };
-    lines.all(recovers) && world.hosts.iter().all(in_force)
+        let majority = intact(world, line, None) >= line.majority() && line.voters().any(leads);
+        let left = |h: &super::host::Host| h.holds_roll(*l) && h.config.standing().votes() && h.stays();
+        majority || world.hosts.iter().any(left)
+    })
 }
 
 fn apply(world: &mut World, remedy: Remedy) {

@@ -93,6 +93,7 @@ impl Run {
             injected: course.nemesis.injected,
             checked: world.checked(),
             leaderships: world.leaderships(),
+            recoveries: world.recoveries(),
             agreed_after: course.agreed_after,
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
@@ -227,6 +228,8 @@ pub struct Report {
     pub checked: Checked,
     /// How many leaderships there were.
     pub leaderships: usize,
+    /// How many lineages were founded out of others, because too many voters were gone.
+    pub recoveries: usize,
     /// How long it took until all agreed, once the network was whole.
     pub agreed_after: Option<Duration>,
     /// False where so many candidates without a store were lost that no agreement can be demanded.
@@ -290,7 +293,7 @@ impl fmt::Display for Report {
         for (property, n) in self.checked.iter().enumerate().filter(|(_, n)| **n > 0) {
             write!(f, " property {property}: {n},")?;
         }
-        write!(f, " leaderships: {}", self.leaderships)?;
+        write!(f, " leaderships: {}, recoveries: {}", self.leaderships, self.recoveries)?;
         match (self.agreed_after, self.recoverable) {
             (Some(after), _) => write!(f, "; all agreed {after:?} after the network was whole")?,
             (None, false) => write!(f, "; not recoverable by design: too many candidates without a store were lost")?,

@@ -56,7 +56,8 @@ pub struct Scenario {
     pub(super) wake_late: Duration,
     pub(super) echo: bool,
     pub(super) twins: bool,
-    /// True: candidates without stores may be lost until no majority is left. Then agreement can't be demanded.
+    /// True: candidates without stores may be lost until no majority is left. Those that are left then recover; agreement
+    /// can't be demanded only where none of them may lead.
     pub(super) reckless: bool,
     pub(super) founding: &'static str,
 }
@@ -91,7 +92,7 @@ impl Scenario {
             wake_late: if quiet { Duration::ZERO } else { Duration::from_micros(rng.below(3_000)) },
             echo: !quiet && rng.one_in(2),
             twins: !quiet && rng.one_in(8),
-            reckless: !quiet && rng.one_in(40),
+            reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
         };
         scenario.draw_cast(&mut rng, options, candidates, members, heartbeat, detect);

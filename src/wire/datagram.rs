@@ -121,6 +121,8 @@ pub struct Seek {
 pub struct View {
     /// The lineage.
     pub lineage: Lineage,
+    /// What it was founded out of, the nearest first: at most [`crate::wire::MAX_PARENTS`].
+    pub parents: Vec<Lineage>,
     /// The term of the leader, or the highest known where none leads.
     pub term: Term,
     /// The voter that leads, where one is known.
@@ -155,8 +157,21 @@ pub struct Announce {
     pub from: Sender,
     /// The nonce of the question.
     pub nonce: u64,
+    /// Where the one who asked stands on the roll, where it came from another lineage and does.
+    pub place: Option<Place>,
     /// What it believes.
     pub view: View,
+}
+
+/// A member's place on a roll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+    /// The revision of the capabilities that is committed.
+    pub revision: u32,
 }
 
 /// "Put me on the roll." Padded to [`crate::wire::MAX_DATAGRAM`].

@@ -6,7 +6,9 @@ use super::datagram::{
     Stranger,
 };
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
-use super::parts::{put_member, put_sender, put_view, read_member, read_sender, read_view, tag as field};
+use super::parts::{
+    put_member, put_place, put_sender, put_view, read_member, read_place, read_sender, read_view, tag as field,
+};
 use super::reject::Reject;
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 
@@ -166,15 +168,16 @@ fn seek(body: &Body<'_>, len: usize) -> Result<Seek, Reject> {
 
 fn announce(body: &Body<'_>) -> Result<Announce, Reject> {
     let nonce = body.fixed::<8>()?.u64()?;
-    let (mut from, mut view, mut fields) = (None, None, body.fields());
+    let (mut from, mut place, mut view, mut fields) = (None, None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
+            field::PLACE => once(&mut place, read_place(content)?)?,
             field::SENDER => once(&mut from, read_sender(content)?)?,
             field::VIEW => once(&mut view, read_view(content)?)?,
             _ => {}
         }
     }
-    Ok(Announce { from: required(from)?, nonce, view: required(view)? })
+    Ok(Announce { from: required(from)?, nonce, place, view: required(view)? })
 }
 
 fn join(body: &Body<'_>, len: usize) -> Result<Join, Reject> {
@@ -259,6 +262,9 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Announce(d) => {
             frame::begin(buf, kind::ANNOUNCE, tag, FixedOut::<8>::new().u64(d.nonce));
             put_sender(buf, &d.from);
+            if let Some(place) = &d.place {
+                put_place(buf, place);
+            }
             put_view(buf, &d.view);
         }
         Datagram::Join(d) => put_join(d, tag, buf),

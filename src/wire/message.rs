@@ -44,6 +44,14 @@ pub enum Message {
     ProbeFor(ProbeFor),
     /// The answer, where the member spoke.
     ProbeResult(ProbeFor),
+    /// Among the voters that are left of a line: who I am, what I hold and whom I know to be gone.
+    Muster(Muster),
+    /// Recovery: will you never act in the parent again, and let me found a lineage out of it?
+    Recover(Recover),
+    /// Recovery: the answer.
+    RecoverReply(RecoverReply),
+    /// In place of a Hello, before the connection is closed: I am this one, and another connection of this pair is kept.
+    Elsewhere(Hello),
     /// Are you there?
     Ping(u64),
     /// I am.
@@ -57,6 +65,8 @@ pub struct Hello {
     pub convention: String,
     /// The lineage that the sender belongs to; zero where it knows none.
     pub lineage: Lineage,
+    /// What that was founded out of, the nearest first: at most [`crate::wire::MAX_PARENTS`].
+    pub parents: Vec<Lineage>,
     /// The highest term that it has seen.
     pub term: Term,
     /// Who it is.
@@ -252,4 +262,52 @@ pub struct ProbeFor {
     pub generation: Generation,
     /// Where it listens.
     pub addr: SocketAddr,
+}
+
+/// What a voter without a leader tells the others of its lineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Muster {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The highest term that it has seen or heard of.
+    pub term: Term,
+    /// How far its roll reaches.
+    pub position: Position,
+    /// True where it has promised never to act in the lineage again.
+    pub sealed: bool,
+    /// Who may vote in the lineage, by all that its roll says: those of the line in force are marked as voting. One id
+    /// may stand more than once. At most [`crate::wire::MAX_VOTERS`].
+    pub voters: Vec<Seat>,
+    /// The voters of which it knows that they are no more: at most [`crate::wire::MAX_VOTERS`].
+    pub gone: Vec<Identity>,
+}
+
+/// A child lineage shall be founded by the voters that are left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recover {
+    /// The lineage that it shall have.
+    pub lineage: Lineage,
+    /// The lineage that nobody acts in any more.
+    pub parent: Lineage,
+    /// Its first term.
+    pub term: Term,
+    /// All of those that are left; each of them is asked.
+    pub voters: Vec<Identity>,
+    /// Those that are no more.
+    pub gone: Vec<Identity>,
+}
+
+/// The answer to a [`Recover`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoverReply {
+    /// Echo.
+    pub lineage: Lineage,
+    /// Echo.
+    pub term: Term,
+    /// Granted or refused.
+    pub granted: bool,
+    /// The highest term that the voter has seen.
+    pub seen: Term,
+    /// How far its roll reaches: the founder's has to cover it.
+    pub position: Position,
 }

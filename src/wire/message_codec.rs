@@ -4,13 +4,15 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Fetch, Hello, Message, Overruled, ProbeFor, Propose,
-    ProposeReply, Release, Snapshot, SnapshotReply,
+    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Fetch, Hello, Message, Muster, Overruled, ProbeFor,
+    Propose, ProposeReply, Recover, RecoverReply, Release, Snapshot, SnapshotReply,
 };
 use super::parts::{
-    flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
+    flag, push_seat, put_addr, put_identities, put_lineages, put_member, put_seat, read_addr, read_identities,
+    read_lineages, read_member, read_seat, read_str, tag as field,
 };
 use super::reject::Reject;
+use super::roll::MAX_VOTERS;
 use super::roll_codec::{decode_entry, put_entry};
 use crate::types::{ConventionId, Generation, Identity, Index, Lineage, Position, Slot, Term};
 use bytes::{Bytes, BytesMut};
@@ -45,6 +47,10 @@ pub(super) mod kind {
     pub(in crate::wire) const PING: u8 = 80;
     pub(in crate::wire) const PONG: u8 = 81;
     pub(in crate::wire) const SNAPSHOT_REPLY: u8 = 82;
+    pub(in crate::wire) const MUSTER: u8 = 90;
+    pub(in crate::wire) const RECOVER: u8 = 91;
+    pub(in crate::wire) const RECOVER_REPLY: u8 = 92;
+    pub(in crate::wire) const ELSEWHERE: u8 = 93;
 }
 
 const ACCEPTED: u8 = 1;
@@ -53,6 +59,7 @@ const GRANTED: u8 = 1;
 const BLESSED: u8 = 1;
 const FETCHED: u8 = 1;
 const MATCHED: u8 = 1;
+const SEALED: u8 = 1;
 
 /// Writes a frame, with its length in front, behind what is in `buf`.
 ///
@@ -76,7 +83,8 @@ fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N>
 /// All of a frame but its length and its checksum.
 fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
     match message {
-        Message::Hello(m) => put_hello(m, tag, buf),
+        Message::Hello(m) => put_hello(m, kind::HELLO, tag, buf),
+        Message::Elsewhere(m) => put_hello(m, kind::ELSEWHERE, tag, buf),
         Message::Propose(m) => {
             let fixed = FixedOut::<20>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round);
             frame::begin(buf, kind::PROPOSE, tag, fixed);
@@ -109,15 +117,37 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
         Message::Resigned(m) => frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(m)),
         Message::ProbeFor(m) => put_probe_for(m, kind::PROBE_FOR, tag, buf),
         Message::ProbeResult(m) => put_probe_for(m, kind::PROBE_RESULT, tag, buf),
+        Message::Muster(m) => put_muster(m, tag, buf),
+        Message::Recover(m) => put_recover(m, tag, buf),
+        Message::RecoverReply(m) => {
+            let fixed = FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0).u64(m.seen.0);
+            let fixed = position(fixed, m.position).u8(flag(m.granted, GRANTED)).spare(3);
+            frame::begin(buf, kind::RECOVER_REPLY, tag, fixed);
+        }
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
         Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
     }
 }
 
-fn put_hello(m: &Hello, tag: u32, buf: &mut BytesMut) {
-    frame::begin(buf, kind::HELLO, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
+fn put_hello(m: &Hello, kind: u8, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
     put_field(buf, field::CONVENTION, |s| s.put(m.convention.as_bytes()));
+    put_lineages(buf, &m.parents);
     put_member(buf, &m.info);
+}
+
+fn put_muster(m: &Muster, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<36>::new().u64(m.lineage.0).u64(m.term.0), m.position);
+    frame::begin(buf, kind::MUSTER, tag, fixed.u8(flag(m.sealed, SEALED)).spare(3));
+    m.voters.iter().for_each(|seat| put_seat(buf, seat));
+    put_identities(buf, field::GONE, &m.gone);
+}
+
+fn put_recover(m: &Recover, tag: u32, buf: &mut BytesMut) {
+    let fixed = FixedOut::<24>::new().u64(m.lineage.0).u64(m.parent.0).u64(m.term.0);
+    frame::begin(buf, kind::RECOVER, tag, fixed);
+    put_identities(buf, field::VOTERS, &m.voters);
+    put_identities(buf, field::GONE, &m.gone);
 }
 
 fn put_canvass(m: &Canvass, tag: u32, buf: &mut BytesMut) {
@@ -191,6 +221,10 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::RESIGNED => read_resigned(&body).map(Message::Resigned),
         kind::PROBE_FOR => probe_for(&body).map(Message::ProbeFor),
         kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
+        kind::ELSEWHERE => hello(&body).map(Message::Elsewhere),
+        kind::MUSTER => muster(&body).map(Message::Muster),
+        kind::RECOVER => recover(&body).map(Message::Recover),
+        kind::RECOVER_REPLY => recover_reply(&body).map(Message::RecoverReply),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
         kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
         unknown => Err(Reject::UnknownKind(unknown)),
@@ -204,7 +238,7 @@ fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
 fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
     let mut c = body.fixed::<16>()?;
     let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
-    let (mut convention, mut info, mut fields) = (None, None, body.fields());
+    let (mut convention, mut parents, mut info, mut fields) = (None, None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
             field::CONVENTION => {
@@ -212,11 +246,49 @@ fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
                 ConventionId::new(name).map_err(|_| Reject::Malformed)?;
                 once(&mut convention, name.to_owned())?;
             }
+            field::LINEAGES => once(&mut parents, read_lineages(content)?)?,
             field::MEMBER => once(&mut info, read_member(content)?)?,
             _ => {}
         }
     }
-    Ok(Hello { convention: required(convention)?, lineage, term, info: required(info)? })
+    let (convention, parents) = (required(convention)?, parents.unwrap_or_default());
+    Ok(Hello { convention, lineage, parents, term, info: required(info)? })
+}
+
+fn muster(body: &Body<'_>) -> Result<Muster, Reject> {
+    let mut c = body.fixed::<36>()?;
+    let (lineage, term, position) = (Lineage(c.u64()?), Term(c.count()?), read_position(&mut c)?);
+    let sealed = c.u8()? & SEALED != 0;
+    let (mut voters, mut gone, mut fields) = (Vec::new(), None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            field::SEAT => push_bounded(&mut voters, read_seat(content)?, MAX_VOTERS)?,
+            field::GONE => once(&mut gone, read_identities(content)?)?,
+            _ => {}
+        }
+    }
+    Ok(Muster { lineage, term, position, sealed, voters, gone: gone.unwrap_or_default() })
+}
+
+fn recover(body: &Body<'_>) -> Result<Recover, Reject> {
+    let mut c = body.fixed::<24>()?;
+    let (lineage, parent, term) = (Lineage(c.u64()?), Lineage(c.u64()?), Term(c.count()?));
+    let (mut voters, mut gone, mut fields) = (None, None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            field::VOTERS => once(&mut voters, read_identities(content)?)?,
+            field::GONE => once(&mut gone, read_identities(content)?)?,
+            _ => {}
+        }
+    }
+    Ok(Recover { lineage, parent, term, voters: required(voters)?, gone: required(gone)? })
+}
+
+fn recover_reply(body: &Body<'_>) -> Result<RecoverReply, Reject> {
+    let mut c = body.fixed::<44>()?;
+    let (lineage, term, seen) = (Lineage(c.u64()?), Term(c.count()?), Term(c.count()?));
+    let (position, flags) = (read_position(&mut c)?, c.u8()?);
+    Ok(RecoverReply { lineage, term, granted: flags & GRANTED != 0, seen, position })
 }
 
 fn propose(body: &Body<'_>) -> Result<Propose, Reject> {

@@ -39,7 +39,7 @@
 //! | 2 | beat | slot 4, generation 2, heard 2, lineage 4 | | 24 |
 //! | 3 | ack | lineage 8, term 8, number 4, identity 8 | | 40 |
 //! | 4 | seek | nonce 8, lineage 8, term 8, attempt 2, spare 2 | *sender* | 1,200 |
-//! | 5 | announce | nonce 8 | *sender*, *view* | ≤ 1,200 |
+//! | 5 | announce | nonce 8 | *sender*, *place* where the asker comes from another lineage and has one, *view* | ≤ 1,200 |
 //! | 6 | join | nonce 8, lineage 8, heard 2, spare 2 | *member* | 1,200 |
 //! | 7 | registered | nonce 8, incarnation 8, slot 4, generation 2, spare 2, revision 4 | *view* | ≤ 1,200 |
 //! | 8 | refused | nonce 8, lineage 8, incarnation 8, retry in ms 4, reason 1, spare 3 | | 44 |
@@ -56,7 +56,7 @@
 //!
 //! | kind | frame | fixed part: bytes of each number | fields |
 //! | --- | --- | --- | --- |
-//! | 64 | hello | lineage 8, term 8 | *convention*, *member* |
+//! | 64 | hello | lineage 8, term 8 | *convention*, *lineages* where there are parents, *member* |
 //! | 65 | propose | lineage 8, term 8, round 4 | *seat*, up to 15 |
 //! | 66 | its reply | lineage 8, term 8, round 4, flags 1 (1 accepted, 2 durable), spare 3 | |
 //! | 67 | release | lineage 8 | |
@@ -73,6 +73,10 @@
 //! | 78, 79 | probe for, its result | slot 4, generation 2, spare 2 | *address* |
 //! | 80, 81 | ping, pong | number 8 | |
 //! | 82 | snapshot's reply | lineage 8, term 8, position 16, offset 4 | |
+//! | 90 | muster | lineage 8, term 8, position 16, flags 1 (1 sealed), spare 3 | *seat*, up to [`MAX_VOTERS`] (one id may stand more than once), *gone* |
+//! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
+//! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |
+//! | 93 | elsewhere | as a hello | as a hello |
 //!
 //! A position is a term and an index.
 //!
@@ -85,7 +89,7 @@
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
 //! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
 //! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
-//! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *seat reference*, up to 15 |
+//! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *lineages* where there are parents, *seat reference*, up to 15 |
 //! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
 //! | 9 | convention | the full name, 1 to 63 bytes of UTF-8 |
@@ -95,6 +99,9 @@
 //! | 13 | departed | body: incarnation 8; *id* |
 //! | 16 | retired | body: no fixed part; *id* |
 //! | 17 | ranked | body: priority 4; *id* |
+//! | 20 | lineages | the parents of a lineage, the nearest first: 8 each, up to [`MAX_PARENTS`] |
+//! | 23 | place | body: slot 4, generation 2, spare 2, revision 4 |
+//! | 21, 22 | voters, gone | identities: 8 each, up to [`MAX_VOTERS`] |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -113,9 +120,10 @@
 //! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
 //! | others | kept as they are |
 //!
-//! An image is a body: lineage 8, position 16, line version 4; *seat*, up to 15, then *slot* for each slot from 0 on,
-//! then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
-//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
+//! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
+//! *slot* for each slot from 0 on, then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its
+//! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
+//! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
 mod checksum;
 mod codec;

@@ -1,12 +1,13 @@
 //! The parts that several frames have in common: members, seats, addresses, capabilities, the view of a convention.
 
 use super::codec::{Body, Counter, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
-use super::datagram::{SeatRef, Sender, View};
+use super::datagram::{Place, SeatRef, Sender, View};
 use super::frame::{CHECKSUM, MAX_DATAGRAM};
 use super::reject::Reject;
+use super::roll::{MAX_PARENTS, MAX_VOTERS};
 use crate::types::{
-    Capabilities, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term,
-    VoterTag,
+    Capabilities, Generation, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot,
+    Standing, Term, VoterTag,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -28,6 +29,10 @@ pub(super) mod tag {
     pub(in crate::wire) const RETIRED: u8 = 16;
     pub(in crate::wire) const RANKED: u8 = 17;
     pub(in crate::wire) const FOUNDER: u8 = 24;
+    pub(in crate::wire) const LINEAGES: u8 = 20;
+    pub(in crate::wire) const VOTERS: u8 = 21;
+    pub(in crate::wire) const GONE: u8 = 22;
+    pub(in crate::wire) const PLACE: u8 = 23;
 }
 
 const DURABLE: u8 = 1;
@@ -151,6 +156,37 @@ pub(super) fn read_capabilities(bytes: &[u8]) -> Result<Capabilities, Reject> {
         last = key;
     }
     Ok(capabilities)
+}
+
+// Lists of numbers.
+
+fn read_numbers(bytes: &[u8], max: usize) -> Result<impl Iterator<Item = u64>, Reject> {
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    if !rest.is_empty() || numbers.len() > max {
+        return Err(Reject::Malformed);
+    }
+    Ok(numbers.iter().map(|n| u64::from_be_bytes(*n)))
+}
+
+/// Writes the ancestors of a lineage; nothing where there are none.
+pub(super) fn put_lineages<S: Sink>(sink: &mut S, lineages: &[Lineage]) {
+    debug_assert!(lineages.len() <= MAX_PARENTS, "{} parents", lineages.len());
+    if !lineages.is_empty() {
+        put_field(sink, tag::LINEAGES, |s| lineages.iter().for_each(|l| s.put(&l.0.to_be_bytes())));
+    }
+}
+
+pub(super) fn read_lineages(bytes: &[u8]) -> Result<Vec<Lineage>, Reject> {
+    Ok(read_numbers(bytes, MAX_PARENTS)?.map(Lineage).collect())
+}
+
+pub(super) fn put_identities<S: Sink>(sink: &mut S, tag: u8, identities: &[Identity]) {
+    debug_assert!(identities.len() <= MAX_VOTERS, "{} identities", identities.len());
+    put_field(sink, tag, |s| identities.iter().for_each(|i| s.put(&i.0.to_be_bytes())));
+}
+
+pub(super) fn read_identities(bytes: &[u8]) -> Result<Vec<Identity>, Reject> {
+    Ok(read_numbers(bytes, MAX_VOTERS)?.map(Identity).collect())
 }
 
 // Standing.
@@ -284,6 +320,20 @@ pub(super) fn push_seat(seats: &mut Vec<Seat>, seat: Seat) -> Result<(), Reject>
     push_bounded(seats, seat, MAX_SEATS)
 }
 
+// A member's place.
+
+pub(super) fn put_place<S: Sink>(sink: &mut S, place: &Place) {
+    put_field(sink, tag::PLACE, |s| {
+        put_body(s, FixedOut::<12>::new().u32(place.slot.0).u16(place.generation.0).spare(2).u32(place.revision));
+    });
+}
+
+pub(super) fn read_place(bytes: &[u8]) -> Result<Place, Reject> {
+    let mut c = Body::nested(bytes)?.fixed::<12>()?;
+    let (slot, generation, _, revision) = (Slot(c.u32()?), Generation(c.u16()?), c.u16()?, c.u32()?);
+    Ok(Place { slot, generation, revision })
+}
+
 // The view of a convention.
 
 fn put_seat_ref<S: Sink>(sink: &mut S, seat: &SeatRef) {
@@ -322,6 +372,7 @@ pub(super) fn put_view<S: Sink>(sink: &mut S, view: &View) {
             .u8(flag(view.leader.is_some(), LEADER))
             .spare(3);
         put_body(s, fixed);
+        put_lineages(s, &view.parents);
         let cost = |seat: &SeatRef| {
             let mut counter = Counter::default();
             put_seat_ref(&mut counter, seat);
@@ -353,9 +404,12 @@ pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
     let (lineage, term, leader) = (Lineage(c.u64()?), Term(c.count()?), VoterTag(c.u32()?));
     let (line_version, flags) = (c.u32()?, c.u8()?);
     let mut line: Vec<SeatRef> = Vec::new();
+    let mut parents = None;
     let mut fields = body.fields();
     while let Some((tag, content)) = fields.next()? {
-        if tag == tag::SEAT_REF {
+        if tag == tag::LINEAGES {
+            once(&mut parents, read_lineages(content)?)?;
+        } else if tag == tag::SEAT_REF {
             let seat = read_seat_ref(content)?;
             if line.iter().any(|s| s.id == seat.id) {
                 return Err(Reject::Malformed);
@@ -363,5 +417,6 @@ pub(super) fn read_view(bytes: &[u8]) -> Result<View, Reject> {
             push_bounded(&mut line, seat, MAX_SEATS)?;
         }
     }
-    Ok(View { lineage, term, leader: (flags & LEADER != 0).then_some(leader), line_version, line })
+    let (leader, parents) = ((flags & LEADER != 0).then_some(leader), parents.unwrap_or_default());
+    Ok(View { lineage, parents, term, leader, line_version, line })
 }

@@ -6,6 +6,12 @@ use crate::types::{
 };
 use bytes::Bytes;
 
+/// The most voters that one [`super::Muster`] or [`super::Recover`] names.
+pub const MAX_VOTERS: usize = 64;
+
+/// How many of its ancestors a lineage names.
+pub const MAX_PARENTS: usize = 4;
+
 /// One entry of the roll's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -122,6 +128,8 @@ pub struct SlotImage {
 pub struct Image {
     /// The lineage.
     pub lineage: Lineage,
+    /// What it was founded out of, the nearest first: at most [`MAX_PARENTS`].
+    pub parents: Vec<Lineage>,
     /// The last entry that it contains.
     pub position: Position,
     /// The line.
@@ -151,6 +159,9 @@ pub struct Promise {
     pub granted: Option<Identity>,
     /// The highest term that it has ever reported or seen, in any lineage.
     pub seen: Term,
+    /// It never acts in its lineage again: it grants and follows only what is founded out of it. A grant is then the
+    /// acceptance of a recovery.
+    pub sealed: bool,
     /// Whose founding of the lineage it accepted, where that binds it: it takes part in no other.
     pub founder: Option<Identity>,
 }

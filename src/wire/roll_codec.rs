@@ -2,8 +2,8 @@
 
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::parts::{
-    flag, push_seat, put_capabilities, put_id, put_member, put_seat, put_seat_body, read_capabilities, read_id,
-    read_member, read_seat, read_standing, standing_code, tag,
+    flag, push_seat, put_capabilities, put_id, put_lineages, put_member, put_seat, put_seat_body, read_capabilities,
+    read_id, read_lineages, read_member, read_seat, read_standing, standing_code, tag,
 };
 use super::reject::Reject;
 use super::roll::{Change, Entry, Image, Promise, Record, SlotImage};
@@ -33,6 +33,7 @@ mod record {
 
 const KEEP: u8 = 1;
 const GRANTED: u8 = 1;
+const SEALED: u8 = 2;
 
 // Entries.
 
@@ -220,6 +221,7 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
         .u64(image.position.index.0)
         .u32(image.line.version());
     put_body(sink, fixed);
+    put_lineages(sink, &image.parents);
     for seat in image.line.seats() {
         put_seat(sink, seat);
     }
@@ -261,12 +263,13 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let lineage = Lineage(c.u64()?);
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
-    let (mut seats, mut slots, mut departed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
     let (mut retired, mut ranked) = (Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
         match tag {
+            tag::LINEAGES => once(&mut parents, read_lineages(content)?)?,
             tag::SEAT => push_seat(&mut seats, read_seat(content)?)?,
             tag::SLOT => slots.push(read_slot(content)?),
             tag::DEPARTED => departed.push(read_departed(content)?),
@@ -279,7 +282,8 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !slots.iter().filter_map(|s| s.info.as_ref()).all(|info| ids.insert(&info.id)) {
         return Err(Reject::Malformed);
     }
-    Ok(Image { lineage, position, line: Line::new(line_version, seats), slots, departed, retired, ranked })
+    let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked })
 }
 
 fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {
@@ -314,7 +318,7 @@ pub fn encode_record(record: &Record, buf: &mut BytesMut) {
                 .u64(promise.term.0)
                 .u64(promise.granted.unwrap_or_default().0)
                 .u64(promise.seen.0)
-                .u8(flag(promise.granted.is_some(), GRANTED))
+                .u8(flag(promise.granted.is_some(), GRANTED) | flag(promise.sealed, SEALED))
                 .spare(3);
             put_body(buf, fixed);
             if let Some(founder) = promise.founder {
@@ -359,8 +363,8 @@ fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
             once(&mut founder, Identity(Body::nested(content)?.fixed::<8>()?.u64()?))?;
         }
     }
-    let granted = (flags & GRANTED != 0).then_some(granted);
-    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder })
+    let (granted, sealed) = ((flags & GRANTED != 0).then_some(granted), flags & SEALED != 0);
+    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder, sealed })
 }
 
 // Digests.

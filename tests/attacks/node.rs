@@ -15,6 +15,7 @@ fn restored_b(entries: Vec<Entry>, names: &[&str]) -> Restored {
             term: Term(1),
             granted: None,
             seen: Term(1),
+            sealed: false,
         },
         image: Some(image(L, 1, 1, names)),
         entries,
@@ -359,7 +360,16 @@ fn f10_identities_of_one_peer_fill_the_progress_map() {
     for i in 0..5000u64 {
         let mut h = info(2, "c", 1000 + i);
         h.incarnation = Incarnation(2 + i);
-        r.send(c, Message::Hello(Hello { convention: CONV.into(), lineage: Lineage(l), term: Term(1), info: h }));
+        r.send(
+            c,
+            Message::Hello(Hello {
+                convention: CONV.into(),
+                lineage: Lineage(l),
+                parents: vec![],
+                term: Term(1),
+                info: h,
+            }),
+        );
     }
     let after = format!("{:?}", r.node).len();
     println!("debug size {before} -> {after}");

@@ -62,6 +62,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         .collect();
     Image {
         lineage: Lineage(lineage),
+        parents: vec![],
         position: Position { term: Term(term), index: Index(index) },
         line: Line::new(1, seats),
         slots,
@@ -180,7 +181,13 @@ impl Rig {
         self.node.handle_stream(self.now, c, StreamInput::Accepted(i.addrs[0]));
         self.send(
             c,
-            Message::Hello(Hello { convention: CONV.into(), lineage: Lineage(lineage), term: Term(term), info: i }),
+            Message::Hello(Hello {
+                convention: CONV.into(),
+                lineage: Lineage(lineage),
+                parents: vec![],
+                term: Term(term),
+                info: i,
+            }),
         );
         c
     }

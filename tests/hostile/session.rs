@@ -389,7 +389,17 @@ impl<'a> Session<'a> {
             voting: s.voting,
             addr: s.addrs[0],
         });
-        View { lineage, term, leader, line_version, line: line.collect() }
+        View { lineage, parents: self.parents_(), term, leader, line_version, line: line.collect() }
+    }
+
+    fn place_(&mut self) -> Option<Place> {
+        let (slot, generation) = (Slot(self.input.below(9).into()), Generation(self.input.below(3).into()));
+        self.input.yes().then_some(Place { slot, generation, revision: 0 })
+    }
+
+    /// Now and then a child of the node's lineage is about.
+    fn parents_(&mut self) -> Vec<Lineage> {
+        if self.input.yes() { vec![Lineage(7), self.node.lineage()] } else { vec![] }
     }
 
     fn sender_(&mut self) -> Sender {
@@ -422,7 +432,12 @@ impl<'a> Session<'a> {
                     (self.sender_(), self.nonce_(), self.input.u8().into(), self.term_());
                 Datagram::Seek(Seek { from, nonce, attempt, lineage, term })
             }
-            4 => Datagram::Announce(Announce { from: self.sender_(), nonce: self.nonce_(), view: self.view_() }),
+            4 => Datagram::Announce(Announce {
+                from: self.sender_(),
+                nonce: self.nonce_(),
+                place: self.place_(),
+                view: self.view_(),
+            }),
             5 => {
                 let (nonce, heard, info) = (self.nonce_(), self.input.u8().into(), self.info_());
                 Datagram::Join(Join { nonce, lineage, heard, info })
@@ -462,6 +477,7 @@ impl<'a> Session<'a> {
         let peer = self.input.below(PEERS);
         let view = |line: Vec<SeatRef>| View {
             lineage: Lineage(7),
+            parents: vec![],
             term: Term(3),
             leader: Some(VoterTag(100)),
             line_version: 1,
@@ -488,7 +504,7 @@ impl<'a> Session<'a> {
             Datagram::Seek(s) => {
                 let MemberInfo { id, incarnation, identity, standing, priority, durable, addrs, .. } = info(peer);
                 let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
-                Datagram::Announce(Announce { from, nonce: s.nonce, view: view(seats()) })
+                Datagram::Announce(Announce { from, nonce: s.nonce, place: None, view: view(seats()) })
             }
             Datagram::Join(j) => Datagram::Registered(Registered {
                 nonce: j.nonce,
@@ -511,7 +527,8 @@ impl<'a> Session<'a> {
         let info = self.info_();
         let conn = self.accept();
         let (lineage, term) = (self.lineage_(), self.term_());
-        self.say(conn, &Message::Hello(Hello { convention: "fuzz".into(), lineage, term, info }));
+        let parents = self.parents_();
+        self.say(conn, &Message::Hello(Hello { convention: "fuzz".into(), lineage, parents, term, info }));
         let standing = self.conns.values().filter(|c| c.open).count();
         self.reached.shook_hands = self.reached.shook_hands.max(standing);
     }
@@ -609,8 +626,11 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(18) {
-            0 => Message::Hello(Hello { convention: "fuzz".into(), lineage, term, info: self.info_() }),
+        match self.input.below(21) {
+            0 => {
+                let (parents, info) = (self.parents_(), self.info_());
+                Message::Hello(Hello { convention: "fuzz".into(), lineage, parents, term, info })
+            }
             1 => Message::Propose(Propose { lineage, round: self.input.u8().into(), term, seats: self.seats_() }),
             2 => {
                 let n = self.input.u8();
@@ -649,6 +669,21 @@ impl<'a> Session<'a> {
                 let (slot, generation, addr) = (self.slot_(), self.generation_(), addr(self.input.below(PEERS)));
                 let probe = ProbeFor { slot, generation, addr };
                 if n == 15 { Message::ProbeFor(probe) } else { Message::ProbeResult(probe) }
+            }
+            17 => {
+                let (position, voters) = (self.position_(), self.seats_());
+                let gone = (0..self.input.below(3)).map(|_| self.identity_()).collect();
+                Message::Muster(Muster { lineage, term, position, sealed: self.input.yes(), voters, gone })
+            }
+            18 => {
+                let parent = self.node.lineage();
+                let voters = vec![self.node.identity(), self.identity_()];
+                let gone = (0..self.input.below(5)).map(|_| self.identity_()).collect();
+                Message::Recover(Recover { lineage, parent, term, voters, gone })
+            }
+            19 => {
+                let (granted, seen, position) = (self.input.yes(), self.term_(), self.position_());
+                Message::RecoverReply(RecoverReply { lineage, term, granted, seen, position })
             }
             _ => Message::Ping(self.input.u8().into()),
         }
@@ -717,6 +752,13 @@ impl<'a> Session<'a> {
                 identity,
                 matched: s.offset as usize + s.data.len() == s.total as usize,
                 index: s.position.index,
+            }),
+            Message::Recover(r) => Message::RecoverReply(RecoverReply {
+                lineage: r.lineage,
+                term: r.term,
+                granted: true,
+                seen: r.term,
+                position,
             }),
             Message::Fetch(f) => return self.answer_fetch(conn, f),
             Message::Ping(n) => Message::Pong(n),
@@ -873,6 +915,7 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
     let slots = (0..=PEERS).map(|i| SlotImage { generation: Generation(0), info: (n >> i & 1 == 1).then(|| info(i)) });
     Image {
         lineage,
+        parents: if n == 255 { vec![Lineage(7)] } else { vec![] },
         position,
         line: Line::new(input.u8().into(), seats),
         slots: slots.collect(),
@@ -892,6 +935,7 @@ fn restored(input: &mut Input<'_>) -> Restored {
         term: Term(input.number(&[2, 3]).min(1 << 60)),
         granted: input.yes().then_some(Identity(100)),
         seen: Term(3),
+        sealed: input.below(16) == 15,
     };
     let image = input.yes().then(|| an_image(input, Lineage(7), position));
     Restored { promise, image, entries: Vec::new() }

@@ -18,6 +18,7 @@ pub(crate) enum Command {
     /// The group (nothing: as it is; the inner nothing: none), and the seeds.
     Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
+    Recover(Vec<NodeId>),
     Leave,
     Quit,
 }
@@ -35,6 +36,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "unset" => Command::Unset(rest.into()),
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
+        "recover" => Command::Recover(ids(rest)?),
         "retire" => Command::Retire(node(word, rest)?),
         "priority" => {
             let (id, n) = rest.split_once(char::is_whitespace).ok_or("priority: say ID N")?;
@@ -54,7 +56,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         other => {
             return Err(format!(
                 "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, move, \
-                 stats, leave, quit"
+                 stats, recover, leave, quit"
             ));
         }
     };
@@ -92,6 +94,14 @@ fn destination(rest: &str) -> Result<Command, String> {
         return Err("move: say where: --multicast ADDR:PORT, --no-multicast, --seed HOST:PORT".into());
     }
     Ok(Command::Move(group, seeds))
+}
+
+/// Whom to give up.
+fn ids(rest: &str) -> Result<Vec<NodeId>, String> {
+    if rest.is_empty() {
+        return Err("recover: say which IDs to give up".into());
+    }
+    rest.split_whitespace().map(|id| id.parse().map_err(|e| format!("recover: {e}"))).collect()
 }
 
 fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Result<Command, String> {
@@ -136,6 +146,7 @@ mod tests {
             ("set a", "KEY=VALUE"),
             ("set =b", "KEY=VALUE"),
             ("unset", "KEY"),
+            ("recover", "which IDs"),
             ("leave now", "nothing after"),
             ("jump", "no command"),
             ("retire", "which ID"),

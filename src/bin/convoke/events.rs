@@ -70,6 +70,18 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
                 .with("incarnation", incarnation.0)
                 .with("left", format!("{:016x}", left.0))
         }
+        Event::Recovered { lineage, parent, lost, kept } => {
+            let ids: Vec<&str> = lost.iter().map(|id| id.as_str()).collect();
+            let text = format!(
+                "too few voters were left: a child lineage goes on without {}; what they alone held is lost",
+                ids.join(", ")
+            );
+            Line::new("recovered", text)
+                .with("lost", ids)
+                .with("kept", kept.0)
+                .with("lineage", format!("{:016x}", lineage.0))
+                .with("parent", format!("{:016x}", parent.0))
+        }
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,

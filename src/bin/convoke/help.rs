@@ -53,6 +53,8 @@ Commands, a line each on stdin:
                             leave, then go over to another convention address; the group stays unless said, the seeds
                             are those named here
   stats                     all counters
+  recover ID...             without a leader: go on without these voters, for good; what they alone hold is lost,
+                            and should one of them live, there are two conventions
   leave                     leave in order
   quit                      stop at once, without a word to the others
 ";

@@ -258,6 +258,11 @@ impl Running {
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
             Command::Move(group, seeds) => self.move_to(group, &seeds)?,
             Command::Stats => self.stats()?,
+            Command::Recover(without) => {
+                let asked = without.clone();
+                self.ask(move |node| node.check_recovery(&asked))?.map_err(|e| format!("recover: {e}"))?;
+                self.handle.command(proto::Command::Recover { without }).map_err(|e| e.to_string())?;
+            }
             Command::Leave => self.leave(),
             // Taken out before, since it ends the loop.
             Command::Quit => {}

@@ -38,6 +38,9 @@ pub(crate) fn core(notice: &Notice) -> Line {
         Notice::WaitingForCandidates(expected, known) => {
             line("waiting_for_candidates", format!("{known} of {expected} candidates are here"))
         }
+        Notice::RecoveryOrdered(ids) => {
+            line("recovery_ordered", format!("an operator gives up {}: what they alone hold is lost", names(ids)))
+        }
         Notice::Late(us) => line("late", format!("this node's loop was late by {us} microseconds")),
         Notice::Retired => line("retired", "this node was taken off the line for good: it is a plain member"),
         Notice::Accused(id, accusation) => {

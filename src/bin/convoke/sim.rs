@@ -73,6 +73,7 @@ struct Total {
     runs: u64,
     simulated: Duration,
     leaderships: usize,
+    recoveries: usize,
     unrecoverable: u64,
     faults: BTreeMap<&'static str, u64>,
     checked: BTreeMap<usize, u64>,
@@ -84,6 +85,7 @@ impl Total {
         self.runs += 1;
         self.simulated += report.simulated - Time::ZERO;
         self.leaderships += report.leaderships;
+        self.recoveries += report.recoveries;
         self.unrecoverable += u64::from(!report.recoverable);
         for (word, n) in report.faults() {
             *self.faults.entry(word).or_default() += n;
@@ -142,7 +144,8 @@ fn band(options: &SimOptions) -> Result<(), Failure> {
     }
     say(&total.progress(of, began.elapsed()))?;
     say(&format!("faults: {}", pairs(&total.faults)))?;
-    say(&format!("checked, by property: {}; leaderships: {}", pairs(&total.checked), total.leaderships))?;
+    let (led, recovered) = (total.leaderships, total.recoveries);
+    say(&format!("checked, by property: {}; leaderships: {led}, recoveries: {recovered}", pairs(&total.checked)))?;
     if total.unrecoverable > 0 {
         let n = total.unrecoverable;
         say(&format!("not recoverable by design (too many candidates without a store were lost): {n}"))?;

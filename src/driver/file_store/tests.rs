@@ -60,6 +60,7 @@ fn promise(term: u64) -> Record {
         term: Term(term),
         granted: Some(Identity(4)),
         seen: Term(term),
+        sealed: false,
     })
 }
 

@@ -7,8 +7,8 @@ use super::super::planted::Bug;
 use super::Node;
 use crate::types::{ConnId, Incarnation, Lineage, Time};
 use crate::wire::{
-    Ack, Announce, Beat, Datagram, DatagramView, Heartbeat, Leave, Message, Overruled, Probe, RefuseReason, Refused,
-    Registered, Reject, Resigned, Seek, Stranger,
+    Ack, Announce, Beat, Datagram, DatagramView, Heartbeat, Leave, Message, Overruled, Place, Probe, RefuseReason,
+    Refused, Registered, Reject, Resigned, Seek, Stranger,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -86,7 +86,13 @@ impl Node {
         let ours = self.lineage();
         if ours != Lineage::ZERO && beat.lineage != ours {
             self.out.stats.dropped_other_lineage += 1;
-            self.note_foreign(beat.lineage);
+            if !self.follower.hears(now, self.config.detection()) {
+                // It may be a child of its own: whoever answers will say.
+                self.follower.wonder(now);
+            }
+            if !self.is_kin(beat.lineage) {
+                self.note_foreign(beat.lineage);
+            }
             return;
         }
         if let Some(lead) = &self.lead {
@@ -219,6 +225,7 @@ impl Node {
             self.sought = self.sought.max(seek.term);
         }
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
+        self.outgrow(now, seek.lineage, seek.term);
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),
@@ -229,13 +236,21 @@ impl Node {
             (None, None) => lane == Lane::Unicast && !self.me.standing.votes(),
         };
         if answers {
-            self.announce(now, from, seek.nonce);
+            self.announce(now, from, seek.nonce, self.place_of(seek));
         }
     }
 
-    pub(super) fn announce(&mut self, now: Time, to: SocketAddr, nonce: u64) {
+    /// The place on the roll of a seeker that comes from another lineage, where it has one here.
+    fn place_of(&self, seek: &Seek) -> Option<Place> {
+        let (slot, generation, info) = self.log.roll().find(&seek.from.id)?;
+        let known = info.incarnation == seek.from.incarnation && info.identity == seek.from.identity;
+        let elsewhere = seek.lineage != Lineage::ZERO && seek.lineage != self.log.lineage();
+        (known && elsewhere).then_some(Place { slot, generation, revision: info.revision })
+    }
+
+    pub(super) fn announce(&mut self, now: Time, to: SocketAddr, nonce: u64, place: Option<Place>) {
         let Some(view) = self.view(now) else { return };
-        let announce = Announce { from: super::members::sender(&self.me), nonce, view };
+        let announce = Announce { from: super::members::sender(&self.me), nonce, place, view };
         self.out.datagram(Dest::Addr(to), Datagram::Announce(announce));
     }
 
@@ -254,7 +269,12 @@ impl Node {
         if theirs == Lineage::ZERO {
             return;
         }
-        if ours != Lineage::ZERO && ours != theirs {
+        let moved = ours != Lineage::ZERO && ours != theirs && self.follow_child(now, &announce.view, announce.place);
+        if ours != Lineage::ZERO && ours != theirs && !moved {
+            if announce.view.parents.contains(&ours) {
+                // A voter moves with the roll, a member not to a lower term.
+                return;
+            }
             self.note_foreign(theirs);
             if !self.may_abandon(now) {
                 return;

@@ -33,6 +33,7 @@ impl Node {
     fn may_bid(&self) -> bool {
         self.is_candidate()
             && self.lead.is_none()
+            && !self.voter.promise.sealed
             && self.leaving.is_none()
             && self.moving.is_none()
             && self.voter.promise.lineage != Lineage::ZERO
@@ -314,18 +315,25 @@ impl Node {
     pub(super) fn on_overruled(&mut self, now: Time, from: &Origin, overruled: Overruled) {
         let lineage = self.voter.promise.lineage;
         // A newcomer that saw higher terms elsewhere could never follow else, so those on the roll count too.
-        let ours = self.log.line().votes(from.identity) || self.log.roll().identity(from.identity).is_some();
+        let kin = self.peers.get(&from.id).is_some_and(|p| self.log.parents().contains(&p.lineage));
+        let ours = kin || self.log.line().votes(from.identity) || self.log.roll().identity(from.identity).is_some();
         if overruled.lineage != lineage || !self.voter.credible(overruled.term) || !ours {
             return;
         }
-        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| overruled.term > *t) else { return };
+        self.bid_above(now, overruled.term);
+    }
+
+    /// A leader bids at once above a term that was seen elsewhere, by its own blessing.
+    pub(super) fn bid_above(&mut self, now: Time, seen: Term) {
+        let lineage = self.voter.promise.lineage;
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| seen > *t) else { return };
         // Its lease ends for good in the old term; what it does next rests on the grants for the new one.
         self.lead = None;
         self.voter.resigned(now);
         self.leaderless_since = now;
-        self.voter.see(overruled.term, &mut self.out);
+        self.voter.see(seen, &mut self.out);
         let mut campaign = self.campaign.clone();
-        let at = Standpoint { promised: self.voter.promise.term.max(overruled.term), ..self.standpoint(now) };
+        let at = Standpoint { promised: self.voter.promise.term.max(seen), ..self.standpoint(now) };
         let step = campaign.bid(at, lineage, Some(term));
         self.campaign = campaign;
         self.campaign_step(now, step);

@@ -28,6 +28,10 @@ impl Node {
         if !self.enter_lineage(now, lineage) {
             return false;
         }
+        if self.voter.promise.sealed {
+            self.out.stats.dropped_unexpected += 1;
+            return false;
+        }
         if !self.voter.credible(term) {
             self.out.stats.dropped_term_leap += 1;
             return false;
@@ -52,6 +56,13 @@ impl Node {
     pub(super) fn on_append(&mut self, now: Time, from: &Origin, append: Append) {
         if append.fetched {
             return self.on_fetched(now, from, &append);
+        }
+        if self.may_follow_to(now, &from.id, append.lineage) {
+            // Of the child nothing is here yet: the whole roll is needed.
+            let (lineage, term, identity) = (append.lineage, append.term, self.voter.identity());
+            let reply = AppendReply { lineage, term, identity, matched: false, index: Index::ZERO };
+            self.out.send_durably(from.conn, Message::AppendReply(reply));
+            return;
         }
         if !self.attends(now, from, append.lineage, append.term) {
             return;
@@ -96,12 +107,16 @@ impl Node {
     /// True where this node bids for this term and has promised nothing since: only then may it take what it fetched.
     fn bids_for(&self, term: Term) -> bool {
         let promise = &self.voter.promise;
-        self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
+        self.calls_for(term)
+            || self.campaign.bidding() == Some(term)
+                && promise.term == term
+                && promise.granted == Some(promise.identity)
     }
 
     /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
     fn catches_up_with(&self, from: Identity) -> bool {
         self.catching_up == Some(from)
+            && !self.voter.promise.sealed
             && self.lead.is_none()
             && self.voter.followed().is_none()
             && self.campaign.bidding().is_none()
@@ -118,10 +133,11 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         };
-        self.campaign.progressed(now);
+        self.fetch_goes_on(now);
         self.decide_bid(now);
+        self.decide_recovery(now);
         let term_there = self.log.term_at(upto);
-        let bid = self.campaign.bidding().or(catches_up.then_some(Term::ZERO));
+        let bid = self.fetches_for().or(catches_up.then_some(Term::ZERO));
         if let (Some(bid), Some(term), false) = (bid, term_there, append.entries.is_empty()) {
             // Still not enough: ask for what follows.
             let after = Position { term, index: upto };
@@ -135,7 +151,8 @@ impl Node {
         let promise = &self.voter.promise;
         let granted = fetch.term == promise.term && promise.granted == Some(from.identity);
         // Without a term: a voter that couldn't be elected by the older line that it has.
-        let catches_up = fetch.term == Term::ZERO && self.lead.is_none() && self.voter.followed().is_none();
+        let catches_up =
+            fetch.term == Term::ZERO && !promise.sealed && self.lead.is_none() && self.voter.followed().is_none();
         if fetch.lineage != promise.lineage || !(granted || catches_up) || self.log.is_empty() {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -163,9 +180,11 @@ impl Node {
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
         // Offered, not fetched: what is committed, for a voter that holds less.
         let offered = snapshot.fetched && snapshot.term == Term::ZERO;
+        let child = self.may_follow_to(now, &from.id, snapshot.lineage);
         if offered {
             let elsewhere = !self.log.is_empty() && snapshot.lineage != self.voter.promise.lineage;
-            if self.lead.is_some() || elsewhere || snapshot.position.index <= self.log.commit() {
+            let parents = elsewhere || self.voter.promise.sealed || snapshot.position.index <= self.log.commit();
+            if self.lead.is_some() || !child && parents {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
@@ -174,7 +193,12 @@ impl Node {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
-            self.campaign.progressed(now);
+            self.fetch_goes_on(now);
+        } else if child {
+            if !self.voter.credible(snapshot.term) {
+                self.out.stats.dropped_term_leap += 1;
+                return;
+            }
         } else if !self.attends(now, from, snapshot.lineage, snapshot.term) {
             return;
         }
@@ -205,6 +229,9 @@ impl Node {
         match wire::decode_image(&incoming.data) {
             Ok(image) if image.lineage == snapshot.lineage && image.position == snapshot.position => {
                 let mine = image.line.votes(self.voter.identity());
+                if child {
+                    return self.take_child(now, from, &image, &snapshot);
+                }
                 if offered && !(mine && self.enter_lineage(now, image.lineage)) {
                     self.out.stats.dropped_unexpected += 1;
                     return;
@@ -215,30 +242,58 @@ impl Node {
         }
     }
 
+    /// The roll of a child of this voter's lineage, from its leader, or offered where it has none.
+    fn take_child(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
+        if !self.adopt_child(now, image) || last.fetched || !self.attends(now, from, last.lineage, last.term) {
+            return;
+        }
+        let identity = self.voter.identity();
+        let (lineage, term, index) = (last.lineage, last.term, image.position.index);
+        let reply = AppendReply { lineage, term, identity, matched: true, index };
+        self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// The term for which this node asks others for what they have more.
+    fn fetches_for(&self) -> Option<Term> {
+        self.campaign.bidding().or(self.recovery.called())
+    }
+
+    fn fetch_goes_on(&mut self, now: Time) {
+        self.campaign.progressed(now);
+        self.recovery.progressed(now + self.round() * 2);
+    }
+
     fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {
         if self.log.has(image.position) {
             // A prefix of what is here: it is committed, and what follows it stays, for it was acknowledged.
             self.commit(now, image.position.index);
         } else if image.position.index > self.log.commit() {
+            self.tell_inherited();
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             let mut further = None;
             if !told {
-                let before = self.abandoned.take().filter(|log| log.lineage() == image.lineage);
+                let kin = |log: &super::Log| log.lineage() == image.lineage || image.parents.contains(&log.lineage());
+                let before = self.abandoned.take().filter(kin);
                 // What was told before goes further than this image: it was as committed, so it counts.
-                let log = before.as_ref().filter(|log| log.committed().index > image.position.index);
+                let log = before
+                    .as_ref()
+                    .filter(|log| log.lineage() == image.lineage && log.committed().index > image.position.index);
                 further = log.map(super::Log::image);
                 // After a move nothing counts as told.
                 self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
             let old = self.log.roll().clone();
             self.install(further.as_ref().unwrap_or(image));
+            // What the lineage was founded out of is known only now.
+            self.introduce();
             self.tell_outcome(&old);
             self.line_changed(now);
         }
         if last.fetched {
             self.decide_bid(now);
-            if let Some(bid) = self.campaign.bidding() {
+            self.decide_recovery(now);
+            if let Some(bid) = self.fetches_for() {
                 let fetch = Fetch { lineage: last.lineage, term: bid, after: self.log.committed() };
                 self.out.send(from.conn, Message::Fetch(fetch));
             }
@@ -250,7 +305,7 @@ impl Node {
     }
 
     /// What happened between an older roll and the present one is told as its outcome.
-    fn tell_outcome(&mut self, old: &Roll) {
+    pub(super) fn tell_outcome(&mut self, old: &Roll) {
         let roll = self.log.roll();
         let stayed = |other: &Roll, info: &MemberInfo| {
             other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)

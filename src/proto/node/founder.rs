@@ -2,14 +2,12 @@
 
 use super::super::follower::Registration;
 use super::super::founding::{Known, Step};
-use super::super::leadership::Sending;
 use super::super::log::Log;
 use super::super::planted::Bug;
-use super::leading::piece;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{self, Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -174,8 +172,7 @@ impl Node {
         }
     }
 
-    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll, or
-    /// its voters are not what they were before anything was committed.
+    /// A founding that came to nothing is left, so that another can be: its founder died before anybody got its roll.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
         let none = self.voter.promise.lineage == Lineage::ZERO;
@@ -187,12 +184,10 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty()
-            && self.follower.registration.is_none()
-            && now - self.lineage_seen > patience
+            // Who is on the roll and has none of it was never seated: whoever could tell it of the roll is gone.
+            && now - self.lineage_seen > if self.follower.registration.is_some() { patience * 2 } else { patience }
             && self.follower.attempts() >= 3;
-        // Others may know a newer line, by which there is hope: they are asked first.
-        let hopeless = now - self.leaderless_since > patience * 4 && self.is_hopeless();
-        if (hollow || hopeless) && !self.follower.hears(now, patience) {
+        if hollow && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
     }
@@ -208,23 +203,20 @@ impl Node {
 
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
-    fn offer_roll(&mut self, now: Time) {
+    pub(super) fn offer_roll(&mut self, now: Time) {
         if !self.may_offer(now) {
             return;
         }
         let hollow = |p: &super::super::peers::Peer| {
             let seat = self.log.line().seat(&p.info.id);
-            p.lineage == Lineage::ZERO && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
+            let outside = p.lineage == Lineage::ZERO || self.log.parents().contains(&p.lineage);
+            outside && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
         };
         let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
             return;
         };
         self.next_offer = now + self.config.detection() * 2;
-        let sending =
-            Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
-        let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
-        self.serving = Some((to, sending));
-        self.out.send_durably(conn, Message::Snapshot(first));
+        self.offer_to(to, conn);
     }
 
     /// A voter that holds nothing of its own lineage, which nobody leads, asks those around in turn for what they know to be
@@ -234,6 +226,7 @@ impl Node {
         let patience = self.config.detection() * 2;
         if lineage == Lineage::ZERO
             || !self.log.is_empty()
+            || self.voter.promise.sealed
             || self.voter.followed().is_some()
             || now < self.next_offer
             || now - self.leaderless_since <= patience
@@ -251,20 +244,6 @@ impl Node {
         }
     }
 
-    /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
-    /// majority of its line can ever be.
-    fn is_hopeless(&self) -> bool {
-        if self.log.is_empty() || self.log.last().index > Index(2) {
-            return false;
-        }
-        let me = self.voter.identity();
-        let changed = |s: &Seat| {
-            let peer = self.peers.get(&s.id).filter(|p| p.conn.is_some());
-            s.identity != me && peer.is_some_and(|p| p.info.identity != s.identity)
-        };
-        !self.log.line().has_majority(|s| !changed(s))
-    }
-
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
@@ -277,23 +256,25 @@ impl Node {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.
-        !self.me.standing.votes() || self.log.last().index <= Index(2)
+        !self.me.standing.votes() || self.log.last().index <= Index(2) && !self.voter.promise.sealed
     }
 
     /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
-    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw.
+    /// of it stays the voter that it is: what it promised there lies below the highest term that it saw (unless it promised
+    /// never to act there again).
     pub(super) fn abandon(&mut self, now: Time) {
         self.follower.reset(now);
         if !self.me.standing.votes() {
             return;
         }
-        let hollow = self.log.is_empty();
+        let hollow = self.log.is_empty() && !self.voter.promise.sealed;
         self.forget_roll();
         let promise = Promise {
             identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },
             lineage: Lineage::ZERO,
             term: Term::ZERO,
             granted: None,
+            sealed: false,
             ..self.voter.promise.clone()
         };
         self.me.identity = promise.identity;

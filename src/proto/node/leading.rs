@@ -196,7 +196,12 @@ impl Node {
         let on_roll = |identity| self.log.roll().identity(identity).is_some();
         let targets: Vec<(Identity, ConnId)> = (self.peers.ready())
             .map(|(p, c)| (p.info.identity, p.lineage, c))
-            .filter(|(i, l, _)| *l == lineage || self.log.line().by_identity(*i).is_some() || on_roll(*i))
+            .filter(|(i, l, _)| {
+                *l == lineage
+                    || self.log.parents().contains(l)
+                    || self.log.line().by_identity(*i).is_some()
+                    || on_roll(*i)
+            })
             .map(|(i, _, c)| (i, c))
             .collect();
         for (identity, conn) in targets {

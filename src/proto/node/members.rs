@@ -104,6 +104,7 @@ impl Node {
         };
         Some(View {
             lineage: self.log.lineage(),
+            parents: self.log.parents().to_vec(),
             term,
             leader,
             line_version: line.version(),
@@ -125,7 +126,7 @@ impl Node {
         if self.lead.is_none() {
             // Not the leader: the answer says who is, as far as this node knows.
             if self.lineage() != crate::types::Lineage::ZERO {
-                self.announce(now, from, join.nonce);
+                self.announce(now, from, join.nonce, None);
             }
             return;
         }

@@ -8,6 +8,7 @@ mod electing;
 mod following;
 mod founder;
 mod leading;
+mod lineages;
 mod members;
 mod moving;
 mod standing;
@@ -29,6 +30,7 @@ use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
+use super::recovery::Recovery;
 use super::registrar::Registrar;
 use super::rng::Rng;
 use super::voter::Voter;
@@ -149,6 +151,10 @@ pub struct Node {
     /// entered again, only what changed is told.
     abandoned: Option<Log>,
     incoming: Option<Incoming>,
+    /// What is left of a line that can't go on.
+    recovery: Recovery,
+    /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
+    inherited: Option<(Log, bool)>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
     /// Whose newer roll this voter asked for, outside of any bid.
@@ -199,6 +205,7 @@ impl Node {
     pub fn plant(&mut self, bug: Bug) {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
+        self.recovery.bug = self.bug;
         self.peers.bug = self.bug;
         self.follower.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
@@ -258,6 +265,7 @@ impl Node {
         }
         self.advance_commit(now);
         self.decide_bid(now);
+        self.decide_recovery(now);
         self.settle(now);
     }
 
@@ -293,6 +301,10 @@ impl Node {
                     let me = self.description();
                     self.register(now, &me, None);
                 }
+            }
+            Command::Recover { without } => {
+                self.check_recovery(&without)?;
+                self.order_recovery(now, without);
             }
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
@@ -377,6 +389,12 @@ impl Node {
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
+    }
+
+    /// What its lineage was founded out of, the nearest first. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn parents(&self) -> &[Lineage] {
+        self.log.parents()
     }
 
     /// The highest term that it has told. Compared within a lineage only.
@@ -496,6 +514,7 @@ impl Node {
         self.tick_follower(now);
         self.tick_founding(now);
         self.tick_campaign(now);
+        self.tick_recovery(now);
         self.tick_leader(now);
         self.tick_leaving(now);
     }
@@ -525,7 +544,7 @@ impl Node {
         }
         if self.me.standing.votes() {
             at = at.min(self.campaign.deadline()).min(self.voter.silent_at());
-            at = at.min(self.isolated_at());
+            at = at.min(self.isolated_at()).min(self.recovery_deadline());
         } else {
             at = at.min(self.member_silent_at());
         }
@@ -547,6 +566,7 @@ impl Node {
         Hello {
             convention: self.config.convention().as_str().into(),
             lineage: self.voter.promise.lineage,
+            parents: self.log.parents().to_vec(),
             term: self.voter.promise.seen,
             info: self.me.clone(),
         }

@@ -216,6 +216,8 @@ impl Node {
         }
         self.told.apart = None;
         self.heard_commit = Index::ZERO;
+        self.inherited = None;
+        self.recovery.reset();
         self.incoming = None;
         self.serving = None;
         self.canvassers.clear();

@@ -8,6 +8,7 @@ use super::super::log::Log;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
+use super::super::recovery::Recovery;
 use super::super::rng::Rng;
 use super::super::voter::Voter;
 use super::{Config, Event, Node, Role, Told, members};
@@ -44,7 +45,8 @@ impl Node {
         }
         let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
         let mut bound = None;
-        if log.is_empty() && promise.lineage != Lineage::ZERO {
+        // A sealed promise stands, even of one that holds nothing of the lineage.
+        if log.is_empty() && promise.lineage != Lineage::ZERO && !promise.sealed {
             // Nothing of it came here. Where its founding was accepted for good, this node takes part in no other.
             bound = promise.founder.map(|proposer| (promise.lineage, promise.term, proposer));
             promise.founder = None;
@@ -75,6 +77,7 @@ impl Node {
         let hello = Hello {
             convention: config.convention().as_str().into(),
             lineage: promise.lineage,
+            parents: log.parents().to_vec(),
             term: promise.seen,
             info: me.clone(),
         };
@@ -102,6 +105,8 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let mut node = Self {
+            recovery: Recovery::new(now, interval, detection),
+            inherited: None,
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,

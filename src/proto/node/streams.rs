@@ -41,6 +41,7 @@ impl Node {
         if lineage != Lineage::ZERO
             && self.voter.promise.lineage != Lineage::ZERO
             && lineage != self.voter.promise.lineage
+            && !self.is_kin(lineage)
         {
             self.note_foreign(lineage);
         }
@@ -128,10 +129,13 @@ impl Node {
             Message::AppendReply(m) => self.on_append_reply(now, &origin, m),
             Message::Overruled(m) => self.on_overruled(now, &origin, m),
             Message::Resigned(m) => self.on_resigned(now, &origin, m),
+            Message::Muster(m) => self.on_muster(now, &origin, m),
+            Message::Recover(m) => self.on_recover(now, &origin, &m),
+            Message::RecoverReply(m) => self.on_recover_reply(now, &origin, &m),
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             // Handled where the connections are.
-            Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Hello(_) | Message::Elsewhere(_) | Message::Ping(_) | Message::Pong(_) => {}
         }
     }
 

@@ -63,8 +63,8 @@ impl Node {
     pub(super) fn tell(&mut self, now: Time) {
         let lineage = self.lineage();
         if lineage != self.told.lineage && lineage != Lineage::ZERO {
-            // Terms are compared within a lineage only. One that was left counts until there is another.
-            if self.told.lineage != Lineage::ZERO {
+            // Terms are compared within a lineage and its children only. One that was left counts until there is another.
+            if self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage) {
                 self.told.term = Term::ZERO;
             }
             self.told.lineage = lineage;
@@ -152,6 +152,7 @@ impl Node {
 
     /// Tells the whole roll, once: at the start from a store, and to the founder once its founding stands.
     pub(super) fn tell_roll(&mut self) {
+        self.tell_inherited();
         if self.log.is_empty() || std::mem::replace(&mut self.told.roll, true) {
             return;
         }
@@ -231,13 +232,11 @@ impl Node {
     /// A convention that waits for somebody names whom.
     fn tell_waiting(&mut self, now: Time) {
         let notice = if self.told.role == Role::Isolated {
-            let me = self.voter.identity();
-            let absent = self
-                .log
-                .line()
-                .voters()
-                .filter(|s| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none());
-            Notice::WaitingFor(absent.map(|s| s.id.clone()).collect())
+            let awaited = self.awaited();
+            if awaited.is_empty() {
+                return;
+            }
+            Notice::WaitingFor(awaited)
         } else if self.voter.promise.lineage == Lineage::ZERO
             && self.follower.attempts() >= 3
             && self.founding.is_some()

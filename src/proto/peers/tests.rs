@@ -23,7 +23,13 @@ fn info(id: &str, incarnation: u64) -> MemberInfo {
 }
 
 fn hello(id: &str, incarnation: u64) -> Hello {
-    Hello { convention: "site".into(), lineage: Lineage::ZERO, term: Term::ZERO, info: info(id, incarnation) }
+    Hello {
+        convention: "site".into(),
+        lineage: Lineage::ZERO,
+        parents: vec![],
+        term: Term::ZERO,
+        info: info(id, incarnation),
+    }
 }
 
 /// Node a with its peers, and what it wanted of its streams.

@@ -85,6 +85,12 @@ impl Commits {
         self.lineages.get(&lineage).and_then(|h| h.reach.values().max().copied()).unwrap_or_default()
     }
 
+    /// The term of the committed entry at an index, where anybody showed it.
+    #[must_use]
+    pub fn term_at(&self, lineage: Lineage, index: Index) -> Option<Term> {
+        self.lineages.get(&lineage)?.entries.get(&index).map(|e| e.term)
+    }
+
     /// How many entries were seen.
     #[must_use]
     pub fn entries(&self) -> usize {

@@ -6,6 +6,7 @@
 mod agreement;
 mod commits;
 mod events;
+mod family;
 mod leaders;
 mod lines;
 mod members;
@@ -14,6 +15,7 @@ mod terms;
 pub use agreement::{RollView, Standpoint, disagreement};
 pub use commits::Commits;
 pub use events::Events;
+pub use family::Family;
 pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
 pub use members::{OnRoll, Slots};

@@ -1,15 +1,16 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Commits, Events, Family, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms,
+    Verdict,
 };
-use super::super::host::{HostId, Seen};
+use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{Event, Node, Role};
-use crate::types::{Incarnation, Index, Line, Lineage, Time};
-use std::collections::BTreeMap;
+use crate::proto::{Event, Node, Notice, Role};
+use crate::types::{Incarnation, Index, Line, Lineage, NodeId, Time};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Something that must always hold did not.
@@ -41,6 +42,13 @@ pub(super) struct Watch {
     commits: Commits,
     slots: Slots,
     events: Events,
+    pub(super) family: Family,
+    /// The children that were founded and said so, and whether they said that voters are lost.
+    recovered: BTreeMap<Lineage, bool>,
+    /// Whether the children that were founded have all that was committed before.
+    kept: BTreeMap<Lineage, bool>,
+    /// Whom an operator gave up: what they hold may be lost.
+    given_up: BTreeSet<NodeId>,
     line_changes: Lines,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
@@ -60,7 +68,8 @@ impl Watch {
     /// Role, term and commit index of a node changed.
     fn changed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
         self.checked[2] += 1;
-        self.terms.knows(who, is.lineage, is.term).map_err(|e| (2, e))?;
+        self.family.names(is.lineage, if is.lineage == was.lineage { &[] } else { node.parents() });
+        self.terms.knows(who, self.family.root(is.lineage), is.term).map_err(|e| (2, e))?;
         let leads = |s: &Seen| (s.role == Role::Leader).then_some((s.lineage, s.term));
         if leads(&was) != leads(&is) {
             if let Some((lineage, term)) = leads(&was) {
@@ -69,6 +78,11 @@ impl Watch {
             if let Some((lineage, term)) = leads(&is) {
                 self.checked[1] += 1;
                 self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
+                let whole = self.kept.get(&lineage).copied().unwrap_or(true);
+                if !node.parents().is_empty() && self.recovered.get(&lineage).is_none_or(|lost| !lost && !whole) {
+                    let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
+                    return Err((3, what));
+                }
                 self.commits.leads(who, lineage, term, node.position()).map_err(|e| (3, e))?;
             }
         }
@@ -129,26 +143,38 @@ impl Watch {
 
     fn told(&mut self, who: Observer, lineage: Lineage, node: &Node, event: &Event) -> Result<(), (u8, String)> {
         let fifth = |v: Verdict| v.map_err(|e| (5, e));
+        self.family.names(node.lineage(), node.parents());
+        let family = self.family.root(lineage);
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.joined(who, lineage, &info.id, info.incarnation))
+                fifth(self.events.joined(who, family, &info.id, info.incarnation))
             }
             Event::Updated { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.updated(who, lineage, id, *incarnation))
+                fifth(self.events.updated(who, family, id, *incarnation))
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.left(who, lineage, id, *incarnation))
+                fifth(self.events.left(who, family, id, *incarnation))
             }
-            Event::Role { term, .. } => self.terms.tells(who, lineage, *term).map_err(|e| (2, e)),
-            Event::Leader { term, lineage, .. } => self.terms.tells(who, *lineage, *term).map_err(|e| (2, e)),
+            Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
+            Event::Leader { term, lineage, .. } => {
+                self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
+            }
+            Event::Recovered { lineage, lost, .. } => {
+                *self.recovered.entry(*lineage).or_default() |= !lost.is_empty();
+                Ok(())
+            }
+            Event::Network(Notice::RecoveryOrdered(without)) => {
+                self.given_up.extend(without.iter().cloned());
+                Ok(())
+            }
             Event::Registered { slot, generation, incarnation, term, .. } => {
                 self.checked[4] += 1;
                 let id = node.config().id();
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
-                self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
+                self.terms.tells(who, family, *term).map_err(|e| (2, e))
             }
             Event::Moved { .. } => {
                 self.events.moved(who);
@@ -206,6 +232,10 @@ impl World {
         if was == is {
             return;
         }
+        if was.lineage != is.lineage && !node.parents().is_empty() {
+            self.child_founded(h, p, is.lineage);
+        }
+        let node = &p.node;
         let Some(watch) = &mut self.watch else { return };
         let small = self.hosts.len() <= 128;
         let mut verdict = Ok(());
@@ -221,7 +251,9 @@ impl World {
             lease = match is.lease {
                 Some(until) => {
                     let until = Time::from_micros(clock.when(until));
-                    watch.leases.holds(Time::from_micros(self.now), who, is.lineage, is.term, until).map_err(|e| (1, e))
+                    // No child lives beside its parent: at one instant one lease in all of them.
+                    let family = watch.family.root(is.lineage);
+                    watch.leases.holds(Time::from_micros(self.now), who, family, is.term, until).map_err(|e| (1, e))
                 }
                 None => {
                     watch.leases.released(who);
@@ -283,6 +315,51 @@ impl World {
         }
     }
 
+    /// A child lineage is seen for the first time, at its founder: what was committed in the parent and isn't in its roll is
+    /// lost, and nobody that is left may have it.
+    fn child_founded(&mut self, h: u32, p: &Process, child: Lineage) {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(parent) = p.node.parents().first().copied() else { return };
+        if watch.kept.contains_key(&child) {
+            return;
+        }
+        watch.checked[3] += 1;
+        let mut kept = p.node.commit_index();
+        while kept > Index::ZERO && p.node.entry_digest(kept).is_some() {
+            kept.0 -= 1;
+        }
+        // The position that the founding itself takes is none of the parent's.
+        kept.0 = kept.0.saturating_sub(1);
+        let (reach, first) = (watch.commits.reach(parent), Index(kept.0 + 1));
+        watch.kept.insert(child, reach <= kept);
+        if reach <= kept {
+            return;
+        }
+        let term = watch.commits.term_at(parent, first);
+        let holds = |other: &Host| match (&other.process, &other.disk) {
+            (Some(process), _) => {
+                let node = &process.node;
+                let same = node.entry_digest(first).is_none_or(|(t, _)| Some(t) == term);
+                let has = node.commit_index() >= first || node.position().index >= first && term.is_some() && same;
+                node.lineage() == parent && node.config().standing().votes() && has
+            }
+            (None, Some(disk)) => disk.holds(parent, first, term),
+            (None, None) => false,
+        };
+        let mut others =
+            self.hosts.iter().zip(0..).filter(|(o, at)| *at != h && !watch.given_up.contains(o.config.id()));
+        if let Some(holder) = others.find(|(o, _)| holds(o)).map(|(o, _)| o.config.id().clone()) {
+            let founder = p.node.config().id();
+            self.violated(
+                3,
+                format!(
+                    "{founder} founds lineage {child} with the roll of {parent} up to {kept}; committed is {reach}, and \
+                     {holder} has it"
+                ),
+            );
+        }
+    }
+
     fn narrate(&mut self, h: u32, event: &Event) {
         match event {
             Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
@@ -326,6 +403,12 @@ impl World {
         self.watch.as_ref().map_or(0, |w| w.leaders.leaderships())
     }
 
+    /// How many lineages were founded out of others.
+    #[must_use]
+    pub fn recoveries(&self) -> usize {
+        self.watch.as_ref().map_or(0, |w| w.recovered.len())
+    }
+
     /// The last committed line of a lineage that any node ever showed.
     #[must_use]
     pub fn last_line(&self, lineage: Lineage) -> Option<&Line> {
@@ -335,6 +418,12 @@ impl World {
     /// The lineages in which something was committed.
     pub fn lineages(&self) -> impl Iterator<Item = Lineage> {
         self.watch.iter().flat_map(|w| w.lines.keys().copied())
+    }
+
+    /// True where a lineage was founded out of another, or of a child of it, or is it.
+    #[must_use]
+    pub fn descends(&self, lineage: Lineage, from: Lineage) -> bool {
+        lineage == from || self.watch.as_ref().is_some_and(|w| w.family.descends(lineage, from))
     }
 
     /// What a running node believes.

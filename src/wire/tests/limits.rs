@@ -35,6 +35,7 @@ fn worst_view(leader: u32) -> View {
     let line = (0..MAX_SEATS as u32).map(seat).collect();
     View {
         lineage: Lineage(u64::MAX),
+        parents: vec![Lineage(u64::MAX); MAX_PARENTS],
         term: Term(u64::MAX >> 1),
         leader: Some(VoterTag(leader)),
         line_version: u32::MAX,
@@ -52,7 +53,8 @@ fn worst_announce(leader: u32) -> Announce {
         durable: true,
         addrs: worst_addrs(),
     };
-    Announce { from, nonce: u64::MAX, view: worst_view(leader) }
+    let place = Some(Place { slot: Slot(u32::MAX), generation: Generation(u16::MAX), revision: u32::MAX });
+    Announce { from, nonce: u64::MAX, place, view: worst_view(leader) }
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn the_lengths_that_were_promised() {
     let lengths: Vec<usize> = sample::datagrams().iter().map(|d| encode(d).len()).collect();
     assert_eq!(lengths[..4], [48, 24, 40, MAX_DATAGRAM]);
     assert_eq!(lengths[5], MAX_DATAGRAM);
-    assert_eq!(lengths[7..], [44, 24, 24, 24, 36, 36, 36]);
+    assert_eq!(lengths[7..14], [44, 24, 24, 24, 36, 36, 36]);
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn view() -> View {
     };
     View {
         lineage: Lineage(2),
+        parents: vec![],
         term: Term(3),
         leader: Some(VoterTag(1)),
         line_version: 4,
@@ -94,7 +95,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
         Datagram::Ack(Ack { lineage: Lineage(1), term: Term(2), number: 3, identity: Identity(4) }),
         Datagram::Seek(Seek { from: sender(), nonce: 1, attempt: 2, lineage: Lineage(3), term: Term(4) }),
-        Datagram::Announce(Announce { from: sender(), nonce: 1, view: view() }),
+        Datagram::Announce(Announce { from: sender(), nonce: 1, place: None, view: view() }),
         Datagram::Join(Join { nonce: 1, lineage: Lineage(2), heard: 3, info: info() }),
         Datagram::Registered(Registered {
             nonce: 1,
@@ -117,6 +118,12 @@ pub(super) fn datagrams() -> Vec<Datagram> {
         Datagram::Leave(leave),
         Datagram::Gone(leave),
         Datagram::Resigned(Resigned { lineage: Lineage(1), term: Term(2), identity: Identity(3) }),
+        Datagram::Announce(Announce {
+            from: sender(),
+            nonce: 1,
+            place: Some(Place { slot: Slot(5), generation: Generation(6), revision: 7 }),
+            view: View { parents: vec![Lineage(8)], ..view() },
+        }),
     ]
 }
 
@@ -151,7 +158,7 @@ pub(super) fn messages() -> Vec<Message> {
     let position = position(3, 4);
     let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: "[2001:db8::7]:1920".parse().unwrap() };
     vec![
-        Message::Hello(Hello { convention: "site".into(), lineage, term, info: info() }),
+        Message::Hello(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
         Message::Propose(Propose { lineage, round: 3, term, seats: vec![seat()] }),
         Message::ProposeReply(ProposeReply { lineage, round: 3, accepted: true, durable: true, term }),
         Message::Release(Release { lineage }),
@@ -184,12 +191,37 @@ pub(super) fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Muster(Muster {
+            lineage,
+            term,
+            position,
+            sealed: true,
+            voters: vec![seat(), seat()],
+            gone: vec![Identity(5)],
+        }),
+        Message::Recover(Recover {
+            lineage,
+            parent: Lineage(3),
+            term,
+            voters: vec![Identity(4)],
+            gone: vec![Identity(5), Identity(6)],
+        }),
+        Message::RecoverReply(RecoverReply { lineage, term, granted: true, seen: Term(5), position }),
+        Message::Hello(Hello {
+            convention: "site".into(),
+            lineage,
+            parents: vec![Lineage(3), Lineage(4)],
+            term,
+            info: info(),
+        }),
+        Message::Elsewhere(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
     ]
 }
 
 pub(super) fn image() -> Image {
     Image {
         lineage: Lineage(1),
+        parents: vec![],
         position: position(2, 3),
         line: Line::new(4, vec![seat(), Seat { id: id("b"), priority: 9, ..seat() }]),
         slots: vec![
@@ -212,11 +244,14 @@ pub(super) fn records() -> Vec<Record> {
             term: Term(4),
             granted: Some(Identity(5)),
             seen: Term(6),
+            sealed: false,
             founder: None,
         }),
         Record::Promise(Promise { founder: Some(Identity(7)), ..Promise::default() }),
         Record::Entry(entries(1).remove(0)),
         Record::Image(image()),
+        Record::Promise(Promise { granted: Some(Identity(5)), sealed: true, ..Promise::default() }),
+        Record::Image(Image { parents: vec![Lineage(3)], ..Image::default() }),
     ]
 }
 
@@ -326,12 +361,18 @@ fn any_view() -> impl Strategy<Value = View> {
         };
         View {
             lineage: Lineage(lineage),
+            parents: parents(lineage),
             term: Term(term >> 1),
             leader: leader.map(VoterTag),
             line_version,
             line: seats.into_iter().map(seat).collect(),
         }
     })
+}
+
+/// Up to as many parents as a lineage names.
+fn parents(n: u64) -> Vec<Lineage> {
+    (0..n % (MAX_PARENTS as u64 + 1)).map(|i| Lineage(n ^ i)).collect()
 }
 
 fn any_leave() -> impl Strategy<Value = Leave> {
@@ -416,7 +457,11 @@ pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
             Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t >> 1) })
         }),
         1 => (any_sender(), any::<u64>(), any_view())
-            .prop_map(|(from, nonce, view)| Datagram::Announce(Announce { from, nonce, view })),
+            .prop_map(|(from, nonce, view)| {
+                let (slot, generation) = (Slot(nonce as u32), Generation(nonce as u16));
+                let place = (nonce & 1 == 1).then_some(Place { slot, generation, revision: 7 });
+                Datagram::Announce(Announce { from, nonce, place, view })
+            }),
         1 => (any_info(), any::<(u64, u64, u16)>())
             .prop_map(|(info, (nonce, l, heard))| Datagram::Join(Join { nonce, lineage: Lineage(l), heard, info })),
         1 => (any::<(u64, u64, u32, u16, u32)>(), any_view()).prop_map(|((nonce, i, s, g, revision), view)| {
@@ -487,6 +532,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
             });
             Image {
                 lineage: Lineage(lineage),
+                parents: parents(lineage),
                 position,
                 line: Line::new(line_version, seats),
                 slots: slots.collect(),
@@ -509,6 +555,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
                     term: Term(t >> 1),
                     granted: granted.map(Identity),
                     seen: Term(seen >> 1),
+                    sealed: seen & 1 == 1,
                     founder: founder.map(Identity),
                 })
             }
@@ -523,6 +570,7 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
         ("[a-z]{1,63}", any::<(u64, u64)>(), any_info()).prop_map(|(convention, (l, t), info)| Message::Hello(Hello {
             convention,
             lineage: Lineage(l),
+            parents: parents(l),
             term: Term(t >> 1),
             info
         })),
@@ -532,6 +580,17 @@ fn any_bulk_message() -> impl Strategy<Value = Message> {
             term: Term(t >> 1),
             seats
         })),
+        (any::<(u64, u64)>(), any_position(), vec(any_seat(), 0..6)).prop_map(|((l, t), position, voters)| {
+            let gone = parents(t).into_iter().map(|l| Identity(l.0)).collect();
+            Message::Muster(Muster {
+                lineage: Lineage(l),
+                term: Term(t >> 1),
+                position,
+                sealed: l & 1 == 1,
+                voters,
+                gone,
+            })
+        }),
         (any::<(u64, u64, u64, u32, u64, bool)>(), vec(any_entry(), 0..6)).prop_map(
             |((l, t, prev_term, first, commit, fetched), mut entries)| {
                 (u64::from(first)..).zip(&mut entries).for_each(|(at, entry)| entry.index = Index(at + 1));
@@ -579,7 +638,7 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
 
 fn any_election_message() -> impl Strategy<Value = Message> {
     let numbers = any::<(u64, u64, u32, u32, bool, u64, Option<u64>)>();
-    (0..6_u8, numbers, any_position()).prop_map(|(which, (l, t, round, line_version, yes, n, blessing), position)| {
+    (0..8_u8, numbers, any_position()).prop_map(|(which, (l, t, round, line_version, yes, n, blessing), position)| {
         let (lineage, term) = (Lineage(l), Term(t >> 1));
         match which {
             0 => Message::Canvass(Canvass { lineage, term, position, line_version, round }),
@@ -587,6 +646,14 @@ fn any_election_message() -> impl Strategy<Value = Message> {
             2 => Message::Bid(Bid { lineage, term, position, blessing: blessing.map(|t| Term(t >> 1)) }),
             3 => Message::BidReply(BidReply { lineage, term, granted: yes, promised: Term(n >> 1), position }),
             4 => Message::Fetch(Fetch { lineage, term, after: position }),
+            5 => Message::RecoverReply(RecoverReply { lineage, term, granted: yes, seen: Term(n >> 1), position }),
+            6 => Message::Recover(Recover {
+                lineage,
+                parent: Lineage(n),
+                term,
+                voters: parents(n).into_iter().map(|l| Identity(l.0)).collect(),
+                gone: parents(l).into_iter().map(|l| Identity(l.0)).collect(),
+            }),
             _ => Message::AppendReply(AppendReply {
                 lineage,
                 term,

@@ -1,0 +1,492 @@
+//! Child lineages: the node's side of recovery, and following a child of one's own lineage.
+
+use super::super::border::CommandError;
+use super::super::event::{Event, Notice};
+use super::super::follower::Registration;
+use super::super::leadership::Sending;
+use super::super::log::Log;
+use super::super::peers::Peer;
+use super::super::planted::Bug;
+use super::super::recovery::{self, Outlook, Step};
+use super::super::roll::Roll;
+use super::Node;
+use super::leading::piece;
+use super::streams::Origin;
+use crate::types::{ConnId, Identity, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
+use crate::wire::{self, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
+use std::collections::BTreeSet;
+
+impl Node {
+    /// True where this voter may be one of those that are left of a line.
+    fn musters(&self, now: Time) -> bool {
+        let leaderless = self.lead.is_none() && self.voter.followed().is_none();
+        let waited = self.voter.promise.sealed || now - self.leaderless_since > self.config.detection() * 2;
+        self.me.standing.votes()
+            && self.voter.promise.lineage != Lineage::ZERO
+            && !self.out.store_failed
+            && leaderless
+            && waited
+    }
+
+    pub(super) fn recovery_deadline(&self) -> Time {
+        if self.lead.is_some() || self.voter.followed().is_some() || self.voter.promise.lineage == Lineage::ZERO {
+            return Time::NEVER;
+        }
+        if self.voter.promise.sealed {
+            return self.recovery.deadline();
+        }
+        self.recovery.deadline().max(self.leaderless_since + self.config.detection() * 2)
+    }
+
+    /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked.
+    fn possible_voters(&self) -> Vec<Seat> {
+        let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
+        let seated = self.log.roll().line().voters().cloned();
+        let mut slots = Vec::new();
+        for (slot, _, info) in self.log.roll().members().filter(|(_, _, i)| i.standing.votes()) {
+            slots.push(Seat {
+                id: info.id.clone(),
+                identity: info.identity,
+                incarnation: info.incarnation,
+                priority: info.priority,
+                admitted: 0,
+                witness: info.standing == Standing::Witness,
+                voting: false,
+                slot,
+                addrs: info.addrs.clone(),
+            });
+        }
+        for seat in seated.chain(slots) {
+            if all.iter().all(|s| s.identity != seat.identity) {
+                all.push(Seat { voting: false, ..seat });
+            }
+        }
+        all.truncate(wire::MAX_VOTERS);
+        all
+    }
+
+    /// Whether it is proven to this node that a voter is no more. One that had a store may come back with it, unless the
+    /// store that its id has now belongs to another voter.
+    fn is_gone(&self, seat: &Seat) -> bool {
+        let proven = !self.bug.has(Bug::CountWithoutProof);
+        let had_store = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
+        let has_store =
+            self.me.durable && seat.id == self.me.id || self.peers.get(&seat.id).is_some_and(|p| p.info.durable);
+        // Where this node listens itself nobody else does.
+        let replaced = if seat.id == self.me.id {
+            seat.addrs.iter().all(|a| self.me.addrs.contains(a))
+        } else {
+            self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat.identity, proven))
+        };
+        seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
+    }
+
+    fn account(&self) -> Muster {
+        let voters = self.possible_voters();
+        let ordered =
+            |s: &&Seat| self.recovery.ordered.contains(&s.id) && self.peers.conn_of(&s.id, s.identity).is_none();
+        // What others know of may be told apart here as well.
+        let all = voters.iter().chain(self.recovery.named());
+        let gone: BTreeSet<Identity> =
+            all.filter(|s| self.is_gone(s) || ordered(s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
+        let gone = gone.into_iter().collect();
+        let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
+        let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
+        Muster {
+            lineage: self.voter.promise.lineage,
+            term,
+            position: self.log.last(),
+            sealed: self.voter.promise.sealed,
+            voters,
+            gone,
+        }
+    }
+
+    /// How it stands with the line of this lineage, as far as this node knows.
+    fn outlook(&self) -> (Muster, Outlook) {
+        let own = self.account();
+        let me = self.voter.identity();
+        let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
+        let outlook = self.recovery.outlook(me, &own, hollow);
+        // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
+        let unheard = |p: &&Peer| {
+            let mute = p.lineage == own.lineage && !self.recovery.has_told(p.info.identity);
+            mute || p.parents.contains(&own.lineage)
+        };
+        let unheard: Vec<NodeId> =
+            self.peers.ready().map(|(p, _)| p).filter(unheard).map(|p| p.info.id.clone()).collect();
+        match outlook {
+            Outlook::Ready { .. } if !unheard.is_empty() => (own, Outlook::Waits(unheard)),
+            outlook => (own, outlook),
+        }
+    }
+
+    /// Whom a convention without a leader waits for.
+    pub(super) fn awaited(&self) -> Vec<NodeId> {
+        let me = self.voter.identity();
+        let absent =
+            |s: &&Seat| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none() && !self.is_gone(s);
+        self.log.line().voters().filter(absent).map(|s| s.id.clone()).collect()
+    }
+
+    pub(super) fn tick_recovery(&mut self, now: Time) {
+        if !self.musters(now) {
+            if self.lead.is_some() || self.voter.followed().is_some() {
+                self.recovery.reset();
+            }
+            return;
+        }
+        let pause = self.round() + self.rng.up_to(self.round() * 2);
+        if self.recovery.expire(now, pause) {
+            self.recovery.hurry(now);
+        }
+        if !self.recovery.is_due(now) {
+            return;
+        }
+        let lineage = self.voter.promise.lineage;
+        let present: Vec<Identity> =
+            self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, _)| p.info.identity).collect();
+        self.recovery.forget(now, |who| present.contains(&who));
+        let provable = |s: &&Seat| self.log.roll().identity(s.identity).is_none_or(|(_, i)| i.provable);
+        for seat in self.possible_voters().iter().chain(self.recovery.named()).filter(provable) {
+            self.peers.prove(now, seat, &mut self.out);
+        }
+        let (own, outlook) = self.outlook();
+        let conns: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(_, c)| c).collect();
+        for conn in conns {
+            self.out.send_durably(conn, Message::Muster(own.clone()));
+        }
+        let Outlook::Ready { voters, gone, founder } = outlook else { return };
+        let heir = self.is_candidate() || self.heir().is_some();
+        if founder == self.voter.identity() && heir && !self.recovery.is_calling(now) && self.leaving.is_none() {
+            self.call_survivors(now, own.term, voters, gone);
+        }
+    }
+
+    pub(super) fn on_muster(&mut self, now: Time, from: &Origin, muster: Muster) {
+        if muster.lineage != self.voter.promise.lineage
+            || muster.lineage == Lineage::ZERO
+            || !self.voter.credible(muster.term)
+        {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if self.musters(now) {
+            self.recovery.told(now, from.identity, muster);
+        }
+    }
+
+    /// Asks all that are left, after this node itself has promised.
+    fn call_survivors(&mut self, now: Time, seen: Term, voters: Vec<Identity>, gone: Vec<Identity>) {
+        let me = self.voter.identity();
+        let above = if self.bug.has(Bug::RecoveryTermTooLow) { self.log.last().term } else { seen };
+        let Some(term) = above.next() else { return };
+        if !self.voter.accept_recovery(now, me, term, &mut self.out) {
+            return;
+        }
+        self.campaign.idle();
+        let order = Recover {
+            lineage: Lineage(self.rng.nonzero()),
+            parent: self.voter.promise.lineage,
+            term,
+            voters: voters.clone(),
+            gone,
+        };
+        let conns: Vec<ConnId> =
+            self.peers.ready().filter(|(p, _)| voters.contains(&p.info.identity)).map(|(_, c)| c).collect();
+        self.recovery.call(order.clone(), now + self.round() * 2, self.out.ticket());
+        for conn in conns {
+            self.out.send_durably(conn, Message::Recover(order.clone()));
+        }
+        self.decide_recovery(now);
+    }
+
+    pub(super) fn on_recover(&mut self, now: Time, from: &Origin, order: &Recover) {
+        let me = self.voter.identity();
+        let named = order.voters.contains(&me) && order.voters.contains(&from.identity);
+        if !named || order.parent == Lineage::ZERO || order.lineage == Lineage::ZERO {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        // Who holds nothing of the parent promises as well.
+        if !self.enter_lineage(now, order.parent) {
+            return;
+        }
+        let forgotten = |p: &Peer| {
+            p.lineage == order.parent && !order.voters.contains(&p.info.identity) || p.parents.contains(&order.parent)
+        };
+        let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity) || forgotten(p));
+        let quiet = self.lead.is_none()
+            && self.voter.followed().is_none()
+            && (self.voter.promise.sealed || !self.follower.hears(now, self.config.detection()));
+        let complete = recovery::names_all(order, &self.possible_voters()) || self.bug.has(Bug::RecoverWithoutAll);
+        let granted = quiet
+            && complete
+            && !lives
+            && !self.out.store_failed
+            && self.voter.accept_recovery(now, from.identity, order.term, &mut self.out);
+        if granted {
+            self.campaign.idle();
+            let pause = self.round() * 2 + self.rng.up_to(self.round());
+            self.recovery.withdraw(now, pause);
+        }
+        let reply = RecoverReply {
+            lineage: order.lineage,
+            term: order.term,
+            granted,
+            seen: self.voter.promise.seen,
+            position: self.log.last(),
+        };
+        self.out.send_durably(from.conn, Message::RecoverReply(reply));
+    }
+
+    pub(super) fn on_recover_reply(&mut self, now: Time, from: &Origin, reply: &RecoverReply) {
+        if !self.voter.credible(reply.seen) {
+            self.out.stats.dropped_term_leap += 1;
+            return;
+        }
+        self.recovery.answered(from.identity, reply);
+        self.decide_recovery(now);
+    }
+
+    /// True where this node asks for this founding and has promised nothing since.
+    pub(super) fn calls_for(&self, term: Term) -> bool {
+        let promise = &self.voter.promise;
+        self.recovery.called() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
+    }
+
+    pub(super) fn decide_recovery(&mut self, now: Time) {
+        let me = self.voter.identity();
+        match self.recovery.decide(me, self.log.last(), self.out.durable()) {
+            None => {}
+            Some(Step::Fetch(source, term)) => {
+                let conn = self.peers.ready().find(|(p, _)| p.info.identity == source).map(|(_, c)| c);
+                let fetch = Fetch { lineage: self.voter.promise.lineage, term, after: self.log.committed() };
+                if let Some(conn) = conn {
+                    self.out.send(conn, Message::Fetch(fetch));
+                }
+            }
+            Some(Step::Found(order)) => {
+                let promise = &self.voter.promise;
+                if promise.term == order.term && promise.granted == Some(me) && promise.lineage == order.parent {
+                    self.found_child(now, &order);
+                }
+            }
+        }
+    }
+
+    /// All that are left have promised: this node leads the child, though nobody is told before its first entry is
+    /// committed.
+    fn found_child(&mut self, now: Time, order: &Recover) {
+        let whole = self.log.whole_image();
+        let mut seats: Vec<Seat> = whole.line.seats().to_vec();
+        for seat in &mut seats {
+            seat.voting &= order.voters.contains(&seat.identity);
+        }
+        let me = self.voter.identity();
+        if let Some(mine) = seats.iter_mut().find(|s| s.id == self.me.id) {
+            // Off the line by a change that nobody else knows of, or on it again.
+            (mine.voting, mine.identity) = (true, me);
+        } else if let Some(mine) = self.possible_voters().into_iter().find(|s| s.identity == me) {
+            seats.truncate(crate::types::MAX_SEATS - 1);
+            seats.push(Seat { voting: true, admitted: whole.line.next_admission(), ..mine });
+        }
+        if let Some(heir) = self.heir().filter(|_| !self.is_candidate()) {
+            seats.retain(|s| s.id != heir.id);
+            seats.truncate(crate::types::MAX_SEATS - 1);
+            seats.push(Seat { admitted: whole.line.seat(&heir.id).map_or(heir.admitted, |s| s.admitted), ..heir });
+        }
+        let index = whole.position.index.next().unwrap_or(whole.position.index);
+        let image = Image {
+            lineage: order.lineage,
+            parents: recovery::parents_of_child(order.parent, &whole.parents),
+            position: Position { term: order.term, index },
+            line: Line::new(whole.line.version().wrapping_add(1), seats),
+            ..whole
+        };
+        let before = self.log.clone();
+        self.install(&image);
+        // What of it was told, and what is news, is told with its first commit.
+        self.inherited = Some((before, std::mem::replace(&mut self.told.roll, false)));
+        self.belong_to_child(now, order.lineage, order.term, Some(me));
+        if self.is_candidate() {
+            self.become_leader(now, order.term, true);
+        } else {
+            // It never leads: the heir does, once it has the roll.
+            self.tell_inherited();
+            self.line_changed(now);
+            self.offer_roll(now);
+        }
+    }
+
+    /// A candidate that restarted and belongs nowhere: where only witnesses are left, it gets the roll and may lead.
+    fn heir(&self) -> Option<Seat> {
+        let free = |p: &&Peer| p.lineage == Lineage::ZERO && p.info.standing == Standing::Candidate;
+        let first = self
+            .peers
+            .ready()
+            .map(|(p, _)| p)
+            .filter(free)
+            .max_by(|a, b| (a.info.priority, &b.info.id).cmp(&(b.info.priority, &a.info.id)))?;
+        let MemberInfo { id, identity, incarnation, priority, addrs, .. } = first.info.clone();
+        let admitted = self.log.line().next_admission();
+        let slot = Slot(u32::MAX);
+        Some(Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot, addrs })
+    }
+
+    fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
+        // The terms go on: nothing is forgotten of them.
+        self.told.lineage = child;
+        if self.bug.has(Bug::RecoveryTermTooLow) {
+            self.told.term = Term::ZERO;
+        }
+        self.voter.enter(child, term, granted, &mut self.out);
+        self.recovery.reset();
+        self.campaign.idle();
+        self.follower.unbind(now);
+        self.follower.move_to(child);
+        if let (Some(told), Some(r)) = (&mut self.told.registered, self.follower.registration) {
+            *told = (r.lineage, r.slot, r.generation);
+        }
+        self.incoming = None;
+        self.serving = None;
+        self.abandoned = None;
+        self.leaderless_since = now;
+        self.lineage_seen = now;
+        self.introduce();
+    }
+
+    /// True where a lineage is known as a child of this node's, or as what its own was founded out of.
+    pub(super) fn is_kin(&self, lineage: Lineage) -> bool {
+        let ours = self.lineage();
+        let child = |p: &Peer| p.lineage == lineage && p.parents.contains(&ours);
+        self.log.parents().contains(&lineage) || self.peers.ready().any(|(p, _)| child(p))
+    }
+
+    /// True where this node knows that one lineage was founded out of another.
+    pub(super) fn descends(&self, lineage: Lineage, from: Lineage) -> bool {
+        let by_roll = self.log.lineage() == lineage && self.log.parents().contains(&from);
+        let by_view = self.follower.view.as_ref().is_some_and(|v| v.lineage == lineage && v.parents.contains(&from));
+        by_roll || by_view || self.peers.ready().any(|(p, _)| p.lineage == lineage && p.parents.contains(&from))
+    }
+
+    /// True where a peer belongs to a child of this voter's lineage, `lineage`, and this voter may follow it there: its own
+    /// has no leader any more.
+    pub(super) fn may_follow_to(&self, now: Time, peer: &NodeId, lineage: Lineage) -> bool {
+        let ours = self.voter.promise.lineage;
+        let child = ours != Lineage::ZERO
+            && ours != lineage
+            && self.peers.get(peer).is_some_and(|p| p.lineage == lineage && p.parents.contains(&ours));
+        let quiet = self.voter.promise.sealed || !self.follower.hears(now, self.config.detection());
+        child && self.lead.is_none() && self.voter.followed().is_none() && quiet && !self.out.store_failed
+    }
+
+    /// The whole roll of a child of this voter's lineage has come: from here on it belongs there. True where it does.
+    pub(super) fn adopt_child(&mut self, now: Time, image: &Image) -> bool {
+        if !image.parents.contains(&self.voter.promise.lineage) || image.lineage == Lineage::ZERO {
+            self.out.stats.dropped_unexpected += 1;
+            return false;
+        }
+        let before = std::mem::replace(&mut self.log, Log::empty());
+        let told = std::mem::replace(&mut self.told.roll, true);
+        self.install(image);
+        let seen = self.voter.promise.seen;
+        self.belong_to_child(now, image.lineage, seen, None);
+        self.tell_inheritance(&before, told);
+        let me = (&self.me.id, self.me.incarnation);
+        if self.log.roll().find(me.0).is_none_or(|(_, _, i)| i.incarnation != me.1) {
+            self.follower.unregister(now);
+        }
+        self.line_changed(now);
+        true
+    }
+
+    /// What the child's roll says otherwise than the parent's, as it was told; and what the recovery may have cost.
+    fn tell_inheritance(&mut self, before: &Log, told: bool) {
+        let old = if told { before.roll().clone() } else { Roll::default() };
+        let still = |s: &&Seat| !self.log.line().votes(s.identity);
+        let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
+        let (lineage, parent) = (self.log.lineage(), before.lineage());
+        let kept = before.last().index;
+        self.out.event(Event::Recovered { lineage, parent, lost, kept });
+        self.tell_outcome(&old);
+    }
+
+    /// The first entry of a child that this node founded is committed: now it is told.
+    pub(super) fn tell_inherited(&mut self) {
+        let Some((before, told)) = self.inherited.take() else { return };
+        self.told.roll = true;
+        self.tell_inheritance(&before, told);
+    }
+
+    /// A plain member hears of a child of its lineage: it moves there with its place on the roll.
+    pub(super) fn follow_child(&mut self, now: Time, view: &View, place: Option<Place>) -> bool {
+        if self.me.standing.votes()
+            || !view.parents.contains(&self.follower.home)
+            || view.term < self.told.term
+            || self.follower.hears(now, self.config.detection())
+        {
+            return false;
+        }
+        self.told.lineage = view.lineage;
+        self.follower.unbind(now);
+        self.follower.move_to(view.lineage);
+        match place {
+            // What the parent gave may be lost, and given to another in the child: only its own word counts.
+            Some(Place { slot, generation, revision }) => {
+                let registration = Registration { lineage: view.lineage, slot, generation, revision };
+                self.follower.registered(now, registration);
+            }
+            None => self.follower.unregister(now),
+        }
+        if let (Some(told), Some(r)) = (&mut self.told.registered, self.follower.registration)
+            && (told.1, told.2) == (r.slot, r.generation)
+        {
+            told.0 = r.lineage;
+        }
+        true
+    }
+
+    /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up.
+    pub(super) fn outgrow(&mut self, now: Time, lineage: Lineage, seen: Term) {
+        let ours = self.log.parents().contains(&lineage) && self.voter.credible(seen);
+        let since = self.lead.as_ref().filter(|l| l.leadership.term < seen).map(|l| l.leadership.since);
+        if ours && self.is_ready() && since.is_some_and(|s| now - s > self.config.detection()) {
+            self.bid_above(now, seen);
+        }
+    }
+
+    /// A roll goes in pieces to whoever holds nothing of this lineage, or belongs to one that it was founded out of.
+    pub(super) fn offer_to(&mut self, to: Identity, conn: ConnId) {
+        let sending =
+            Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
+        let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
+        self.serving = Some((to, sending));
+        self.out.send_durably(conn, Message::Snapshot(first));
+    }
+
+    /// Whether [`Command::Recover`](super::super::Command::Recover) could be carried out now.
+    ///
+    /// # Errors
+    /// [`CommandError::NotToRecover`] where there is a leader, or one of these is there, or is no voter of the line.
+    pub fn check_recovery(&self, without: &[NodeId]) -> Result<(), CommandError> {
+        let known = self.possible_voters();
+        let dropped = |id: &NodeId| {
+            let mut voters = known.iter().filter(|s| s.id == *id).peekable();
+            voters.peek().is_some() && voters.all(|s| self.peers.conn_of(&s.id, s.identity).is_none())
+        };
+        let leaderless = self.me.standing.votes() && self.lead.is_none() && self.voter.followed().is_none();
+        if leaderless && !without.is_empty() && !without.contains(&self.me.id) && without.iter().all(dropped) {
+            Ok(())
+        } else {
+            Err(CommandError::NotToRecover)
+        }
+    }
+
+    /// An operator drops voters: what they alone hold is lost, and should one of them live, there are two conventions.
+    pub(super) fn order_recovery(&mut self, now: Time, without: Vec<NodeId>) {
+        self.recovery.ordered = without.iter().cloned().collect();
+        self.recovery.hurry(now);
+        self.out.event(Event::Network(Notice::RecoveryOrdered(without)));
+    }
+}

@@ -1,0 +1,151 @@
+//! What becomes of a convention whose diskless voters restarted in such numbers that its line could never go on.
+
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use convoke::proto::{Command, CommandError, Config, Event, Founding, Notice, Role};
+use convoke::sim::{HostId, NodeOptions, World};
+use convoke::types::{ConventionId, NodeId};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+/// Candidates that agree, the first leads, and as many members as asked for. Heartbeats each second, gone after three.
+fn site(names: &[&str], stores: &[&str], members: usize) -> (World, Vec<HostId>) {
+    let mut world = World::builder(11).twins(true).build();
+    let builder = |name: &str| Config::builder(ConventionId::new("site").unwrap(), id(name));
+    let hosts: Vec<_> = names
+        .iter()
+        .map(|n| {
+            let config = builder(n).candidate().found(Founding::Expect(names.len())).build().unwrap();
+            world.add_node(config, NodeOptions { store: stores.contains(n), ..NodeOptions::default() })
+        })
+        .collect();
+    for n in 0..members {
+        world.add_node(builder(&format!("m{n}")).build().unwrap(), NodeOptions::default());
+    }
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    world.take_events();
+    (world, hosts)
+}
+
+fn until(world: &mut World, what: &str, done: impl FnMut(&World) -> bool) {
+    let came = world.run_until(SECOND * 40, done);
+    assert!(world.violations().is_empty(), "{}", world.violations()[0]);
+    assert!(came, "{what}: not until {:?}: {:?}", world.now(), world.disagreement());
+}
+
+fn replace(world: &mut World, hosts: &[HostId]) {
+    hosts.iter().for_each(|h| world.kill(*h));
+    hosts.iter().for_each(|h| world.start(*h));
+}
+
+/// Who was told of a recovery, and without whom.
+fn recoveries(world: &mut World) -> Vec<(HostId, Vec<NodeId>)> {
+    let told = world.take_events().into_iter().filter_map(|(_, host, event)| match event {
+        Event::Recovered { lost, .. } => Some((host, lost)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// One of three is left: it goes on with its roll, in a later term, and nobody but the restarted registers again.
+#[test]
+fn the_one_that_is_left_goes_on_and_the_members_with_it() {
+    let (mut world, hosts) = site(&["a", "b", "c"], &[], 20);
+    let (lineage, term) = (world.node(hosts[2]).unwrap().lineage(), world.node(hosts[2]).unwrap().term());
+    let slots: Vec<_> = (3..23).map(|h| world.node(HostId(h)).unwrap().registration()).collect();
+    replace(&mut world, &hosts[..2]);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    let c = world.node(hosts[2]).unwrap();
+    assert_eq!(c.parents(), [lineage]);
+    assert!(c.term() > term);
+    assert_eq!((3..23).map(|h| world.node(HostId(h)).unwrap().registration()).collect::<Vec<_>>(), slots);
+    let events = world.take_events();
+    let again = |e: &Event| matches!(e, Event::Registered { .. });
+    assert!(!events.iter().any(|(_, host, e)| host.0 >= 3 && again(e)), "no member registers again");
+    let joined = |e: &Event| matches!(e, Event::Joined { info, .. } if info.id.as_str().starts_with('m'));
+    assert!(!events.iter().any(|(_, host, e)| *host == hosts[2] && joined(e)), "nobody joins who was there");
+    let told: Vec<_> = events.iter().filter(|(_, _, e)| matches!(e, Event::Recovered { .. })).collect();
+    assert_eq!(told.len(), 1);
+    assert!(matches!(&told[0], (_, host, Event::Recovered { lost, .. }) if *host == hosts[2] && lost.len() == 2));
+}
+
+/// Two of five are left: both have to promise, both go on.
+#[test]
+fn two_that_are_left_go_on_together() {
+    let (mut world, hosts) = site(&["a", "b", "c", "d", "e"], &["e"], 3);
+    replace(&mut world, &hosts[..3]);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    let mut told = recoveries(&mut world);
+    told.sort();
+    assert_eq!(told.iter().map(|(host, _)| *host).collect::<Vec<_>>(), hosts[3..]);
+    assert!(told.iter().all(|(_, lost)| *lost == ["a", "b", "c"].map(id)));
+}
+
+/// All candidates restart together: nobody is left of the old line, and another convention is founded.
+#[test]
+fn a_site_whose_candidates_all_restart_simply_works() {
+    let (mut world, hosts) = site(&["a", "b", "c"], &[], 5);
+    replace(&mut world, &hosts);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(recoveries(&mut world), []);
+}
+
+/// One with a store is away: it is waited for, by name, and the convention goes on with it.
+#[test]
+fn who_may_come_back_is_waited_for() {
+    let (mut world, hosts) = site(&["a", "b", "c", "d", "e"], &["d"], 2);
+    world.power_off(hosts[3]);
+    replace(&mut world, &hosts[..3]);
+    world.run_for(SECOND * 40);
+    assert_eq!(world.leaders().count(), 0);
+    let waits = |e: &Event| *e == Event::Network(Notice::WaitingFor(vec![id("d")]));
+    assert!(world.take_events().iter().any(|(_, host, e)| *host == hosts[4] && waits(e)));
+    world.power_on(hosts[3]);
+    world.start(hosts[3]);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(recoveries(&mut world).len(), 2);
+}
+
+/// An operator gives up the one that won't come back; when it does, it follows.
+#[test]
+fn an_operator_decides() {
+    let (mut world, hosts) = site(&["a", "b", "c"], &["a", "b", "c"], 2);
+    let recover = |names: &[&str]| Command::Recover { without: names.iter().map(|n| id(n)).collect() };
+    assert_eq!(world.command(hosts[2], recover(&["a"])), Err(CommandError::NotToRecover), "there is a leader");
+    world.power_off(hosts[0]);
+    world.power_off(hosts[1]);
+    world.run_for(SECOND * 20);
+    assert_eq!(world.leaders().count(), 0);
+    assert_eq!(world.command(hosts[2], recover(&["x"])), Err(CommandError::NotToRecover), "who is that?");
+    assert_eq!(world.command(hosts[2], recover(&["c"])), Err(CommandError::NotToRecover), "itself");
+    world.command(hosts[2], recover(&["a", "b"])).unwrap();
+    until(&mut world, "c leads", |w| w.node(hosts[2]).unwrap().role() == Role::Leader);
+    let events = world.take_events();
+    let ordered = Event::Network(Notice::RecoveryOrdered(vec![id("a"), id("b")]));
+    assert!(events.iter().any(|(_, _, e)| *e == ordered));
+    for host in &hosts[..2] {
+        world.power_on(*host);
+        world.start(*host);
+    }
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+}
+
+/// The founder dies when only it belongs to the child: the other one that is left founds another.
+#[test]
+fn a_child_that_died_with_its_founder_is_replaced() {
+    let (mut world, hosts) = site(&["a", "b", "c", "d", "e"], &[], 2);
+    replace(&mut world, &hosts[..3]);
+    let parent = world.node(hosts[4]).unwrap().lineage();
+    until(&mut world, "d founds", |w| w.node(hosts[3]).unwrap().lineage() != parent);
+    assert_eq!(world.node(hosts[4]).unwrap().lineage(), parent);
+    replace(&mut world, &hosts[3..4]);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    let told = recoveries(&mut world);
+    assert_eq!(told, [(hosts[4], ["a", "b", "c", "d"].map(id).to_vec())]);
+}
