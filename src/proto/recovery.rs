@@ -80,6 +80,8 @@ pub(super) struct Recovery {
     accounts: BTreeMap<Identity, Account>,
     /// Whom an operator named.
     pub(super) ordered: BTreeSet<NodeId>,
+    /// Who is missing, where the line is dead.
+    pub(super) waits: Vec<NodeId>,
     call: Option<Call>,
     next: Time,
     /// No call before this.
@@ -95,6 +97,7 @@ impl Recovery {
         Self {
             accounts: BTreeMap::new(),
             ordered: BTreeSet::new(),
+            waits: Vec::new(),
             call: None,
             next: now,
             not_before: now,
@@ -109,6 +112,7 @@ impl Recovery {
     pub(super) fn reset(&mut self) {
         self.accounts.clear();
         self.ordered.clear();
+        self.waits.clear();
         self.call = None;
     }
 

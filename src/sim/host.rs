@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::process::{Arrived, Plant, Process};
 use crate::proto::{Config, Role, StopReason};
-use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Term, Time};
+use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Standing, Term, Time};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -151,6 +151,12 @@ impl Host {
     /// True where the voter on it will be what it is: its process runs and stays, or its store keeps it.
     pub(super) fn stays(&self) -> bool {
         self.process.as_ref().is_some_and(|p| !p.leaving) || self.disk.is_some()
+    }
+
+    /// What its node is to the line, or will be from its next start on.
+    pub(super) fn standing(&self) -> Standing {
+        let runs = self.process.as_ref().filter(|p| !p.leaving);
+        runs.map_or(self.config.standing(), |p| p.node.standing())
     }
 
     /// True where it holds a roll of this lineage, running or stored.

@@ -7,7 +7,7 @@ use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Line, Lineage, Standing};
+use crate::types::{Capabilities, Line, Lineage, Seat, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -349,7 +349,7 @@ fn in_force_survives(world: &World, host: HostId) -> bool {
 }
 
 /// True where this voter is still what it was: its process runs and stays, or its store holds it.
-fn is_intact(world: &World, seat: &crate::types::Seat, without: Option<HostId>) -> bool {
+fn is_intact(world: &World, seat: &Seat, without: Option<HostId>) -> bool {
     world.find(seat.id.as_str()).is_some_and(|h| {
         let host = &world.hosts[h.at()];
         Some(h) != without && host.identity == seat.identity && host.stays()
@@ -361,8 +361,13 @@ fn intact(world: &World, line: &Line, without: Option<HostId>) -> usize {
     line.voters().filter(|s| is_intact(world, s, without)).count()
 }
 
-/// True where the convention can recover by design: of each lineage that anybody holds a majority of the voters of the
-/// last committed line is what it was, or else some are left, and found a child of it; and one of those may lead.
+/// True where the convention can recover by design, now that all hosts run: of each lineage of which anybody holds the roll
+/// a majority of the voters of the last committed line is what it was, or else those that are left found a child of it.
+///
+/// They can't where somebody may be a voter, by what any of them knows, that neither is what it was nor answers as another
+/// voter: one that was promoted and came back as the plain member that it is configured to be, or was demoted. That it is
+/// gone nobody can prove to them, so they wait, and name it. Where nobody holds anything a convention is founded as at
+/// first: that takes as many candidates as the founding is configured for, and who was demoted is none.
 pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     let lines =
         || world.lineages().filter_map(|l| Some((l, world.last_line(l)?))).filter(|(_, l)| l.voters().count() > 0);
@@ -372,12 +377,34 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     let held: Vec<_> = lines().filter(|(l, _)| world.hosts.iter().any(|h| h.holds_roll(*l))).collect();
     // Two conventions that have nothing to do with each other stay two.
     let newest = held.iter().max_by_key(|(l, _)| held.iter().filter(|(other, _)| world.descends(*l, *other)).count());
-    let kin = newest.is_none_or(|(newest, _)| held.iter().all(|(l, _)| world.descends(*newest, *l)));
-    kin && held.iter().all(|(l, line)| {
-        let leads = |s: &crate::types::Seat| !s.witness && is_intact(world, s, None);
-        let majority = intact(world, line, None) >= line.majority() && line.voters().any(leads);
-        let left = |h: &super::host::Host| h.holds_roll(*l) && h.config.standing().votes() && h.stays();
-        majority || world.hosts.iter().any(left)
+    let Some((newest, _)) = newest else {
+        return world.hosts.iter().take(nemesis.voters).filter(|h| h.standing().votes()).count() == nemesis.voters;
+    };
+    let may_lead = world.hosts.iter().any(|h| h.standing() == Standing::Candidate);
+    let recovers = |l: Lineage| {
+        let left = || world.hosts.iter().filter(move |h| h.holds_roll(l) && h.standing().votes() && h.stays());
+        left().next().is_some() && left().flat_map(|h| h.process.as_ref()).all(|p| all_told(world, &p.node))
+    };
+    let wins = |line: &Line| {
+        let leads = |s: &Seat| !s.witness && is_intact(world, s, None);
+        intact(world, line, None) >= line.majority() && line.voters().any(leads)
+    };
+    held.iter().all(|(l, line)| {
+        // A change of the line counts from the moment that it is in a log, committed or not.
+        let nodes = world.hosts.iter().filter_map(|h| h.process.as_ref()).map(|p| &p.node);
+        let mut in_force = nodes.filter(|n| n.lineage() == *l).map(|n| n.line_in_force());
+        let majority = wins(line) && in_force.all(|line| line.voters().count() == 0 || wins(line));
+        world.descends(*newest, *l) && (majority || may_lead && recovers(*l))
+    })
+}
+
+/// True where everybody that may be a voter, by what this node knows, is what it was or answers as another voter.
+fn all_told(world: &World, node: &crate::proto::Node) -> bool {
+    let seats = node.line_in_force().voters().chain(node.line().voters()).map(|s| (&s.id, s.identity));
+    let members = node.members().filter(|(_, _, i)| i.standing.votes()).map(|(_, _, i)| (&i.id, i.identity));
+    seats.chain(members).all(|(id, identity)| {
+        let host = world.find(id.as_str()).map(|h| &world.hosts[h.at()]);
+        host.is_some_and(|h| h.standing().votes() || h.identity == identity && h.stays())
     })
 }
 

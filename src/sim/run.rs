@@ -147,10 +147,10 @@ impl Course {
         self.nemesis.end(world);
         world.set_conditions(Conditions { segmented: !scenario.faults.is_empty(), ..Conditions::default() });
         let quiet = scenario.faults.is_empty();
-        self.recoverable = is_recoverable(world, &self.nemesis);
         for host in world.hosts() {
             world.start(host);
         }
+        self.recoverable = is_recoverable(world, &self.nemesis);
         let detection = scenario.detection();
         let bound = liveness_bound(detection);
         let begun = world.now();

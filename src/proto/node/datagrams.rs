@@ -271,8 +271,8 @@ impl Node {
         }
         let moved = ours != Lineage::ZERO && ours != theirs && self.follow_child(now, &announce.view, announce.place);
         if ours != Lineage::ZERO && ours != theirs && !moved {
-            if announce.view.parents.contains(&ours) {
-                // A voter moves with the roll, a member not to a lower term.
+            if announce.view.parents.contains(&ours) || self.descends(ours, theirs) {
+                // A voter moves with the roll, a member not to a lower term; and nobody goes back to a parent.
                 return;
             }
             self.note_foreign(theirs);
@@ -377,8 +377,10 @@ impl Node {
         let Some(r) = self.follower.registration else { return };
         let about_me =
             (r.slot, r.generation, r.lineage.0 as u32) == (stranger.slot, stranger.generation, stranger.lineage);
-        // A leader doesn't watch itself: a beat of its own from before it led finds no entry.
-        if about_me && self.lead.is_none() && self.follower.bond().is_some_and(|b| b.addr == from) {
+        // A leader doesn't watch itself: a beat of its own from before it led finds no entry, and that may be said when it
+        // leads no longer.
+        let other = self.follower.bond().is_some_and(|b| b.addr == from && b.leader != self.voter.identity().tag());
+        if about_me && self.lead.is_none() && other {
             self.follower.disown(now);
         }
     }

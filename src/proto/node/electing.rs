@@ -265,7 +265,9 @@ impl Node {
     /// any more, and who holds the newer one may be a witness. A roll whose last entry is of a later term holds all that is
     /// committed of an earlier one, so it may be taken from whom it is; nobody counts it as an acknowledgement.
     fn catch_up(&mut self, now: Time, from: &Origin, its: Position) {
-        if self.may_offer(now) && its > self.log.last() && self.campaign.bidding().is_none() {
+        // Who has promised never to act in the lineage again takes nothing of it.
+        let acts = !self.voter.promise.sealed && self.campaign.bidding().is_none();
+        if acts && self.may_offer(now) && its > self.log.last() {
             self.next_offer = now + self.config.detection() * 2;
             self.catching_up = Some(from.identity);
             let (lineage, after) = (self.voter.promise.lineage, self.log.committed());

@@ -38,10 +38,11 @@ impl Node {
         self.recovery.deadline().max(self.leaderless_since + self.config.detection() * 2)
     }
 
-    /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked.
+    /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked. Who has a seat and
+    /// doesn't vote is among them: its id may have been let in again by those that are gone.
     fn possible_voters(&self) -> Vec<Seat> {
-        let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
-        let seated = self.log.roll().line().voters().cloned();
+        let mut all: Vec<Seat> = self.log.line().seats().to_vec();
+        let seated = self.log.roll().line().seats().iter().cloned();
         let mut slots = Vec::new();
         for (slot, _, info) in self.log.roll().members().filter(|(_, _, i)| i.standing.votes()) {
             slots.push(Seat {
@@ -61,7 +62,6 @@ impl Node {
                 all.push(Seat { voting: false, ..seat });
             }
         }
-        all.truncate(wire::MAX_VOTERS);
         all
     }
 
@@ -123,6 +123,9 @@ impl Node {
 
     /// Whom a convention without a leader waits for.
     pub(super) fn awaited(&self) -> Vec<NodeId> {
+        if !self.recovery.waits.is_empty() {
+            return self.recovery.waits.clone();
+        }
         let me = self.voter.identity();
         let absent =
             |s: &&Seat| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none() && !self.is_gone(s);
@@ -153,12 +156,19 @@ impl Node {
         }
         let (own, outlook) = self.outlook();
         let conns: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(_, c)| c).collect();
+        let mut told = own.clone();
+        // Where there are more nobody can name all of them, and this node promises nothing to whoever doesn't.
+        told.voters.truncate(wire::MAX_VOTERS);
         for conn in conns {
-            self.out.send_durably(conn, Message::Muster(own.clone()));
+            self.out.send_durably(conn, Message::Muster(told.clone()));
         }
+        self.recovery.waits = match &outlook {
+            Outlook::Waits(ids) => ids.clone(),
+            _ => Vec::new(),
+        };
         let Outlook::Ready { voters, gone, founder } = outlook else { return };
         let heir = self.is_candidate() || self.heir().is_some();
-        if founder == self.voter.identity() && heir && !self.recovery.is_calling(now) && self.leaving.is_none() {
+        if founder == self.voter.identity() && heir && !self.recovery.is_calling(now) && !self.is_going() {
             self.call_survivors(now, own.term, voters, gone);
         }
     }
@@ -306,8 +316,10 @@ impl Node {
         };
         let before = self.log.clone();
         self.install(&image);
-        // What of it was told, and what is news, is told with its first commit.
-        self.inherited = Some((before, std::mem::replace(&mut self.told.roll, false)));
+        // What of it was told, and what is news, is told with its first commit. Where that of a child before this one never
+        // came, what was told is still as it was before that.
+        let told = std::mem::replace(&mut self.told.roll, false);
+        self.inherited = self.inherited.take().or(Some((before, told)));
         self.belong_to_child(now, order.lineage, order.term, Some(me));
         if self.is_candidate() {
             self.become_leader(now, order.term, true);

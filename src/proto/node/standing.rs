@@ -198,6 +198,7 @@ impl Node {
             lineage: Lineage::ZERO,
             term: Term::ZERO,
             granted: None,
+            sealed: false,
             ..self.voter.promise.clone()
         };
         self.voter.renounce(promise);
