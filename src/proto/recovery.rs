@@ -158,14 +158,20 @@ impl Recovery {
     }
 
     /// How it stands, by what this node knows itself (`own`) and was told. `hollow` tells of a voter that is there and
-    /// holds nothing of the lineage.
-    pub(super) fn outlook(&self, me: Identity, own: &Muster, hollow: impl Fn(Identity) -> bool) -> Outlook {
+    /// holds nothing of the lineage, `here` of an id that somebody answers to.
+    pub(super) fn outlook(
+        &self,
+        me: Identity,
+        own: &Muster,
+        hollow: impl Fn(Identity) -> bool,
+        here: impl Fn(&NodeId) -> bool,
+    ) -> Outlook {
         let all = || std::iter::once((me, own)).chain(self.accounts.iter().map(|(who, a)| (*who, &a.muster)));
         let mut gone: BTreeSet<Identity> = all().flat_map(|(_, m)| m.gone.iter().copied()).collect();
         // Who speaks is not gone, whatever others claim.
         gone.retain(|g| all().all(|(who, _)| who != *g));
         let mut voters: BTreeMap<Identity, &Seat> = BTreeMap::new();
-        for seat in all().flat_map(|(_, m)| &m.voters) {
+        for seat in all().flat_map(|(_, m)| &m.voters).filter(|s| s.identity != Identity::ZERO) {
             voters.entry(seat.identity).or_insert(seat);
         }
         let present = |who: Identity| who == me || self.accounts.contains_key(&who);
@@ -185,8 +191,11 @@ impl Recovery {
         if all().any(wins) {
             return Outlook::Alive;
         }
-        let absent: BTreeSet<NodeId> =
+        let mut absent: BTreeSet<NodeId> =
             left.iter().filter(|(i, _)| !present(**i) && !hollow(**i)).map(|(_, s)| s.id.clone()).collect();
+        // Those that are gone may have let it in again.
+        let unseated = all().flat_map(|(_, m)| &m.voters).filter(|s| s.identity == Identity::ZERO);
+        absent.extend(unseated.filter(|s| !here(&s.id)).map(|s| s.id.clone()));
         let rank = |who: Identity| newest.voters.iter().position(|s| s.identity == who).unwrap_or(usize::MAX);
         // Where only witnesses are left one of them founds, and gives the roll to a candidate that restarted.
         let may_found = |(who, m): &(Identity, &Muster)| left.contains_key(who) && m.position > Position::default();
@@ -272,7 +281,8 @@ impl Recovery {
 
 /// Whether an order names everybody that this voter knows of: as left, or as gone.
 pub(super) fn names_all(order: &Recover, voters: &[Seat]) -> bool {
-    voters.iter().all(|s| order.voters.contains(&s.identity) || order.gone.contains(&s.identity))
+    let named = |who: Identity| order.voters.contains(&who) || order.gone.contains(&who);
+    voters.iter().all(|s| s.identity == Identity::ZERO || named(s.identity))
 }
 
 /// A child of a lineage with these parents has these.

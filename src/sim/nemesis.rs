@@ -400,7 +400,7 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
 
 /// True where everybody that may be a voter, by what this node knows, is what it was or answers as another voter.
 fn all_told(world: &World, node: &crate::proto::Node) -> bool {
-    let seats = node.line_in_force().voters().chain(node.line().voters()).map(|s| (&s.id, s.identity));
+    let seats = node.line_in_force().seats().iter().chain(node.line().voters()).map(|s| (&s.id, s.identity));
     let members = node.members().filter(|(_, _, i)| i.standing.votes()).map(|(_, _, i)| (&i.id, i.identity));
     seats.chain(members).all(|(id, identity)| {
         let host = world.find(id.as_str()).map(|h| &world.hosts[h.at()]);

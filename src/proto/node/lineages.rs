@@ -38,11 +38,11 @@ impl Node {
         self.recovery.deadline().max(self.leaderless_since + self.config.detection() * 2)
     }
 
-    /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked. Who has a seat and
-    /// doesn't vote is among them: its id may have been let in again by those that are gone.
+    /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked. An id that has a seat
+    /// and doesn't vote is among them without an identity.
     fn possible_voters(&self) -> Vec<Seat> {
-        let mut all: Vec<Seat> = self.log.line().seats().to_vec();
-        let seated = self.log.roll().line().seats().iter().cloned();
+        let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
+        let seated = self.log.roll().line().voters().cloned();
         let mut slots = Vec::new();
         for (slot, _, info) in self.log.roll().members().filter(|(_, _, i)| i.standing.votes()) {
             slots.push(Seat {
@@ -62,6 +62,11 @@ impl Node {
                 all.push(Seat { voting: false, ..seat });
             }
         }
+        for seat in self.log.line().seats().iter().filter(|s| !s.voting) {
+            if all.iter().all(|s| s.id != seat.id) {
+                all.push(Seat { identity: Identity::ZERO, ..seat.clone() });
+            }
+        }
         all
     }
 
@@ -72,6 +77,9 @@ impl Node {
         let had_store = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
         let has_store =
             self.me.durable && seat.id == self.me.id || self.peers.get(&seat.id).is_some_and(|p| p.info.durable);
+        if seat.identity == Identity::ZERO {
+            return false;
+        }
         // Where this node listens itself nobody else does.
         let replaced = if seat.id == self.me.id {
             seat.addrs.iter().all(|a| self.me.addrs.contains(a))
@@ -107,7 +115,8 @@ impl Node {
         let own = self.account();
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
-        let outlook = self.recovery.outlook(me, &own, hollow);
+        let here = |id: &NodeId| *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
+        let outlook = self.recovery.outlook(me, &own, hollow, here);
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {
             let mute = p.lineage == own.lineage && !self.recovery.has_told(p.info.identity);
@@ -150,7 +159,9 @@ impl Node {
         let present: Vec<Identity> =
             self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, _)| p.info.identity).collect();
         self.recovery.forget(now, |who| present.contains(&who));
-        let provable = |s: &&Seat| self.log.roll().identity(s.identity).is_none_or(|(_, i)| i.provable);
+        let provable = |s: &&Seat| {
+            s.identity != Identity::ZERO && self.log.roll().identity(s.identity).is_none_or(|(_, i)| i.provable)
+        };
         for seat in self.possible_voters().iter().chain(self.recovery.named()).filter(provable) {
             self.peers.prove(now, seat, &mut self.out);
         }
@@ -399,12 +410,19 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return false;
         }
-        let before = std::mem::replace(&mut self.log, Log::empty());
-        let told = std::mem::replace(&mut self.told.roll, true);
+        let (parent, seen) = (self.voter.promise.lineage, self.voter.promise.seen);
+        let mut before = std::mem::replace(&mut self.log, Log::empty());
+        let mut told = std::mem::replace(&mut self.told.roll, true);
+        if !told {
+            // What was told of the parent, or of its own parents, before it ceased to hold that roll.
+            let kin = |log: &Log| image.parents.contains(&log.lineage());
+            let known = self.abandoned.take().filter(kin).filter(|_| !self.told.anew);
+            told = known.is_some();
+            before = known.unwrap_or(before);
+        }
         self.install(image);
-        let seen = self.voter.promise.seen;
         self.belong_to_child(now, image.lineage, seen, None);
-        self.tell_inheritance(&before, told);
+        self.tell_inheritance(parent, &before, told);
         let me = (&self.me.id, self.me.incarnation);
         if self.log.roll().find(me.0).is_none_or(|(_, _, i)| i.incarnation != me.1) {
             self.follower.unregister(now);
@@ -414,11 +432,11 @@ impl Node {
     }
 
     /// What the child's roll says otherwise than the parent's, as it was told; and what the recovery may have cost.
-    fn tell_inheritance(&mut self, before: &Log, told: bool) {
+    fn tell_inheritance(&mut self, parent: Lineage, before: &Log, told: bool) {
         let old = if told { before.roll().clone() } else { Roll::default() };
         let still = |s: &&Seat| !self.log.line().votes(s.identity);
         let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
-        let (lineage, parent) = (self.log.lineage(), before.lineage());
+        let lineage = self.log.lineage();
         let kept = before.last().index;
         self.out.event(Event::Recovered { lineage, parent, lost, kept });
         self.tell_outcome(&old);
@@ -428,7 +446,7 @@ impl Node {
     pub(super) fn tell_inherited(&mut self) {
         let Some((before, told)) = self.inherited.take() else { return };
         self.told.roll = true;
-        self.tell_inheritance(&before, told);
+        self.tell_inheritance(before.lineage(), &before, told);
     }
 
     /// A plain member hears of a child of its lineage: it moves there with its place on the roll.
