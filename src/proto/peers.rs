@@ -53,8 +53,9 @@ pub(super) struct Peer {
     noted: Time,
     /// The largest incarnation whose process is known to be dead.
     dead: Option<Incarnation>,
-    /// The voters of this id that are known to be no more, the last ones only.
-    gone: Vec<Identity>,
+    /// The voters of this id that are known to be no more, the last ones only, up to which incarnation: the process that
+    /// lives on at another address is a larger one.
+    gone: Vec<(Identity, Incarnation)>,
     /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
 }
@@ -65,19 +66,29 @@ const MAX_GONE: usize = 8;
 impl Peer {
     /// All addresses of these refused, or were answered by a larger incarnation.
     fn bury(&mut self, suspect: &Suspect) {
-        for (identity, _) in suspect.who.iter().filter(|(i, _)| !suspect.lives.contains(i)) {
-            if !self.gone.contains(identity) {
+        for (identity, incarnation) in suspect.who.iter().filter(|(i, _)| !suspect.lives.contains(i)) {
+            if !self.is_buried(*identity, *incarnation) {
+                self.gone.retain(|(other, _)| other != identity);
                 if self.gone.len() >= MAX_GONE {
                     self.gone.remove(0);
                 }
-                self.gone.push(*identity);
+                self.gone.push((*identity, *incarnation));
             }
         }
     }
 
+    fn is_buried(&self, identity: Identity, incarnation: Incarnation) -> bool {
+        self.gone.iter().any(|(who, upto)| *who == identity && *upto >= incarnation)
+    }
+
+    /// True where another voter is there in place of this one.
+    fn is_another(&self, seat: &Seat) -> bool {
+        self.conn.is_some() && self.info.identity != seat.identity
+    }
+
     /// True where this voter of its id is known to be no more, and another one is there in its place.
-    pub(super) fn replaced(&self, identity: Identity, proven: bool) -> bool {
-        self.conn.is_some() && self.info.identity != identity && (!proven || self.gone.contains(&identity))
+    pub(super) fn replaced(&self, seat: &Seat, proven: bool) -> bool {
+        self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
     }
 }
 
@@ -286,8 +297,8 @@ impl Peers {
         let Some(peer) = self.peers.get(&seat.id) else { return };
         if self.death_evidence
             && peer.suspect.is_none()
-            && peer.replaced(seat.identity, false)
-            && !peer.gone.contains(&seat.identity)
+            && peer.is_another(seat)
+            && !peer.is_buried(seat.identity, seat.incarnation)
         {
             let Seat { identity, incarnation, addrs, .. } = seat.clone();
             self.suspect(now, &seat.id, Met { identity, incarnation, addrs, provable: true }, out);
@@ -576,6 +587,8 @@ impl Peers {
             return self.cut(now, conn, out, told);
         }
         let met = Met { identity, incarnation, addrs: hello.info.addrs.clone(), provable: hello.info.provable };
+        // It lives, whatever its former addresses seemed to prove.
+        peer.gone.retain(|(who, _)| *who != identity);
         let replaced = peer.met.replace(met).filter(|old| old.incarnation < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;

@@ -82,6 +82,8 @@ pub(super) struct Recovery {
     pub(super) ordered: BTreeSet<NodeId>,
     /// Who is missing, where the line is dead.
     pub(super) waits: Vec<NodeId>,
+    /// Nobody is missing but a candidate that could lead what this node founds.
+    pub(super) lacks_heir: bool,
     call: Option<Call>,
     next: Time,
     /// No call before this.
@@ -98,6 +100,7 @@ impl Recovery {
             accounts: BTreeMap::new(),
             ordered: BTreeSet::new(),
             waits: Vec::new(),
+            lacks_heir: false,
             call: None,
             next: now,
             not_before: now,
@@ -113,6 +116,7 @@ impl Recovery {
         self.accounts.clear();
         self.ordered.clear();
         self.waits.clear();
+        self.lacks_heir = false;
         self.call = None;
     }
 
@@ -197,11 +201,13 @@ impl Recovery {
         let unseated = all().flat_map(|(_, m)| &m.voters).filter(|s| s.identity == Identity::ZERO);
         absent.extend(unseated.filter(|s| !here(&s.id)).map(|s| s.id.clone()));
         let rank = |who: Identity| newest.voters.iter().position(|s| s.identity == who).unwrap_or(usize::MAX);
-        // Where only witnesses are left one of them founds, and gives the roll to a candidate that restarted.
+        // Who may lead the child founds it. Where only witnesses are left one of them does, and gives the roll to a candidate
+        // that restarted.
         let may_found = |(who, m): &(Identity, &Muster)| left.contains_key(who) && m.position > Position::default();
         let founder = all().filter(may_found).min_by_key(|(who, m)| {
-            let witness = left.get(who).is_some_and(|s| s.witness);
-            (witness, Reverse(m.position), rank(*who), *who)
+            let seat = newest.voters.iter().find(|s| s.identity == *who);
+            let leads = seat.is_some_and(|s| s.voting && !s.witness);
+            (!leads, left.get(who).is_none_or(|s| s.witness), Reverse(m.position), rank(*who), *who)
         });
         match founder {
             Some((founder, _)) if absent.is_empty() && left.len() <= MAX_VOTERS && gone.len() <= MAX_VOTERS => {

@@ -13,7 +13,7 @@ use super::Node;
 use super::leading::piece;
 use super::streams::Origin;
 use crate::types::{ConnId, Identity, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
-use crate::wire::{self, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
+use crate::wire::{self, Change, Entry, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
 use std::collections::BTreeSet;
 
 impl Node {
@@ -62,6 +62,14 @@ impl Node {
                 all.push(Seat { voting: false, ..seat });
             }
         }
+        for seat in &mut all {
+            // The roll knows it by its last address, the line by that with which it was admitted.
+            if let Some((_, info)) =
+                self.log.roll().identity(seat.identity).filter(|(_, i)| i.incarnation > seat.incarnation)
+            {
+                (seat.incarnation, seat.addrs) = (info.incarnation, info.addrs.clone());
+            }
+        }
         for seat in self.log.line().seats().iter().filter(|s| !s.voting) {
             if all.iter().all(|s| s.id != seat.id) {
                 all.push(Seat { identity: Identity::ZERO, ..seat.clone() });
@@ -84,7 +92,7 @@ impl Node {
         let replaced = if seat.id == self.me.id {
             seat.addrs.iter().all(|a| self.me.addrs.contains(a))
         } else {
-            self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat.identity, proven))
+            self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat, proven))
         };
         seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
     }
@@ -177,9 +185,11 @@ impl Node {
             Outlook::Waits(ids) => ids.clone(),
             _ => Vec::new(),
         };
-        let Outlook::Ready { voters, gone, founder } = outlook else { return };
-        let heir = self.is_candidate() || self.heir().is_some();
-        if founder == self.voter.identity() && heir && !self.recovery.is_calling(now) && !self.is_going() {
+        let founds =
+            matches!(&outlook, Outlook::Ready { founder, .. } if *founder == self.voter.identity()) && !self.is_going();
+        self.recovery.lacks_heir = founds && !self.may_lead_child() && self.heir().is_none();
+        let Outlook::Ready { voters, gone, .. } = outlook else { return };
+        if founds && !self.recovery.lacks_heir && !self.recovery.is_calling(now) {
             self.call_survivors(now, own.term, voters, gone);
         }
     }
@@ -304,15 +314,17 @@ impl Node {
         for seat in &mut seats {
             seat.voting &= order.voters.contains(&seat.identity);
         }
-        let me = self.voter.identity();
-        if let Some(mine) = seats.iter_mut().find(|s| s.id == self.me.id) {
+        let (me, leads) = (self.voter.identity(), self.may_lead_child());
+        if self.is_off() {
+            // Retired, and off the line already: it stays so.
+        } else if let Some(mine) = seats.iter_mut().find(|s| s.id == self.me.id) {
             // Off the line by a change that nobody else knows of, or on it again.
             (mine.voting, mine.identity) = (true, me);
         } else if let Some(mine) = self.possible_voters().into_iter().find(|s| s.identity == me) {
             seats.truncate(crate::types::MAX_SEATS - 1);
             seats.push(Seat { voting: true, admitted: whole.line.next_admission(), ..mine });
         }
-        if let Some(heir) = self.heir().filter(|_| !self.is_candidate()) {
+        if let Some(heir) = self.heir().filter(|_| !leads) {
             seats.retain(|s| s.id != heir.id);
             seats.truncate(crate::types::MAX_SEATS - 1);
             seats.push(Seat { admitted: whole.line.seat(&heir.id).map_or(heir.admitted, |s| s.admitted), ..heir });
@@ -332,7 +344,7 @@ impl Node {
         let told = std::mem::replace(&mut self.told.roll, false);
         self.inherited = self.inherited.take().or(Some((before, told)));
         self.belong_to_child(now, order.lineage, order.term, Some(me));
-        if self.is_candidate() {
+        if leads {
             self.become_leader(now, order.term, true);
         } else {
             // It never leads: the heir does, once it has the roll.
@@ -340,6 +352,18 @@ impl Node {
             self.line_changed(now);
             self.offer_roll(now);
         }
+    }
+
+    /// True where this node was taken off the line for good, by all that it holds, and is off it.
+    fn is_off(&self) -> bool {
+        let retired = |e: &&Entry| matches!(&e.change, Change::Retired { id } if *id == self.me.id);
+        let decided = self.log.roll().is_retired(&self.me.id) || self.log.uncommitted().any(|e| retired(&e));
+        decided && !self.log.line().votes(self.voter.identity())
+    }
+
+    /// True where this node may lead a child that it founds.
+    fn may_lead_child(&self) -> bool {
+        self.is_candidate() && !self.is_off()
     }
 
     /// A candidate that restarted and belongs nowhere: where only witnesses are left, it gets the roll and may lead.

@@ -232,11 +232,11 @@ impl Node {
     /// A convention that waits for somebody names whom.
     fn tell_waiting(&mut self, now: Time) {
         let notice = if self.told.role == Role::Isolated {
-            let awaited = self.awaited();
-            if awaited.is_empty() {
-                return;
+            if self.recovery.lacks_heir {
+                Notice::WaitingForCandidates(1, 0)
+            } else {
+                Notice::WaitingFor(self.awaited())
             }
-            Notice::WaitingFor(awaited)
         } else if self.voter.promise.lineage == Lineage::ZERO
             && self.follower.attempts() >= 3
             && self.founding.is_some()

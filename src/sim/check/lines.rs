@@ -26,8 +26,10 @@ pub struct LineView<'a> {
 struct History {
     /// The voters of each committed line, by its version.
     voters: BTreeMap<u32, BTreeSet<Identity>>,
-    /// Who was seen retired and off the line, and in which version first.
+    /// Who was seen retired and off the line, and in which version last.
     off: BTreeMap<NodeId, u32>,
+    /// Who was seen retired no longer after that, and in which version last.
+    restored: BTreeMap<NodeId, u32>,
 }
 
 /// The lines of each lineage.
@@ -93,14 +95,20 @@ impl History {
             if own && !seated && view.in_force.seat(id).is_some() {
                 return Err(format!("{who} puts {id} on the line, which is retired"));
             }
-            if seated && self.off.get(*id).is_some_and(|since| version > *since) {
+            let restored = |since: &u32| self.restored.get(*id).is_some_and(|at| at >= since);
+            if seated && self.off.get(*id).is_some_and(|since| version > *since && !restored(since)) {
                 return Err(format!("{who} has {id} on the line {version}, which is retired and was off it"));
             }
             if !seated {
-                self.off.entry((*id).clone()).or_insert(version);
+                // Of one that was retired twice a node that lags may tell the first time again.
+                let since = self.off.entry((*id).clone()).or_insert(version);
+                *since = version.max(*since);
             }
         }
-        self.off.retain(|id, since| version < *since || view.retired.contains(&id));
+        for (id, _) in self.off.iter().filter(|(id, since)| version >= **since && !view.retired.contains(id)) {
+            let at = self.restored.entry(id.clone()).or_insert(version);
+            *at = version.max(*at);
+        }
         Ok(())
     }
 }
@@ -166,5 +174,10 @@ mod tests {
         assert!(!show(&mut c, &without, &again, (2, 2), &n3));
         assert!(!show(&mut c, &again, &again, (2, 2), &n3));
         assert!(show(&mut c, &again, &again, (2, 2), &[]), "restored");
+        assert!(show(&mut c, &without, &without, (2, 2), &n3), "one that lags tells of the first time");
+        assert!(show(&mut c, &again, &again, (2, 2), &n3), "retired for the second time, not carried out yet");
+        let off = line(4, &[1, 2]);
+        assert!(show(&mut c, &off, &off, (2, 2), &n3));
+        assert!(!show(&mut c, &line(5, &[1, 2, 3]), &line(5, &[1, 2, 3]), (2, 2), &n3));
     }
 }
