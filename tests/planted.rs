@@ -413,6 +413,32 @@ fn a_recovery_without_the_promise_of_all_is_seen() {
     });
 }
 
+/// Three of six are given up and come back; f promised the child of the other two, and meets those first.
+#[test]
+fn a_promise_for_a_child_that_is_broken_is_seen() {
+    script(Bug::SealedActs, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e", "f"], true);
+        let [a, b, c, d, e, f] = s.voters[..] else { unreachable!() };
+        let parent = s.world.node(d).unwrap().lineage();
+        [a, b, c].into_iter().for_each(|h| s.world.power_off(h));
+        s.world.run_for(SECOND * 20);
+        let without = ["a", "b", "c"].map(|n| NodeId::new(n).unwrap()).to_vec();
+        s.world.command(d, Command::Recover { without }).unwrap();
+        let founded = |w: &World| [d, e].iter().any(|h| w.node(*h).unwrap().lineage() != parent);
+        s.until("a child is founded", SECOND * 10, founded);
+        for other in [d, e] {
+            [a, b, c, f].into_iter().for_each(|h| s.world.cut(other, h));
+        }
+        assert_eq!(s.world.node(f).unwrap().lineage(), parent);
+        for host in [a, b, c] {
+            s.world.power_on(host);
+            s.world.start(host);
+        }
+        s.world.run_for(SECOND * 30);
+        s.world
+    });
+}
+
 /// Others by the names of a and c are started beyond a partition in which the real ones lead on.
 #[test]
 fn a_voter_taken_for_gone_without_proof_is_seen() {

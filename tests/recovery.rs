@@ -5,7 +5,7 @@
 
 use convoke::proto::{Command, CommandError, Config, Event, Founding, Notice, Role};
 use convoke::sim::{HostId, NodeOptions, World};
-use convoke::types::{ConventionId, NodeId};
+use convoke::types::{ConventionId, NodeId, Standing};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -148,4 +148,23 @@ fn a_child_that_died_with_its_founder_is_replaced() {
     until(&mut world, "agreement", |w| w.disagreement().is_none());
     let told = recoveries(&mut world);
     assert_eq!(told, [(hosts[4], ["a", "b", "c", "d"].map(id).to_vec())]);
+}
+
+/// A member that was promoted came back as the plain member that it is configured to be. Nobody can prove that the voter
+/// that it was is gone: it is waited for, by name, and an operator decides.
+#[test]
+fn who_came_back_as_a_plain_member_is_waited_for() {
+    let (mut world, hosts) = site(&["a"], &[], 2);
+    let m0 = HostId(1);
+    world.command(m0, Command::SetStanding(Standing::Candidate)).unwrap();
+    let a = hosts[0];
+    until(&mut world, "m0 is on the line", |w| w.node(a).unwrap().line().voters().count() == 2);
+    replace(&mut world, &[m0]);
+    world.run_for(SECOND * 40);
+    assert_eq!(world.leaders().count(), 0);
+    let waits = |e: &Event| *e == Event::Network(Notice::WaitingFor(vec![id("m0")]));
+    assert!(world.take_events().iter().any(|(_, host, e)| *host == a && waits(e)));
+    world.command(a, Command::Recover { without: vec![id("m0")] }).unwrap();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(recoveries(&mut world), [(a, vec![id("m0")])]);
 }

@@ -1,12 +1,14 @@
 //! What once went wrong in the core, distilled to the shortest way there: each test names the rule that was missing.
 //!
+//! Where the way there is long the seed stands for it, with the faults of its run.
+//!
 //! All checkers run in each world; a test that says nothing else only wants them to be silent.
 
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use convoke::proto::{Config, Founding, Role};
-use convoke::sim::{Conditions, HostId, NodeOptions, World};
+use convoke::sim::{Conditions, HostId, NodeOptions, Options, Run, World};
 use convoke::types::{ConventionId, NodeId};
 use std::time::Duration;
 
@@ -141,4 +143,56 @@ fn two_parts_of_a_list_don_t_both_found() {
         world.start(host);
     }
     until(&mut world, "agreement", |w| w.disagreement().is_none() && w.leaders().count() == 1);
+}
+
+/// The run of a seed has to be clean.
+fn clean(seed: u64, faults: &str) {
+    let options = Options { faults: faults.parse().unwrap(), ..Options::default() };
+    let report = Run::seed(seed).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+    assert!(report.recoverable, "{report}");
+}
+
+/// An id that has a seat and didn't vote when those that are left heard last may have been let in again by those that are
+/// gone: it is heard before a child is founded.
+#[test]
+fn who_was_off_the_line_is_heard_before_a_child_is_founded() {
+    clean(5434, "all");
+}
+
+/// Who has another voter's seat itself doesn't wait for that id.
+#[test]
+fn a_node_doesn_t_wait_for_its_own_id() {
+    clean(1133, "all");
+    clean(8815, "all");
+}
+
+/// What was told before a child that came to nothing is not told again when another one is founded out of it.
+#[test]
+fn what_was_told_before_a_child_that_came_to_nothing_counts() {
+    clean(7228, "all");
+}
+
+/// Who belongs to a child doesn't go back to the parent for that somebody of it answers: it would be another voter there.
+#[test]
+fn nobody_goes_back_to_a_parent() {
+    clean(9760, "all");
+}
+
+/// Who was a voter, was demoted and promoted again goes on from what it told as a voter, in a child of that lineage too.
+#[test]
+fn who_is_a_voter_again_in_a_child_tells_nothing_twice() {
+    clean(9570, "all");
+}
+
+/// A leader that hears a beat of its own says that it knows nobody there; once it leads no longer it must not believe that.
+#[test]
+fn a_leader_s_word_to_itself_is_nothing() {
+    clean(9660, "all");
+}
+
+/// That the former voter of its own id is no more a node has to find out itself where nobody else is left to tell.
+#[test]
+fn a_node_proves_that_the_former_voter_of_its_id_is_gone() {
+    clean(273, "crash,restart,power,partition,hole,pause,clock");
 }

@@ -4,9 +4,11 @@
 //! handshake; an accepted connection that says nothing costs bounded time and memory; a peer's incarnation is told dead
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
+mod proof;
+
 use super::outbox::Outbox;
-use super::planted::{Bug, Planted};
-use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Seat, Term, Time};
+use super::planted::Planted;
+use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Term, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -60,35 +62,24 @@ pub(super) struct Peer {
     suspect: Option<Suspect>,
 }
 
-/// Voters of one id that are remembered as gone.
-const MAX_GONE: usize = 8;
-
 impl Peer {
-    /// All addresses of these refused, or were answered by a larger incarnation.
-    fn bury(&mut self, suspect: &Suspect) {
-        for (identity, incarnation) in suspect.who.iter().filter(|(i, _)| !suspect.lives.contains(i)) {
-            if !self.is_buried(*identity, *incarnation) {
-                self.gone.retain(|(other, _)| other != identity);
-                if self.gone.len() >= MAX_GONE {
-                    self.gone.remove(0);
-                }
-                self.gone.push((*identity, *incarnation));
-            }
+    fn of(now: Time, info: &MemberInfo, lineage: Lineage) -> Self {
+        Self {
+            info: info.clone(),
+            lineage,
+            parents: Vec::new(),
+            term: Term::ZERO,
+            conn: None,
+            met: None,
+            listed: false,
+            dead: None,
+            gone: Vec::new(),
+            dialing: None,
+            next_dial: now,
+            backoff: Duration::ZERO,
+            noted: now,
+            suspect: None,
         }
-    }
-
-    fn is_buried(&self, identity: Identity, incarnation: Incarnation) -> bool {
-        self.gone.iter().any(|(who, upto)| *who == identity && *upto >= incarnation)
-    }
-
-    /// True where another voter is there in place of this one.
-    fn is_another(&self, seat: &Seat) -> bool {
-        self.conn.is_some() && self.info.identity != seat.identity
-    }
-
-    /// True where this voter of its id is known to be no more, and another one is there in its place.
-    pub(super) fn replaced(&self, seat: &Seat, proven: bool) -> bool {
-        self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
     }
 }
 
@@ -110,9 +101,6 @@ struct Suspect {
     /// Who answered in their place: a larger incarnation may vote as the same.
     lives: Vec<Identity>,
 }
-
-/// A dying process may still take a connection before its listener is closed: so often it is tried again at once.
-const MAX_RESETS: u8 = 8;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -142,6 +130,8 @@ pub(super) struct Peers {
     step: Duration,
     interval: Duration,
     peers: BTreeMap<NodeId, Peer>,
+    /// What is known of the voters that this node's own id had before.
+    own: Option<Peer>,
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     deadline: Time,
@@ -160,6 +150,7 @@ impl Peers {
             step: config.step(),
             interval: config.heartbeat(),
             peers: BTreeMap::new(),
+            own: None,
             conns: BTreeMap::new(),
             next_conn: 0,
             shunned: Lineage::ZERO,
@@ -181,6 +172,7 @@ impl Peers {
             out.close(conn);
         }
         self.peers.clear();
+        self.own = None;
         self.enabled = false;
     }
 
@@ -272,37 +264,9 @@ impl Peers {
         }
         // One of the two dials at once; the other only where that doesn't come about.
         let patience = if *self.me() < info.id { Duration::ZERO } else { self.interval };
-        let peer = Peer {
-            info: info.clone(),
-            lineage,
-            parents: Vec::new(),
-            term: Term::ZERO,
-            conn: None,
-            met: None,
-            listed,
-            dead: None,
-            gone: Vec::new(),
-            dialing: None,
-            next_dial: now + patience,
-            backoff: Duration::ZERO,
-            noted: now,
-            suspect: None,
-        };
+        let peer = Peer { listed, next_dial: now + patience, ..Peer::of(now, info, lineage) };
         self.deadline = self.deadline.min(peer.next_dial);
         self.peers.insert(info.id.clone(), peer);
-    }
-
-    /// Looks for proof that a voter is no more: another one answers to its id.
-    pub(super) fn prove(&mut self, now: Time, seat: &Seat, out: &mut Outbox) {
-        let Some(peer) = self.peers.get(&seat.id) else { return };
-        if self.death_evidence
-            && peer.suspect.is_none()
-            && peer.is_another(seat)
-            && !peer.is_buried(seat.identity, seat.incarnation)
-        {
-            let Seat { identity, incarnation, addrs, .. } = seat.clone();
-            self.suspect(now, &seat.id, Met { identity, incarnation, addrs, provable: true }, out);
-        }
     }
 
     /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
@@ -393,33 +357,6 @@ impl Peers {
         self.detection.max(Duration::from_millis(200))
     }
 
-    fn dial_ended(&mut self, now: Time, conn: ConnId, refused: bool, told: &mut Vec<PeerEvent>) {
-        let Some(Conn { state: State::Dialing(id), .. }) = self.conns.remove(&conn) else { return };
-        self.dialed_in_vain(now, conn);
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Some(suspect) = &mut peer.suspect else { return };
-        let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
-        if !refused {
-            peer.suspect = None;
-            return;
-        }
-        suspect.open.swap_remove(at);
-        if self.bug.has(Bug::DeathByOneRefusal) {
-            suspect.open.clear();
-        }
-        Self::conclude(peer, told);
-    }
-
-    /// All dials that were to prove a death have proven it.
-    fn conclude(peer: &mut Peer, told: &mut Vec<PeerEvent>) {
-        let Some(suspect) = peer.suspect.take_if(|s| s.open.is_empty()) else { return };
-        peer.bury(&suspect);
-        for (identity, incarnation) in suspect.who {
-            peer.dead = peer.dead.max(Some(incarnation));
-            told.push(PeerEvent::Dead { id: peer.info.id.clone(), identity, incarnation });
-        }
-    }
-
     /// `by_peer`: the other end closed, or its host did; only that starts a proof of death.
     fn closed(&mut self, now: Time, conn: ConnId, by_peer: bool, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
         match self.conns.get(&conn).map(|c| c.state.clone()) {
@@ -453,58 +390,6 @@ impl Peers {
             peer.backoff = (peer.backoff * 2).clamp(step, most);
             peer.next_dial = now + peer.backoff;
             self.deadline = self.deadline.min(peer.next_dial);
-        }
-    }
-
-    /// Dials every address that an incarnation proclaimed, to learn whether it is dead.
-    fn suspect(&mut self, now: Time, id: &NodeId, who: Met, out: &mut Outbox) {
-        let Met { identity, incarnation, addrs, .. } = who;
-        let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
-        let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0, lives: Vec::new() });
-        if suspect.who.iter().all(|(_, other)| *other < incarnation) {
-            suspect.who.push((identity, incarnation));
-            for addr in addrs {
-                let Some(at) = suspect.open.iter().position(|(_, a)| *a == addr) else {
-                    suspect.open.push((self.dial(now, id, addr, out), addr));
-                    continue;
-                };
-                // A connection that stands, and may be answered yet, is as good as another one: two that dial because the
-                // other's dial replaced their connection would go on for ever. A dial from before proves nothing.
-                let old = suspect.open[at].0;
-                if matches!(self.conns.get(&old), Some(Conn { state: State::Dialing(_), .. })) {
-                    self.conns.remove(&old);
-                    self.dialed_in_vain(now, old);
-                    out.close(old);
-                    suspect.open[at].0 = self.dial(now, id, addr, out);
-                }
-            }
-        }
-        if let Some(peer) = self.peers.get_mut(id) {
-            if peer.conn.is_none() {
-                peer.dialing = suspect.open.first().map(|(conn, _)| *conn);
-            }
-            peer.suspect = Some(suspect);
-        }
-    }
-
-    /// A connection ended before its handshake. Where it was to prove a death it is dialled again: the first one may
-    /// have been taken by a process that was about to die.
-    fn proof_ended(&mut self, now: Time, conn: ConnId, by_peer: bool, out: &mut Outbox) {
-        let proves = |p: &Peer| p.suspect.as_ref().is_some_and(|s| s.open.iter().any(|(c, _)| *c == conn));
-        let Some(id) = self.peers.iter().find(|(_, p)| proves(p)).map(|(id, _)| id.clone()) else { return };
-        let Some(mut suspect) = self.peers.get_mut(&id).and_then(|p| p.suspect.take()) else { return };
-        if !by_peer || suspect.resets >= MAX_RESETS {
-            return;
-        }
-        suspect.resets += 1;
-        for (old, addr) in suspect.open.iter_mut().filter(|(c, _)| *c == conn) {
-            *old = self.dial(now, &id, *addr, out);
-        }
-        if let Some(peer) = self.peers.get_mut(&id) {
-            if peer.dialing == Some(conn) {
-                peer.dialing = suspect.open.first().map(|(conn, _)| *conn);
-            }
-            peer.suspect = Some(suspect);
         }
     }
 
@@ -617,21 +502,6 @@ impl Peers {
         }
         told.push(PeerEvent::Up(id));
         self.deadline = self.deadline.min(now + self.patience() / 2);
-    }
-
-    /// A dial that was to prove a death was answered: by the suspect itself, or by a larger incarnation in its place.
-    fn proof_answered(&mut self, conn: ConnId, hello: &Hello, told: &mut Vec<PeerEvent>) {
-        let Some(peer) = self.peers.get_mut(&hello.info.id) else { return };
-        let Some(suspect) = &mut peer.suspect else { return };
-        suspect.who.retain(|(_, incarnation)| *incarnation < hello.info.incarnation);
-        if suspect.who.is_empty() {
-            peer.suspect = None;
-            return;
-        }
-        let Some(at) = suspect.open.iter().position(|(c, _)| *c == conn) else { return };
-        suspect.open.swap_remove(at);
-        suspect.lives.push(hello.info.identity);
-        Self::conclude(peer, told);
     }
 
     /// Whether this connection is the one to keep of its pair: that which the smaller id dialled; of equals the newer.

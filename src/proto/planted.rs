@@ -51,6 +51,8 @@ pub enum Bug {
     NeverBidAgain,
     /// A child lineage is founded without the promise of voters that are not there.
     RecoverWithoutAll,
+    /// A voter that promised never to act in a lineage again, because a child of it was to be founded, acts there.
+    SealedActs,
     /// A voter counts for gone because another one answers to its name, wherever.
     CountWithoutProof,
     /// The first term of a child lineage follows the last entry's, whatever was seen since.

@@ -77,6 +77,11 @@ impl Voter {
         self.followed.as_mut()
     }
 
+    /// True where it promised never to act in its lineage again.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.promise.sealed && !self.bug.has(Bug::SealedActs)
+    }
+
     /// True where `term` is credible after what was seen.
     pub(super) fn credible(&self, term: Term) -> bool {
         term.0.saturating_sub(self.promise.seen.0) <= MAX_LEAP || self.bug.has(Bug::BelieveAnyTerm)
@@ -145,7 +150,7 @@ impl Voter {
 
     /// Takes a leader's heartbeat; false where it is of an older term, of a leadership that is over, or stale.
     pub(super) fn heard(&mut self, now: Time, heartbeat: &Heartbeat, out: &mut Outbox) -> bool {
-        if heartbeat.term < self.promise.term || self.promise.sealed {
+        if heartbeat.term < self.promise.term || self.is_sealed() {
             return false;
         }
         if self.evidence.is_some_and(|(term, until)| heartbeat.term <= term && now < until) {
@@ -262,7 +267,7 @@ impl Voter {
         term: Term,
         blessing: Option<Term>,
     ) -> Result<(), Duration> {
-        if !self.credible(term) || self.promise.sealed {
+        if !self.credible(term) || self.is_sealed() {
             return Err(self.detection);
         }
         let again = term == self.promise.term && self.promise.granted == Some(bidder);

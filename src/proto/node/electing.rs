@@ -33,7 +33,7 @@ impl Node {
     fn may_bid(&self) -> bool {
         self.is_candidate()
             && self.lead.is_none()
-            && !self.voter.promise.sealed
+            && !self.voter.is_sealed()
             && self.leaving.is_none()
             && self.moving.is_none()
             && self.voter.promise.lineage != Lineage::ZERO
@@ -266,7 +266,8 @@ impl Node {
     /// committed of an earlier one, so it may be taken from whom it is; nobody counts it as an acknowledgement.
     fn catch_up(&mut self, now: Time, from: &Origin, its: Position) {
         // Who has promised never to act in the lineage again takes nothing of it.
-        let acts = !self.voter.promise.sealed && self.campaign.bidding().is_none();
+        let acts =
+            !self.voter.is_sealed() && self.campaign.bidding().is_none() && !self.bug.has(Bug::RecoverWithoutFetching);
         if acts && self.may_offer(now) && its > self.log.last() {
             self.next_offer = now + self.config.detection() * 2;
             self.catching_up = Some(from.identity);

@@ -28,7 +28,7 @@ impl Node {
         if !self.enter_lineage(now, lineage) {
             return false;
         }
-        if self.voter.promise.sealed {
+        if self.voter.is_sealed() {
             self.out.stats.dropped_unexpected += 1;
             return false;
         }
@@ -116,7 +116,7 @@ impl Node {
     /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
     fn catches_up_with(&self, from: Identity) -> bool {
         self.catching_up == Some(from)
-            && !self.voter.promise.sealed
+            && !self.voter.is_sealed()
             && self.lead.is_none()
             && self.voter.followed().is_none()
             && self.campaign.bidding().is_none()
@@ -151,8 +151,10 @@ impl Node {
         let promise = &self.voter.promise;
         let granted = fetch.term == promise.term && promise.granted == Some(from.identity);
         // Without a term: a voter that couldn't be elected by the older line that it has.
-        let catches_up =
-            fetch.term == Term::ZERO && !promise.sealed && self.lead.is_none() && self.voter.followed().is_none();
+        let catches_up = fetch.term == Term::ZERO
+            && !self.voter.is_sealed()
+            && self.lead.is_none()
+            && self.voter.followed().is_none();
         if fetch.lineage != promise.lineage || !(granted || catches_up) || self.log.is_empty() {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -183,7 +185,7 @@ impl Node {
         let child = self.may_follow_to(now, &from.id, snapshot.lineage);
         if offered {
             let elsewhere = !self.log.is_empty() && snapshot.lineage != self.voter.promise.lineage;
-            let parents = elsewhere || self.voter.promise.sealed || snapshot.position.index <= self.log.commit();
+            let parents = elsewhere || self.voter.is_sealed() || snapshot.position.index <= self.log.commit();
             if self.lead.is_some() || !child && parents {
                 self.out.stats.dropped_stale += 1;
                 return;

@@ -226,7 +226,7 @@ impl Node {
         let patience = self.config.detection() * 2;
         if lineage == Lineage::ZERO
             || !self.log.is_empty()
-            || self.voter.promise.sealed
+            || self.voter.is_sealed()
             || self.voter.followed().is_some()
             || now < self.next_offer
             || now - self.leaderless_since <= patience
@@ -256,7 +256,7 @@ impl Node {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.
-        !self.me.standing.votes() || self.log.last().index <= Index(2) && !self.voter.promise.sealed
+        !self.me.standing.votes() || self.log.last().index <= Index(2) && !self.voter.is_sealed()
     }
 
     /// Leaves its lineage. A voter that holds some of its roll does so for good, as another voter. One that holds nothing
@@ -267,7 +267,7 @@ impl Node {
         if !self.me.standing.votes() {
             return;
         }
-        let hollow = self.log.is_empty() && !self.voter.promise.sealed;
+        let hollow = self.log.is_empty() && !self.voter.is_sealed();
         self.forget_roll();
         let promise = Promise {
             identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },

@@ -90,7 +90,7 @@ impl Node {
         }
         // Where this node listens itself nobody else does.
         let replaced = if seat.id == self.me.id {
-            seat.addrs.iter().all(|a| self.me.addrs.contains(a))
+            seat.addrs.iter().all(|a| self.me.addrs.contains(a)) || self.peers.is_former(seat)
         } else {
             self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat, proven))
         };
