@@ -42,6 +42,29 @@
 //! less than the bound ρ on each ([`proto::ConfigBuilder::drift_ppm`]). A hypervisor that stops all clocks of a guest is
 //! outside of that bound: fence what a leader does by its term.
 //!
+//! # The line while it runs
+//!
+//! A leader takes a candidate off the line for good ([`proto::Command::Retire`]), or gives it another place
+//! ([`proto::Command::SetPriority`]); a node makes itself a candidate, a witness or a plain member
+//! ([`proto::Command::SetStanding`]). The decision is one entry of the roll, and the change of the line that follows from it
+//! another one: each is committed before the next begins, and where the leader dies in between its successor carries on
+//! from what is committed. A living voter is taken off only once the others have a majority that is in sync. Retired is
+//! retired, for later leaders and across restarts, until the node itself asks to be promoted.
+//!
+//! A side without a majority says so ([`proto::Event::Isolated`]), tells of nobody that it left, and tells what changed
+//! meanwhile once it is back ([`proto::Event::Merged`]). The other side tells of those that it declared gone, and of
+//! their return, as of all others: [`proto::Event::Left`], then [`proto::Event::Joined`] with a larger incarnation.
+//!
+//! # Another convention address
+//!
+//! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core
+//! [`proto::Command::Move`]). It leaves where it is in order and in a bounded time: a leader resigns, a voter is taken off
+//! the line, the member leaves the roll; only then are the sockets swapped, and it begins anew as after a restart with an
+//! empty store: a larger incarnation, another voter, nothing of the old lineage in memory or store but the highest term.
+//! [`proto::Event::Moved`] says from when on what was told before counts no more. A candidate founds at the new address
+//! only where it would at a start. The lineage that it left is ignored from then on, wherever its frames come from, until
+//! it is found at the new address: by a heartbeat on the floor, or by an answer to a question asked after the move.
+//!
 //! # What is guaranteed
 //!
 //! 1. At most one leader per (lineage, term), and at no instant two unexpired leases of one lineage, given ρ, and given
@@ -51,7 +74,8 @@
 //!    the fencing token.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order.
 //! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
-//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation.
+//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation. (After a `Moved` who is
+//!    there is told anew.)
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, all nodes agree
 //!    on leader, term and line within a bound (`sim::liveness_bound`).
 //! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an

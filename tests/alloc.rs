@@ -120,6 +120,7 @@ fn leader(members: u8) -> (Node, Time, Vec<(SocketAddr, Slot, Generation)>) {
             priority: 0,
             durable: false,
             multicast: true,
+            provable: true,
             addrs: vec![addr],
             revision: 0,
             capabilities: Capabilities::new(),

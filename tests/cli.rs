@@ -257,3 +257,115 @@ fn a_store_keeps_the_term() {
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn the_line_is_changed_while_it_runs() {
+    let name = format!("line-{}", std::process::id());
+    let node = |id: &str, more: &str| {
+        Node::start(&format!("node --json --convention {name} --id {id} --no-multicast --heartbeat 100 {more}"))
+    };
+    let mut a = node("a", "--candidate --found alone");
+    let seed = format!("--seed {}", a.event("started")["admin"].as_str().unwrap());
+    a.event("leader");
+    let mut b = node("b", &format!("--candidate --found alone {seed}"));
+    let mut m = node("m", &seed);
+    m.event("registered");
+    // The line as the leader tells it next: who counts, in order.
+    let wait = |a: &mut Node, expected: &str| loop {
+        let event = a.event("line");
+        let seats = event["line"].as_array().unwrap();
+        let active = seats.iter().filter(|s| s["active"] == true).map(|s| s["id"].as_str().unwrap());
+        if active.collect::<Vec<_>>().join(" ") == expected && seats.iter().all(|s| s["active"] == true) {
+            break;
+        }
+    };
+    wait(&mut a, "a b");
+    let role = |n: &mut Node, expected: &str| while n.event("role")["role"] != expected {};
+    role(&mut b, "supporter");
+    let refused = |n: &mut Node, order: &str, part: &str| {
+        n.say(order);
+        let message = n.event("error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(part), "{order}: {message}");
+    };
+    refused(&mut b, "retire a", "ask a");
+    refused(&mut a, "retire a", "hand over");
+    refused(&mut a, "retire m", "not in the line");
+    a.say("retire b");
+    wait(&mut a, "a");
+    role(&mut b, "member");
+    m.say("promote");
+    wait(&mut a, "a m");
+    role(&mut m, "supporter");
+    a.say("priority m 3");
+    wait(&mut a, "m a");
+    m.say("demote");
+    wait(&mut a, "a");
+    role(&mut m, "member");
+    b.say("promote");
+    wait(&mut a, "a b");
+    for mut n in [m, b, a] {
+        n.say("leave");
+        assert_eq!(n.event("stopped")["reason"], "left");
+    }
+}
+
+/// Two conventions of one name, each in a group of its own on loopback: a member goes over to the other, a leader after
+/// it, and the member comes back by a seed.
+#[test]
+fn a_node_is_pointed_at_another_address_while_it_runs() {
+    let name = format!("move-{}", std::process::id());
+    // Ports that nobody else's test has: two for each group.
+    let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() & !1;
+    let ports = [free(), free()];
+    let group = |n: usize| format!("239.192.67.{}:{}", 101 + n, ports[n]);
+    let node = |id: &str, n: usize, more: &str| {
+        let group = group(n);
+        Node::start(&format!("node --json --convention {name} --id {id} --multicast {group} --heartbeat 100 {more}"))
+    };
+    let (mut a, mut b) = (node("a", 0, "--candidate --found alone"), node("b", 1, "--candidate --found alone"));
+    let admin = a.event("started")["admin"].as_str().unwrap().to_owned();
+    let [old, new] = [&mut a, &mut b].map(|n| n.event("leader")["lineage"].clone());
+    assert_ne!(old, new);
+    let mut m = node("m", 0, "");
+    let before = m.event("started")["incarnation"].as_u64().unwrap();
+    assert_eq!(m.event("registered")["leader"], "a");
+    let refused = |n: &mut Node, order: &str, part: &str| {
+        n.say(order);
+        let message = n.event("error")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(part), "{order}: {message}");
+    };
+    refused(&mut m, "move --multicast 10.0.0.1:5", "no multicast address");
+    refused(&mut m, "move --seed nowhere", "HOST:PORT");
+    refused(&mut m, "move --no-multicast", "no way to find others");
+    refused(&mut m, "move --multicast [ff15::1]:4000", "family");
+    let member_event = |n: &mut Node, kind: &str, id: &str| loop {
+        let event = n.event(kind);
+        if event["member"] == id {
+            break event;
+        }
+    };
+    m.say(&format!("move --multicast {}", group(1)));
+    assert_eq!(member_event(&mut a, "left", "m")["reason"], "left");
+    let moved = loop {
+        let event = m.event("network");
+        if event["kind"] == "moved" {
+            break event;
+        }
+    };
+    assert!(moved["incarnation"].as_u64().unwrap() > before);
+    assert_eq!((&moved["left"], &m.event("registered")["leader"]), (&old, &"b".into()));
+    member_event(&mut b, "joined", "m");
+    // The other way, by a seed alone.
+    m.say(&format!("move --no-multicast --seed {admin}"));
+    assert_eq!(member_event(&mut b, "left", "m")["reason"], "left");
+    assert_eq!(m.event("registered")["leader"], "a");
+    // A leader: it resigns, and is a candidate where it comes.
+    b.say(&format!("move --multicast {}", group(0)));
+    while b.event("role")["role"] != "supporter" {}
+    let line = a.event("line");
+    assert!(line["line"].as_array().unwrap().iter().any(|s| s["id"] == "b"), "{line}");
+    for mut n in [m, b, a] {
+        n.say("leave");
+        assert_eq!(n.event("stopped")["reason"], "left");
+    }
+}

@@ -7,9 +7,11 @@
 #![cfg(feature = "planted-bugs")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Bug, Command, Config, Founding, Role};
+use convoke::proto::{Bug, Command, Config, Event, Founding, Notice, Role};
+use convoke::sim::explore;
 use convoke::sim::{Conditions, Cut, Faults, HostId, NodeOptions, Options, Run, World};
-use convoke::types::{Capabilities, ConventionId, NodeId};
+use convoke::types::{Capabilities, ConventionId, NodeId, Standing, Term};
+use convoke::wire::{Datagram, Heartbeat, encode_datagram};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -284,7 +286,7 @@ fn a_lease_that_does_not_end_is_seen() {
 /// the leader's word and its own; b and c, who don't know of it, are a majority of the old line.
 #[test]
 fn a_voter_swapped_for_another_is_seen() {
-    script(Bug::ReadmitBySwap, 1, "two leases", |bug| {
+    script(Bug::ReadmitBySwap, 3, "2 voters at once", |bug| {
         let mut s = Stage::new(bug, &["a", "b", "c"], false);
         let [a, b, c] = s.voters[..] else { unreachable!() };
         s.world.cut(a, c);
@@ -425,4 +427,214 @@ fn a_blessing_of_one_that_is_not_level_is_seen() {
         s.world.run_for(SECOND * 5);
         s.world
     });
+}
+
+/// Two candidates are retired in one breath.
+#[test]
+fn two_changes_of_the_line_at_once_are_seen() {
+    script(Bug::TwoLineChanges, 3, "two at once", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        for name in ["d", "e"] {
+            s.world.command(s.voters[0], Command::Retire(NodeId::new(name).unwrap())).unwrap();
+        }
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// A promoted member reaches the next leader sooner than the voters whose majority that leader has yet to hear of.
+#[test]
+fn a_line_changed_before_an_entry_of_the_term_is_seen() {
+    script(Bug::EarlyLineChange, 3, "of which it has committed nothing yet", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], true);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        let m = s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 5);
+        s.world.cut_one_way(a, m, Cut::Streams);
+        s.world.cut_one_way(m, a, Cut::Streams);
+        s.world.command(m, Command::SetStanding(Standing::Candidate)).unwrap();
+        s.world.run_for(SECOND * 5);
+        for far in [c, d, e] {
+            s.world.set_link(far, b, Some(Conditions { delay: ms(100), ..Conditions::default() }));
+        }
+        s.world.kill(a);
+        s.until("b leads", SECOND * 10, leads(b));
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// Who was retired still asks to be a candidate, by what is on the roll of it; another leader has to know better.
+#[test]
+fn a_retired_one_on_the_line_again_is_seen() {
+    script(Bug::ReadmitRetired, 3, "which is retired", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, _, c] = s.voters[..] else { unreachable!() };
+        s.world.command(a, Command::Retire(NodeId::new("c").unwrap())).unwrap();
+        s.world.run_for(SECOND * 5);
+        s.world.restart(c);
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// Two of five are retired, and go on voting: with them the leader takes itself for confirmed, without the other two.
+#[test]
+fn a_retired_one_that_counts_is_seen() {
+    script(Bug::RetiredCounts, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, c, d, e] = s.voters[..] else { unreachable!() };
+        for name in ["d", "e"] {
+            s.world.command(a, Command::Retire(NodeId::new(name).unwrap())).unwrap();
+            s.world.run_for(SECOND * 5);
+        }
+        for (here, there) in [(a, b), (a, c), (d, b), (d, c), (e, b), (e, c)] {
+            s.world.cut(here, there);
+        }
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
+/// A supporter goes over to an address where nobody is: until it is in another lineage its terms go on.
+#[test]
+fn a_term_forgotten_by_a_move_is_seen() {
+    script(Bug::MoveForgetsTerm, 2, "now reports term 0", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], true);
+        s.world.move_to(s.voters[2], 1, Vec::new()).unwrap();
+        s.world.run_for(SECOND * 20);
+        s.world
+    });
+}
+
+// ---- Rules that a look at the outcome shows ----
+
+/// Each node proclaims two addresses, of which one refuses. Connections break, and all that run can be reached again: no
+/// reason to depose a leader whose lease runs.
+#[test]
+fn a_death_by_one_refusal_of_two_is_seen() {
+    let deposed = |bug: Option<Bug>| {
+        let mut builder = World::builder(7).keep_events(false).stream_patience(ms(200));
+        if let Some(bug) = bug {
+            builder = builder.plant(bug);
+        }
+        let mut world = builder.build();
+        let names = ["a", "b", "c"];
+        let hosts: Vec<_> = names.iter().map(|n| world.add_node(config(n, 3), NodeOptions::default())).collect();
+        assert!(world.run_until(SECOND * 10, |w| w.disagreement().is_none()));
+        for (n, host) in hosts.iter().enumerate() {
+            let addrs = [7_400, 9].map(|port| std::net::SocketAddr::from(([10, 0, 0, n as u8 + 1], port)));
+            world.command(*host, Command::Addresses(addrs.to_vec())).unwrap();
+            world.run_for(SECOND * 10);
+        }
+        assert!(world.run_until(SECOND * 30, |w| w.disagreement().is_none()), "{:?}", world.disagreement());
+        world.run_for(SECOND * 5);
+        let leader = world.leaders().next().unwrap();
+        for other in hosts.iter().filter(|h| **h != leader) {
+            world.cut_one_way(leader, *other, Cut::Streams);
+            world.cut_one_way(*other, leader, Cut::Streams);
+        }
+        let died = world.counts().streams_died;
+        world.run_until(SECOND * 3, |w| w.counts().streams_died >= died + 4);
+        world.heal();
+        let before = world.leaderships();
+        world.run_for(SECOND * 10);
+        world.leaderships() - before
+    };
+    assert_eq!(deposed(None), 0);
+    assert!(deposed(Some(Bug::DeathByOneRefusal)) > 0);
+}
+
+/// A member that was struck off while it lived on goes on beating for its old slot, and never learns of it.
+#[test]
+fn a_beat_that_counts_for_the_slots_new_owner_is_seen() {
+    let come_back = |bug: Option<Bug>| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let m = s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 5);
+        let slot = s.world.node(m).unwrap().registration().unwrap().0;
+        s.world.isolate(m);
+        s.world.run_for(SECOND * 20);
+        let next = s.member("n", NodeOptions::default());
+        s.world.cut(m, next);
+        s.until("the slot is given again", SECOND * 20, |w| {
+            w.node(next).is_some_and(|n| n.registration().is_some_and(|r| r.0 == slot))
+        });
+        s.world.heal();
+        s.world.run_for(SECOND * 60);
+        s.world.disagreement()
+    };
+    assert_eq!(come_back(None), None);
+    let why = come_back(Some(Bug::BeatOfFormerOwner)).expect("one of the two is not on the roll");
+    println!("{:?}: {why}", Bug::BeatOfFormerOwner);
+}
+
+/// A member that hears no multicast is sent heartbeats by unicast; it must not take these for the multicast's return.
+#[test]
+fn a_unicast_taken_for_multicast_is_seen() {
+    let fallbacks = |bug: Option<Bug>| {
+        let mut builder = World::builder(7);
+        if let Some(bug) = bug {
+            builder = builder.plant(bug);
+        }
+        let mut world = builder.build();
+        for name in ["a", "b", "c"] {
+            world.add_node(config(name, 3), NodeOptions::default());
+        }
+        let member = Config::builder(ConventionId::new("site").unwrap(), NodeId::new("m").unwrap()).build().unwrap();
+        let m = world.add_node(member, NodeOptions::default());
+        world.run_for(SECOND * 20);
+        world.take_events();
+        world.deafen(m, true);
+        world.run_for(SECOND * 60);
+        let told = |e: &Event| matches!(e, Event::Network(Notice::UnicastFallback(_)));
+        world.take_events().iter().filter(|(_, _, e)| told(e)).count()
+    };
+    assert_eq!(fallbacks(None), 1);
+    let oscillates = fallbacks(Some(Bug::UnicastIsMulticast));
+    println!("{:?}: {oscillates} times", Bug::UnicastIsMulticast);
+    assert!(oscillates > 5);
+}
+
+/// Acknowledgements pass, entries don't.
+#[test]
+fn a_leader_that_cannot_commit_and_stays_is_seen() {
+    let leaders_next = |bug: Option<Bug>| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, b, c] = s.voters[..] else { unreachable!() };
+        for other in [b, c] {
+            s.world.cut_one_way(a, other, Cut::Streams);
+            s.world.cut_one_way(other, a, Cut::Streams);
+        }
+        s.world.run_for(SECOND * 5);
+        let m = s.member("m", NodeOptions::default());
+        s.world.run_for(SECOND * 60);
+        (s.world.leaders().collect::<Vec<_>>(), s.world.node(m).unwrap().registration().is_some())
+    };
+    let (leaders, registered) = leaders_next(None);
+    assert!(leaders != [HostId(0)] && registered, "{leaders:?} {registered}");
+    assert_eq!(leaders_next(Some(Bug::NeverGivesUp)), (vec![HostId(0)], false));
+}
+
+/// A forged heartbeat names nearly the last of all terms: who believes it can never bid again.
+#[test]
+fn a_term_beyond_belief_that_is_believed_is_seen() {
+    let leads_again = |bug: Option<Bug>| {
+        let mut stage = explore::Stage::founded_with(3, false, bug);
+        let (lineage, commit) = (stage.node(0).unwrap().lineage(), stage.node(0).unwrap().commit_index());
+        let term = Term(i64::MAX as u64);
+        let leader = stage.node(0).unwrap().identity().tag();
+        let forged = Heartbeat { lineage, term, number: 1, commit, leader, line_version: 1 };
+        let mut bytes = Vec::new();
+        let tag = ConventionId::new("explored").unwrap().tag();
+        encode_datagram(&Datagram::Heartbeat(forged), tag, &mut bytes);
+        for h in [1, 2] {
+            stage.inject(h, "10.9.9.9:9".parse().unwrap(), &bytes);
+        }
+        stage.crash(0);
+        stage.pass(SECOND * 30);
+        stage.leads(1) || stage.leads(2)
+    };
+    assert!(leads_again(None));
+    assert!(!leads_again(Some(Bug::BelieveAnyTerm)));
 }

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use convoke::proto::{Config, Founding, Role};
-use convoke::sim::{HostId, NodeOptions, World};
+use convoke::sim::{Conditions, HostId, NodeOptions, World};
 use convoke::types::{ConventionId, NodeId};
 use std::time::Duration;
 
@@ -103,5 +103,42 @@ fn a_lost_release_binds_nobody_for_ever() {
     world.heal();
     world.start(a);
     world.start(e);
+    until(&mut world, "agreement", |w| w.disagreement().is_none() && w.leaders().count() == 1);
+}
+
+/// A part of a list has founded, and one of it has nothing but its word: that word must not make another part a majority
+/// while the first one is away.
+#[test]
+fn two_parts_of_a_list_don_t_both_found() {
+    let mut world = World::builder(7).twins(true).keep_events(false).build();
+    let ids: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|n| NodeId::new(n).unwrap()).collect();
+    let hosts: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let config = builder(id.as_str()).candidate().found(Founding::List(ids.clone())).build().unwrap();
+            let stopped = ["a", "e"].contains(&id.as_str());
+            world.add_node(config, NodeOptions { store: true, stopped, ..NodeOptions::default() })
+        })
+        .collect();
+    let [a, b, c, d, e] = hosts[..] else { unreachable!() };
+    // b founds with c and d, and leads by c's word before d gets the roll.
+    let slow = Conditions { delay: Duration::from_millis(50), ..Conditions::default() };
+    world.set_link(b, d, Some(slow));
+    until(&mut world, "b leads", leads(b));
+    world.cut(b, d);
+    world.power_off(b);
+    world.power_off(c);
+    world.start(a);
+    world.start(e);
+    for _ in 0..2 {
+        world.run_for(SECOND * 60);
+        assert_eq!(world.leaders().count(), 0, "d is bound to what b founded");
+        world.restart(d);
+    }
+    world.heal();
+    for host in [b, c] {
+        world.power_on(host);
+        world.start(host);
+    }
     until(&mut world, "agreement", |w| w.disagreement().is_none() && w.leaders().count() == 1);
 }

@@ -9,7 +9,7 @@
 
 use convoke::proto::{Command, Config, Founding, Role};
 use convoke::sim::{Cut, Detail, HostId, NodeOptions, World};
-use convoke::types::{ConventionId, NodeId};
+use convoke::types::{ConventionId, NodeId, Standing};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -54,10 +54,15 @@ impl Script {
             "leave" => hosts(self).into_iter().for_each(|h| self.world.command(h, Command::Leave).unwrap()),
             "handover" => {
                 let to = args.get(1).map(|id| NodeId::new(id).unwrap());
-                if let Err(why) = self.world.command(self.host(args[0]), Command::Handover(to)) {
-                    return format!("refused: {why}\n");
-                }
+                return self.order(self.host(args[0]), Command::Handover(to));
             }
+            "retire" => return self.order(self.host(args[0]), Command::Retire(NodeId::new(args[1]).unwrap())),
+            "priority" => {
+                let (id, priority) = (NodeId::new(args[1]).unwrap(), args[2].parse().unwrap());
+                return self.order(self.host(args[0]), Command::SetPriority { id, priority });
+            }
+            "promote" => return self.order(self.host(args[0]), Command::SetStanding(Standing::Candidate)),
+            "demote" => return self.order(self.host(args[0]), Command::SetStanding(Standing::Member)),
             "cut" => self.world.cut(self.host(args[0]), self.host(args[1])),
             "cut-one-way" => self.world.cut_one_way(self.host(args[0]), self.host(args[1]), Cut::All),
             "heal" => self.world.heal(),
@@ -68,6 +73,14 @@ impl Script {
         }
         let lines = self.world.take_lines();
         lines.iter().fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// Gives a command that may be refused.
+    fn order(&mut self, host: HostId, command: Command) -> String {
+        match self.world.command(host, command) {
+            Ok(()) => self.world.take_lines().iter().fold(String::new(), |text, line| text + line + "\n"),
+            Err(why) => format!("refused: {why}\n"),
+        }
     }
 
     fn show(&self) -> String {
@@ -83,7 +96,7 @@ impl Script {
             if let Some((slot, generation)) = node.registration() {
                 write!(text, ", slot {slot}.{generation}").unwrap();
             }
-            if node.config().standing().votes() && node.role() != Role::Seeking {
+            if node.standing().votes() && node.role() != Role::Seeking {
                 write!(text, ", roll up to {} committed up to {}", dbg_of(node.position()), node.commit_index())
                     .unwrap();
                 text += ", line";

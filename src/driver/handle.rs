@@ -1,7 +1,7 @@
 //! One node on a thread of its own.
 
-use super::{BindError, Driver, DriverEvent, Setup};
-use crate::net::NetStats;
+use super::{BindError, Closed, Driver, DriverEvent, MoveError, Setup};
+use crate::net::{Discovery, NetStats};
 use crate::proto::{Command, Node};
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
@@ -27,21 +27,6 @@ const MAX_EVENTS: usize = 65_536;
 const COMMANDS: usize = 64;
 /// How long a thread that was told to stop may take for it.
 const STOPPING: Duration = Duration::from_secs(2);
-
-/// The thread is over; in the words of its panic where it panicked, which is a bug.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Closed(pub Option<String>);
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("the node has stopped"),
-            Some(why) => write!(f, "the node's thread failed: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Closed {}
 
 /// Why a command was not taken. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +71,7 @@ impl std::error::Error for ShutdownError {}
 enum Order {
     Command(Command),
     Inspect(Box<dyn FnOnce(&Driver) + Send>),
+    Move(Discovery, SyncSender<Result<(), MoveError>>),
 }
 
 /// What both sides share.
@@ -204,6 +190,18 @@ impl Handle {
             Err(TrySendError::Full(_)) => Err(QueueError::Full),
             Err(TrySendError::Disconnected(_)) => Err(QueueError::Closed(self.closed())),
         }
+    }
+
+    /// Points the node at another convention address, as [`Driver::move_to`] does, and waits until that is taken up.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing changed then.
+    pub fn move_to(&self, to: Discovery) -> Result<(), MoveError> {
+        let (give, result) = sync_channel(1);
+        let closed = || MoveError::Closed(self.closed());
+        self.orders.send(Order::Move(to, give)).map_err(|_| closed())?;
+        self.wake();
+        result.recv().map_err(|_| closed())?
     }
 
     fn wake(&self) {
@@ -414,6 +412,8 @@ fn carry_out(driver: &mut Driver, orders: &Receiver<Order>, told: &mut Vec<Drive
                 }
             }
             Ok(Order::Inspect(look)) => look(driver),
+            // Who asked may be gone.
+            Ok(Order::Move(to, give)) => drop(give.send(driver.move_to(to))),
             Err(_) => return false,
         }
     }

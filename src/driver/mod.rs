@@ -28,7 +28,7 @@ mod shell;
 mod store;
 
 pub use file_store::FileStore;
-pub use handle::{Closed, Handle, QueueError, ShutdownError};
+pub use handle::{Handle, QueueError, ShutdownError};
 pub use shell::Driver;
 pub use store::{Store, StoreError};
 
@@ -68,6 +68,52 @@ pub enum DriverEvent {
     CommandFailed(Command, CommandError),
     /// So many events were lost here, because nobody took them: ask for the present state by [`Handle::inspect`].
     Lost(u64),
+}
+
+/// The thread is over; in the words of its panic where it panicked, which is a bug.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed(pub Option<String>);
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("the node has stopped"),
+            Some(why) => write!(f, "the node's thread failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Why a node can't go over to another convention address. Nothing changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The sockets for it can't be had.
+    Net(NetError),
+    /// The core refuses.
+    Command(CommandError),
+    /// The node's thread is over.
+    Closed(Closed),
+}
+
+impl fmt::Display for MoveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(e) => e.fmt(f),
+            Self::Command(e) => e.fmt(f),
+            Self::Closed(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for MoveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Net(e) => e.source(),
+            Self::Command(_) | Self::Closed(_) => None,
+        }
+    }
 }
 
 /// Why a node can't start. Nothing is left behind.

@@ -1,7 +1,7 @@
 //! One node in the caller's poll.
 
-use super::{BindError, DriverEvent, Setup, Store};
-use crate::net::{Net, NetConfig, NetStats, StreamEvent, Way, sys};
+use super::{BindError, DriverEvent, MoveError, Setup, Store};
+use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
 use crate::proto::{Command, CommandError, Config, Dest, Lane, Node, Role, Start, StreamInput, StreamOutput};
 use crate::types::Time;
 use mio::unix::SourceFd;
@@ -42,6 +42,8 @@ pub struct Driver {
     turns_since_due: usize,
     /// The address that the core knows to be this node's.
     told: SocketAddr,
+    /// Where others are looked for once the node has left where it is.
+    moves_to: Option<Discovery>,
 }
 
 /// The time on the driver's clock.
@@ -101,7 +103,7 @@ impl Driver {
         };
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
-        Ok(Self { node, net, store, events, buffer, more: true, turns_since_due: 0, told })
+        Ok(Self { node, net, store, events, buffer, more: true, turns_since_due: 0, told, moves_to: None })
     }
 
     /// The core, to look at.
@@ -135,6 +137,20 @@ impl Driver {
     pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
         self.more = true;
         self.node.handle_command(now(), command)
+    }
+
+    /// Points the node at another convention address while it runs: it leaves its convention in order, then goes over, as
+    /// [`Command::Move`] says; [`crate::proto::Event::Moved`] tells that it has. Only discovery changes: the node listens
+    /// where it did, and broadcast stays on or off. Nothing of it outlives a restart.
+    ///
+    /// # Errors
+    /// [`MoveError`]; nothing changed then.
+    pub fn move_to(&mut self, to: Discovery) -> Result<(), MoveError> {
+        self.net.prepare_move(&to).map_err(MoveError::Net)?;
+        let command = Command::Move { multicast: to.multicast().is_some(), seeds: to.has_seeds() };
+        self.command(command).map_err(MoveError::Command)?;
+        self.moves_to = Some(to);
+        Ok(())
     }
 
     /// The next event.
@@ -177,6 +193,7 @@ impl Driver {
         self.read_streams();
         self.run_timers(!self.net.has_input());
         self.carry_out();
+        self.net.listen_bench(self.node.standing().votes());
         self.net.flush();
         let (now, deadline) = (now(), self.deadline());
         self.more |= self.net.has_work() || deadline <= now;
@@ -289,7 +306,15 @@ impl Driver {
 
     fn send_datagrams(&mut self, now: Time) -> bool {
         for sent in 0..SENDS {
-            let Some(dest) = self.node.poll_transmit(&mut self.buffer) else { return sent > 0 };
+            let Some(dest) = self.node.poll_transmit(&mut self.buffer) else {
+                if !self.node.poll_move() {
+                    return sent > 0;
+                }
+                if let Some(to) = self.moves_to.take() {
+                    self.net.move_to(to);
+                }
+                continue;
+            };
             match dest {
                 Dest::Floor => self.net.send_floor(&self.buffer),
                 Dest::Bench => self.net.send_bench(&self.buffer),

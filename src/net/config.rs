@@ -53,6 +53,45 @@ impl fmt::Display for Place {
     }
 }
 
+/// Another convention address, for a node that runs: where it looks for others from then on, in place of all that it was
+/// told before. Made by [`Discovery::new`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    pub(crate) multicast: Option<SocketAddr>,
+    pub(crate) seeds: Vec<Place>,
+}
+
+impl Discovery {
+    /// The floor's group, where multicast is used there, and seeds (`host:port`).
+    ///
+    /// # Errors
+    /// [`NetConfigError`], a sentence: no multicast address, a seed that is no `host:port`.
+    ///
+    /// ```
+    /// use convoke::net::Discovery;
+    /// assert!(Discovery::new(Some("239.1.2.3:4567".parse().unwrap()), &["db-2.example:7000"]).is_ok());
+    /// assert!(Discovery::new(Some("10.0.0.1:4567".parse().unwrap()), &[]).is_err());
+    /// ```
+    pub fn new(multicast: Option<SocketAddr>, seeds: &[&str]) -> Result<Self, NetConfigError> {
+        if let Some(group) = multicast {
+            check_group(group).map_err(NetConfigError)?;
+        }
+        Ok(Self { multicast, seeds: check_seeds(seeds.iter().copied()).map_err(NetConfigError)? })
+    }
+
+    /// The floor's group and port, where multicast is used.
+    #[must_use]
+    pub fn multicast(&self) -> Option<SocketAddr> {
+        self.multicast
+    }
+
+    /// Whether there are seeds.
+    #[must_use]
+    pub fn has_seeds(&self) -> bool {
+        !self.seeds.is_empty()
+    }
+}
+
 /// A network configuration that can work. Made by [`NetConfig::builder`].
 #[derive(Debug, Clone)]
 pub struct NetConfig {
@@ -240,15 +279,7 @@ impl NetConfigBuilder {
         check_range("connect_timeout", self.connect_timeout, ms, hour)?;
         check_range("user_timeout", self.user_timeout, ms, hour)?;
         check_range("refresh", self.refresh, 10 * ms, hour)?;
-        let place = |what: &str, text: &str| {
-            Place::parse(text).ok_or_else(|| {
-                format!("{what} {text:?} isn't HOST:PORT: write db-1:7000, 10.1.2.3:7000 or [fd00::1]:7000")
-            })
-        };
-        let seeds = self.seeds.iter().map(|s| place("the seed", s)).collect::<Result<Vec<_>, _>>()?;
-        if let Some(zero) = seeds.iter().find(|s| matches!(s, Place::Name(_, 0)) || is_port_zero(s)) {
-            return Err(format!("the seed {zero} has port 0: name the port where the seed listens"));
-        }
+        let seeds = check_seeds(self.seeds.iter().map(String::as_str))?;
         Ok(NetConfig {
             interfaces: self.interfaces.iter().map(|p| Pattern::parse(p)).collect::<Result<Vec<_>, _>>()?,
             multicast: self.multicast,
@@ -263,6 +294,19 @@ impl NetConfigBuilder {
             max_streams: self.max_streams,
             refresh: self.refresh,
         })
+    }
+}
+
+fn place(what: &str, text: &str) -> Result<Place, String> {
+    Place::parse(text)
+        .ok_or_else(|| format!("{what} {text:?} isn't HOST:PORT: write db-1:7000, 10.1.2.3:7000 or [fd00::1]:7000"))
+}
+
+fn check_seeds<'a>(seeds: impl Iterator<Item = &'a str>) -> Result<Vec<Place>, String> {
+    let seeds = seeds.map(|s| place("the seed", s)).collect::<Result<Vec<_>, _>>()?;
+    match seeds.iter().find(|s| matches!(s, Place::Name(_, 0)) || is_port_zero(s)) {
+        Some(zero) => Err(format!("the seed {zero} has port 0: name the port where the seed listens")),
+        None => Ok(seeds),
     }
 }
 

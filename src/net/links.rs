@@ -59,7 +59,52 @@ impl Net {
         self.skipped.drain(..excess);
     }
 
-    fn drop_link(&mut self, at: usize) {
+    /// Listens on the bench from now on, or no longer: as its node votes, or doesn't.
+    pub fn listen_bench(&mut self, on: bool) {
+        if on == self.bench {
+            return;
+        }
+        self.bench = on;
+        if self.config.broadcast {
+            if on {
+                // Where the port is taken the node finds others by its other ways.
+                if let Ok(socket) = own::bind_broadcast(self.config.bench_port()) {
+                    let _ = self.add_udp(socket, Way::Bench, true);
+                }
+            } else {
+                let slots = self.udps.iter().position(|u| u.as_ref().is_some_and(|u| u.broadcast));
+                slots.into_iter().for_each(|slot| self.remove_udp(slot));
+            }
+        }
+        for at in 0..self.links.len() {
+            self.follow_bench(at);
+        }
+    }
+
+    /// Gives a link its socket of the bench, or takes it.
+    fn follow_bench(&mut self, at: usize) {
+        let addr = self.links[at].iface.socket_addr(self.local.port());
+        let Some(floor) = self.config.multicast.filter(|g| g.is_ipv6() == addr.is_ipv6()) else { return };
+        if self.bench {
+            let bench = SocketAddr::new(floor.ip(), self.config.bench_port());
+            let made = udp::group_socket(bench, &self.links[at].iface, GROUP_BUFFER);
+            match made.and_then(|socket| self.add_udp(socket, Way::Bench, false)) {
+                Ok(slot) => self.links[at].sockets.push(slot),
+                Err(e) => {
+                    let name = self.links[at].iface.name.clone();
+                    self.notify(NetNotice::InterfaceSkipped(name, format!("can't join {bench}: {e}")));
+                }
+            }
+            return;
+        }
+        let bench =
+            |n: &Net, slot: usize| n.udps.get(slot).is_some_and(|u| u.as_ref().is_some_and(|u| u.way == Way::Bench));
+        let slots: Vec<usize> = self.links[at].sockets.iter().copied().filter(|s| bench(self, *s)).collect();
+        self.links[at].sockets.retain(|s| !slots.contains(s));
+        slots.into_iter().for_each(|slot| self.remove_udp(slot));
+    }
+
+    pub(super) fn drop_link(&mut self, at: usize) {
         let link = self.links.remove(at);
         for slot in link.sockets {
             self.remove_udp(slot);
@@ -98,7 +143,14 @@ impl Net {
             sockets.push(slot);
             slot
         };
-        let Some(floor) = self.config.multicast.filter(|g| g.is_ipv6() == addr.is_ipv6()) else { return Ok(own) };
+        self.join_groups(iface, sockets)?;
+        Ok(own)
+    }
+
+    /// Joins the floor, and where this node listens to it the bench. The sockets made stand in `sockets` also where one
+    /// fails.
+    pub(super) fn join_groups(&mut self, iface: &Iface, sockets: &mut Vec<usize>) -> Result<(), String> {
+        let Some(floor) = self.config.multicast.filter(|g| g.is_ipv6() == iface.ip.is_ipv6()) else { return Ok(()) };
         let bench = SocketAddr::new(floor.ip(), self.config.bench_port());
         let ways = [Some((floor, Way::Floor)), self.bench.then_some((bench, Way::Bench))];
         for (group, way) in ways.into_iter().flatten() {
@@ -106,7 +158,7 @@ impl Net {
             let slot = made.and_then(|socket| self.add_udp(socket, way, false));
             sockets.push(slot.map_err(|e| format!("can't join {group}: {e}"))?);
         }
-        Ok(own)
+        Ok(())
     }
 
     /// Where the interface that gave this node its address has another one now, listens there.

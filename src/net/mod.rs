@@ -13,6 +13,7 @@
 mod config;
 mod iface;
 mod links;
+mod moving;
 mod notice;
 mod own;
 mod resolve;
@@ -24,7 +25,7 @@ pub(crate) mod sys;
 mod tcp;
 mod udp;
 
-pub use config::{DEFAULT_GROUP, NetConfig, NetConfigBuilder, NetConfigError};
+pub use config::{DEFAULT_GROUP, Discovery, NetConfig, NetConfigBuilder, NetConfigError};
 pub use notice::{NetError, NetNotice};
 pub use sockets::Net;
 pub use stats::NetStats;

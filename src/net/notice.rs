@@ -94,6 +94,15 @@ pub enum NetError {
     Resolve(String, io::Error),
     /// An address that says nothing to others would be told to them, such as 0.0.0.0.
     Unspecified(SocketAddr),
+    /// This multicast group can't be joined.
+    Join(SocketAddr, io::Error),
+    /// A node that runs can't go over to a group of the other family.
+    OtherFamily {
+        /// The group.
+        group: SocketAddr,
+        /// Where the node listens.
+        local: SocketAddr,
+    },
     /// Something else that the system denied: what.
     System(&'static str, io::Error),
 }
@@ -113,6 +122,13 @@ impl fmt::Display for NetError {
             Self::Unspecified(addr) => {
                 write!(f, "others can't connect to {addr}: name the address that they shall use (advertise)")
             }
+            Self::Join(group, e) => write!(f, "can't join {group}: {e}"),
+            Self::OtherFamily { group, local } => {
+                write!(
+                    f,
+                    "the group {group} is not of the family of {local}, where this node listens: start it anew there"
+                )
+            }
             Self::System(what, e) => write!(f, "can't {what}: {e}"),
         }
     }
@@ -121,8 +137,8 @@ impl fmt::Display for NetError {
 impl std::error::Error for NetError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen(_, e) | Self::Resolve(_, e) | Self::System(_, e) => Some(e),
-            Self::NoInterface { .. } | Self::NoAddress { .. } | Self::Unspecified(_) => None,
+            Self::Listen(_, e) | Self::Resolve(_, e) | Self::Join(_, e) | Self::System(_, e) => Some(e),
+            Self::NoInterface { .. } | Self::NoAddress { .. } | Self::Unspecified(_) | Self::OtherFamily { .. } => None,
         }
     }
 }

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Seeds {
     list: Vec<Seed>,
     resolver: Option<Resolver>,
+    /// The number of the first of them: those of earlier lists are answered by nobody any more.
+    base: usize,
 }
 
 struct Seed {
@@ -30,10 +32,26 @@ struct Seed {
 
 impl Seeds {
     pub(super) fn new(places: &[Place], registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut seeds = Self { list: Vec::new(), resolver: None, base: 0 };
+        seeds.prepare(places, registry, token)?;
+        seeds.replace(places);
+        Ok(seeds)
+    }
+
+    /// Has a resolver where one of these needs it.
+    pub(super) fn prepare(&mut self, places: &[Place], registry: &Registry, token: Token) -> io::Result<()> {
         let named = places.iter().any(|p| matches!(p, Place::Name(..)));
-        let resolver = if named { Some(Resolver::start(Arc::new(Waker::new(registry, token)?))?) } else { None };
+        if named && self.resolver.is_none() {
+            self.resolver = Some(Resolver::start(Arc::new(Waker::new(registry, token)?))?);
+        }
+        Ok(())
+    }
+
+    /// These and no others from now on. What waits for the old ones is dropped.
+    pub(super) fn replace(&mut self, places: &[Place]) {
         let seed = |place: &Place| Seed { place: place.clone(), waiting: None, asked: false, unresolved: false };
-        Ok(Self { list: places.iter().map(seed).collect(), resolver })
+        self.base += self.list.len();
+        self.list = places.iter().map(seed).collect();
     }
 
     /// The families of the numeric seeds: true for IPv6.
@@ -53,7 +71,7 @@ impl Seeds {
                 Place::Name(host, port) => {
                     seed.waiting = Some((now, bytes.to_vec()));
                     if !seed.asked {
-                        seed.asked = self.resolver.as_ref().is_some_and(|r| r.ask(number, host, *port));
+                        seed.asked = self.resolver.as_ref().is_some_and(|r| r.ask(self.base + number, host, *port));
                     }
                 }
             }
@@ -63,9 +81,13 @@ impl Seeds {
 
     /// What the resolver found next.
     pub(super) fn answer(&mut self, now: Time) -> Option<Answer> {
-        let (number, found) = self.resolver.as_ref()?.answer()?;
-        // The resolver gives back the numbers that it was given.
-        let seed = self.list.get_mut(number)?;
+        let (seed, found) = loop {
+            let (number, found) = self.resolver.as_ref()?.answer()?;
+            // The resolver gives back the numbers that it was given.
+            if let Some(at) = number.checked_sub(self.base).filter(|at| *at < self.list.len()) {
+                break (self.list.get_mut(at)?, found);
+            }
+        };
         seed.asked = false;
         let waiting = seed.waiting.take().filter(|(since, _)| now - *since <= PATIENCE).map(|(_, bytes)| bytes);
         let was_unresolved = std::mem::replace(&mut seed.unresolved, found.is_err());

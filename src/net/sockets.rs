@@ -20,7 +20,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 pub(super) const LISTENER: Token = Token(0);
-const WAKER: Token = Token(1);
+pub(super) const WAKER: Token = Token(1);
 const TIMER: Token = Token(2);
 /// UDP sockets from here on, up to the streams'.
 const UDP_TOKENS: usize = 16;

@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, NodeId};
+use crate::types::{Capabilities, ConnId, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -145,6 +145,37 @@ pub enum Command {
     /// Hand the leadership over: to this candidate, or to the first of the line that is in sync. How it went is told in
     /// [`super::Notice::Handover`].
     Handover(Option<NodeId>),
+    /// As leader: takes a candidate or witness off the line for good. It stays a member. The decision stands in the roll:
+    /// later leaders keep to it, and a restart changes nothing, until that node is promoted by
+    /// [`Command::SetStanding`]. It is carried out once the rest of the line has a majority that is in sync. Not the
+    /// leader itself: it has to hand over first.
+    Retire(NodeId),
+    /// As leader: the priority of a candidate or witness from now on, in place of the one that it is configured with,
+    /// across its restarts as well.
+    SetPriority {
+        /// Whose.
+        id: NodeId,
+        /// Larger ones come first.
+        priority: i32,
+    },
+    /// What this node is to the line from now on. A member that is promoted is put on the line as a new voter once it is
+    /// level; a voter that is demoted votes until the line does without it. Nothing of it outlives a restart, but that
+    /// a promotion ends a retirement.
+    SetStanding(Standing),
+    /// Leaves its convention in order and begins anew, as after a restart but in the same process, where the embedder's
+    /// discovery points by then: [`super::Node::poll_move`] tells when to swap it, [`super::Event::Moved`] that it is done.
+    /// A leader resigns, a voter is taken off the line, then the member leaves; what nobody confirms within 5 detection
+    /// times and 16 election rounds is done without. With a driver this is `Driver::move_to`.
+    ///
+    /// It comes back with a larger incarnation, as another voter, and as what it is configured to be: a candidate founds
+    /// there where it would at a start. Of the lineage that it left it hears nothing any more, unless that is found anew:
+    /// by its heartbeats on the floor, or by an answer to a question asked after the move.
+    Move {
+        /// Whether the new address has a floor and a bench.
+        multicast: bool,
+        /// Whether it has seeds.
+        seeds: bool,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -157,32 +188,51 @@ pub enum CommandError {
     Stopped,
     /// There must be 1 to [`crate::types::MAX_ADDRS`] addresses.
     BadAddresses,
-    /// Only the leader hands over; this one is known to lead, if any.
+    /// Only a leader can do that: who leads, where that is known.
     NotLeader(Option<NodeId>),
+    /// Not while something else is under way: a leadership that has committed nothing yet, a handover, or a change of this
+    /// node's own.
+    NotReady,
+    /// Not with the leader itself: it has to hand over first.
+    Leads,
+    /// Nobody of this name is in the line, or waits for a place in it.
+    NoSeat(NodeId),
+    /// Nobody else of the line could lead.
+    LastCandidate,
+    /// So many decisions of this kind aren't kept.
+    TooMany,
+    /// This node isn't registered anywhere yet.
+    NotRegistered,
+    /// There would be no way to find others: neither multicast nor broadcast, and no seed.
+    NoWay,
+    /// A handover to this very leader.
+    LeadsAlready,
     /// No other candidate is in sync.
     NoSuccessor,
-    /// This candidate leads already.
-    LeadsAlready,
-    /// This candidate's roll isn't level with the leader's, or it isn't connected.
+    /// This candidate's roll isn't level with the leader's, it isn't connected, or it wasn't heard lately.
     NotInSync(NodeId),
     /// There is no such candidate in the line: unknown, a witness, on its way out, or not admitted yet.
     NotACandidate(NodeId),
-    /// A handover is under way, or this leader has decided nothing yet, or it leaves: try again.
-    Busy,
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
-            Self::NotLeader(Some(leader)) => write!(f, "only the leader can hand over, and that is {leader}"),
-            Self::NotLeader(None) => f.write_str("only the leader can hand over, and none is known"),
             Self::NoSuccessor => f.write_str("no other candidate is in sync"),
             Self::LeadsAlready => f.write_str("it leads already"),
             Self::NotInSync(id) => write!(f, "{id} is not in sync"),
             Self::NotACandidate(id) => write!(f, "{id} is no candidate in the line that may lead"),
-            Self::Busy => f.write_str("the leader is busy with a change of the leadership: try again"),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
+            Self::NotLeader(None) => f.write_str("only the leader can do that, and none is known"),
+            Self::NotLeader(Some(id)) => write!(f, "only the leader can do that: ask {id}"),
+            Self::NotReady => f.write_str("another change is under way: try again in a moment"),
+            Self::Leads => f.write_str("this node leads: hand over first"),
+            Self::NoSeat(id) => write!(f, "{id} is not in the line"),
+            Self::LastCandidate => f.write_str("nobody else in the line could lead"),
+            Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
+            Self::NotRegistered => f.write_str("this node is not registered yet"),
         }
     }
 }

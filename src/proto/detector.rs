@@ -4,6 +4,7 @@
 //! probed directly, then through another candidate, and only then named as gone; a beat counts for the owner of exactly
 //! its slot and generation.
 
+use super::planted::{Bug, Planted};
 use crate::types::{Generation, Slot, Time};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub(super) struct Detector {
     /// Nobody is accused before this: the node was late itself.
     lenient_until: Time,
     verdicts: VecDeque<Verdict>,
+    pub(super) bug: Planted,
 }
 
 impl Detector {
@@ -91,6 +93,7 @@ impl Detector {
             detection,
             lenient_until: now,
             verdicts: VecDeque::new(),
+            bug: Planted::default(),
         }
     }
 
@@ -120,7 +123,8 @@ impl Detector {
     #[inline]
     pub(super) fn beat(&mut self, now: Time, slot: Slot, generation: Generation, heard: u16) -> bool {
         let Some(w) = self.watch.get_mut(slot.0 as usize) else { return false };
-        if w.generation != generation || w.state == State::Free {
+        let another = w.generation != generation && !self.bug.has(Bug::BeatOfFormerOwner);
+        if another || w.state == State::Free {
             return false;
         }
         w.last = now;

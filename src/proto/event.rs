@@ -1,7 +1,8 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Slot, Term,
+    Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
+    Term,
 };
 
 /// What a node is at present.
@@ -136,6 +137,8 @@ pub enum Notice {
     WaitingForCandidates(usize, usize),
     /// This node's loop was late by so many microseconds.
     Late(u64),
+    /// This node was taken off the line for good: it becomes a plain member.
+    Retired,
     /// A member is accused: who, of what.
     Accused(NodeId, Accusation),
     /// A handover of this node's to this candidate: how it goes. Each one that begins is done or aborted in the end.
@@ -189,7 +192,7 @@ pub enum Event {
         /// Its slot.
         slot: Slot,
     },
-    /// A member's capabilities changed.
+    /// A member's capabilities changed, or what it is to the line by its own wish.
     Updated {
         /// Who.
         id: NodeId,
@@ -197,7 +200,9 @@ pub enum Event {
         incarnation: Incarnation,
         /// Its slot.
         slot: Slot,
-        /// The new ones.
+        /// What it is to the line, unless it was retired.
+        standing: Standing,
+        /// Its capabilities.
         capabilities: Capabilities,
     },
     /// A member is off the roll. Nothing about this incarnation follows.
@@ -208,6 +213,30 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
+    /// while it lasts.
+    Isolated {
+        /// Who of the line it doesn't reach, in the order of the line.
+        lost: Vec<NodeId>,
+    },
+    /// It follows or leads its lineage again, and holds the roll up to where the leader was then.
+    Merged {
+        /// Who is on the roll now, and was lost or not on it when the isolation began.
+        gained: Vec<NodeId>,
+        /// Who was on the roll then, and is not now.
+        lost: Vec<NodeId>,
+        /// What was decided on both sides. Nothing where a side without a majority decides nothing.
+        conflicts: Vec<String>,
+    },
+    /// It has left its convention and begins anew at another address ([`super::Command::Move`]). What was told of members,
+    /// line and leader before counts no more, and nothing more is told of it; where the same lineage is found again, all of
+    /// it is told once more.
+    Moved {
+        /// The lineage that it left; zero where it belonged to none.
+        left: Lineage,
+        /// What it is now: the next start, so to say.
+        incarnation: Incarnation,
     },
     /// Something about the network.
     Network(Notice),

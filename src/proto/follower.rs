@@ -4,6 +4,7 @@
 //! goes to an address that neither answered this node nor stands in the roll; terms never go back within a lineage.
 
 use super::border::{Dest, Lane};
+use super::planted::{Bug, Planted};
 use super::rng::Rng;
 use crate::types::{Generation, Lineage, Slot, Term, Time, VoterTag};
 use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
@@ -122,6 +123,7 @@ pub(super) struct Follower {
     longest_pause: Duration,
     /// Told once that multicast doesn't come.
     pub(super) told_deaf: bool,
+    pub(super) bug: Planted,
     rng: Rng,
 }
 
@@ -147,6 +149,7 @@ impl Follower {
             detection,
             longest_pause: interval * if votes { 2 } else { 8 },
             told_deaf: false,
+            bug: Planted::default(),
             rng,
         }
     }
@@ -184,6 +187,11 @@ impl Follower {
     /// The leader's place in the line as this node was told it.
     pub(super) fn seat(&self, tag: VoterTag) -> Option<&SeatRef> {
         self.view.as_ref().and_then(|v| v.line.iter().find(|s| s.voter == tag))
+    }
+
+    /// It votes from now on, or doesn't: who votes asks more often.
+    pub(super) fn stand(&mut self, votes: bool) {
+        self.longest_pause = self.interval * if votes { 2 } else { 8 };
     }
 
     /// Forgets lineage, leader and registration.
@@ -237,7 +245,7 @@ impl Follower {
         if ours != Lineage::ZERO && beat.lineage != ours {
             return Heard::Foreign;
         }
-        if beat.term.0.saturating_sub(seen.0) > 1 << 32 {
+        if beat.term.0.saturating_sub(seen.0) > 1 << 32 && !self.bug.has(Bug::BelieveAnyTerm) {
             return Heard::Leap;
         }
         match &self.bond {
@@ -248,15 +256,21 @@ impl Follower {
             _ => return self.new_bond(now, beat, from, lane, known),
         }
         let Some(bond) = &mut self.bond else { return Heard::Stale };
-        if lane == Lane::Floor && beat.number > bond.multicast_number {
+        if (lane == Lane::Floor || self.bug.has(Bug::UnicastIsMulticast)) && beat.number > bond.multicast_number {
             bond.multicast = now;
             bond.multicast_number = beat.number;
             self.heard = beat.number as u16;
         }
         if beat.number <= bond.number {
+            if bond.addr == from {
+                // A copy is acknowledged as well, so it pays as well.
+                bond.credit = (bond.credit + HEARTBEAT).min(4 * HEARTBEAT);
+            }
             return Heard::Stale;
         }
         let first = bond.number == 0;
+        // After a silence it may be off the roll: what its beat finds is soon known.
+        let silent = now - bond.heard > self.detection;
         bond.number = beat.number;
         bond.leader = beat.leader;
         bond.heard = now;
@@ -271,6 +285,9 @@ impl Follower {
         bond.verified |= known;
         self.attempt = 0;
         self.next_seek = self.next_seek.max(now + self.detection);
+        if silent {
+            self.next_beat = self.next_beat.min(now + self.rng.up_to(self.interval / 16));
+        }
         if first { Heard::NewLeader } else { Heard::Fresh }
     }
 
@@ -307,6 +324,9 @@ impl Follower {
         self.next_seek = now + self.detection;
         // A whole site that hears its first leader must not register in the same millisecond.
         self.next_join = now + self.rng.up_to(self.interval / 16);
+        if self.registration.is_some() {
+            self.next_beat = self.next_beat.min(self.next_join);
+        }
         Heard::NewLeader
     }
 
@@ -422,7 +442,9 @@ impl Follower {
         {
             self.next_beat = now + self.interval;
             let beat = Beat { slot: r.slot, generation: r.generation, lineage: r.lineage.0 as u32, heard: self.heard };
-            if bond.pays(SMALL) {
+            // The question that verifies the address goes first: with acknowledgements to pay as well there may never be
+            // enough for both.
+            if (joined || bond.verified) && bond.pays(SMALL) {
                 send(Dest::Addr(bond.addr), Datagram::Beat(beat));
             }
         }

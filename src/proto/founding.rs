@@ -69,7 +69,9 @@ impl Founding {
 
     /// Begins anew: the node belongs to no lineage any more.
     pub(super) fn reset(&mut self, now: Time) {
-        self.phase = Phase::Idle;
+        if !self.is_bound() {
+            self.phase = Phase::Idle;
+        }
         self.started = now;
         self.not_before = now + self.interval;
     }
@@ -140,11 +142,8 @@ impl Founding {
         if now < self.deadline() {
             return None;
         }
-        if let Phase::Accepted { lineage, proposer, until, remind } = &mut self.phase
-            && now < *until
-        {
-            *remind = now + self.interval;
-            return Some(Step::Remind(*lineage, *proposer));
+        if matches!(&self.phase, Phase::Accepted { until, .. } if now < *until) {
+            return self.remind(now);
         }
         if me.standing == Standing::Witness {
             // It accepts, but never proposes.
@@ -211,7 +210,7 @@ impl Founding {
             .collect()
     }
 
-    fn withdraw(&mut self, now: Time) -> Option<Step> {
+    pub(super) fn withdraw(&mut self, now: Time) -> Option<Step> {
         let step = match &self.phase {
             Phase::Proposing { lineage, seats, .. } => {
                 Some(Step::Release(*lineage, seats.iter().map(|s| s.id.clone()).collect()))
@@ -252,13 +251,22 @@ impl Founding {
             Phase::Proposing { .. } => step = self.withdraw(now),
             _ => {}
         }
-        // A part of a list may found, and another part could too: what was accepted then binds until it is released or its
-        // proposer is dead. Two foundings that name the same candidates can't both find a majority of them.
+        // A part of a list may found, and another part could too: what was accepted then binds until it is released. Two foundings that name the same candidates can't both find a majority of them.
         let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
         let (until, remind) =
             if binds { (Time::NEVER, now + self.interval) } else { (now + self.detection, Time::NEVER) };
         self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until, remind };
         (true, step)
+    }
+
+    /// Who is bound to a founding says so to its proposer, once an interval.
+    pub(super) fn remind(&mut self, now: Time) -> Option<Step> {
+        let Phase::Accepted { lineage, proposer, remind, .. } = &mut self.phase else { return None };
+        if now < *remind {
+            return None;
+        }
+        *remind = now + self.interval;
+        Some(Step::Remind(*lineage, *proposer))
     }
 
     /// True where what it accepted has to survive a restart.
@@ -273,9 +281,10 @@ impl Founding {
         }
     }
 
-    /// The proposer is dead, and what it had not founded with it.
+    /// The proposer is dead, and what it had not founded with it: but for a part of a list, where all have stores, and it may
+    /// come back with what it founded.
     pub(super) fn proposer_died(&mut self, identity: Identity) {
-        if matches!(&self.phase, Phase::Accepted { proposer, .. } if *proposer == identity) {
+        if !self.is_bound() && matches!(&self.phase, Phase::Accepted { proposer, .. } if *proposer == identity) {
             self.phase = Phase::Idle;
         }
     }

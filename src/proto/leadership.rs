@@ -102,7 +102,7 @@ impl Leadership {
             Some((_, at)) => *at,
             None => return false,
         };
-        if line.by_identity(from).is_none() {
+        if line.by_identity(from).is_none() && !self.bug.has(Bug::RetiredCounts) {
             // A learner's word renews nothing.
             return true;
         }
@@ -117,6 +117,7 @@ impl Leadership {
         let base = line.reached_by_majority(|s| {
             if s.identity == me { now } else { *self.acked.get(&s.identity).unwrap_or(&Time::ZERO) }
         });
+        let base = if self.bug.has(Bug::RetiredCounts) { self.base_by_all(me, line, now) } else { base };
         let Some(base) = base.filter(|b| *b > Time::ZERO) else { return };
         let until = base + self.lease;
         // A lease is never shortened by a later look, and an expired one is found before this is called.
@@ -126,6 +127,14 @@ impl Leadership {
     /// When the newest heartbeat was sent that this voter acknowledged.
     pub(super) fn acked_at(&self, voter: Identity) -> Option<Time> {
         self.acked.get(&voter).copied()
+    }
+
+    /// The planted way: the word of any majority's number of voters, on the line or not.
+    fn base_by_all(&self, me: Identity, line: &Line, now: Time) -> Option<Time> {
+        let mut all: Vec<Time> = self.acked.iter().filter(|(i, _)| **i != me).map(|(_, at)| *at).collect();
+        all.push(now);
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.get(line.majority() - 1).copied()
     }
 
     pub(super) fn lease_until(&self) -> Option<Time> {

@@ -99,6 +99,12 @@ impl Log {
         self.line.version() != self.roll.line().version()
     }
 
+    /// Where the first change of the line stands that waits for its commit.
+    pub(super) fn line_change(&self) -> Option<Position> {
+        let mut line = self.roll.line().clone();
+        self.uncommitted().find(|e| apply_to_line(&mut line, &e.change)).map(Entry::position)
+    }
+
     fn offset(&self, index: Index) -> Option<usize> {
         usize::try_from(index.0.checked_sub(self.base.index.0 + 1)?).ok()
     }

@@ -1,6 +1,7 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
 mod border;
+mod bounds;
 mod campaign;
 mod config;
 mod detector;
@@ -23,6 +24,7 @@ mod voter;
 pub use border::{
     Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
 };
+pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{Accusation, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
 pub use node::Node;

@@ -28,6 +28,8 @@ enum StreamItem {
 pub(super) struct Outbox {
     tag: u32,
     datagrams: VecDeque<(Dest, Datagram)>,
+    /// The node moves to another address: so many datagrams are still meant for the old one.
+    before_move: Option<usize>,
     streams: VecDeque<StreamItem>,
     events: VecDeque<(u64, Event)>,
     records: Vec<Record>,
@@ -47,6 +49,7 @@ impl Outbox {
         Self {
             tag,
             datagrams: VecDeque::new(),
+            before_move: None,
             streams: VecDeque::new(),
             events: VecDeque::new(),
             records: Vec::new(),
@@ -173,10 +176,33 @@ impl Outbox {
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
+        if self.before_move == Some(0) {
+            return None;
+        }
         let (dest, datagram) = self.datagrams.pop_front()?;
+        self.before_move = self.before_move.map(|n| n - 1);
         wire::encode_datagram(&datagram, self.tag, buf);
         self.stats.datagrams_out += 1;
         Some(dest)
+    }
+
+    /// What comes from here on is meant for another address.
+    pub(super) fn moves(&mut self) {
+        self.before_move = Some(self.datagrams.len());
+    }
+
+    /// True until the move was taken note of.
+    pub(super) fn is_moving(&self) -> bool {
+        self.before_move.is_some()
+    }
+
+    /// True once, when all is taken that was meant for the old address.
+    pub(super) fn poll_move(&mut self) -> bool {
+        let due = self.before_move == Some(0);
+        if due {
+            self.before_move = None;
+        }
+        due
     }
 
     pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {

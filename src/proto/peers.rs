@@ -5,6 +5,7 @@
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
 use super::outbox::Outbox;
+use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
 use crate::wire::{FrameReader, Hello, Message};
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ pub(super) enum PeerEvent {
     Down(NodeId),
     /// This incarnation is proven dead.
     Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
-    /// A message over a handshaken connection.
-    Message(NodeId, ConnId, Message),
+    /// A message over a handshaken connection, with who its sender was when it came.
+    Message(Box<MemberInfo>, ConnId, Message),
     /// Another node carries this node's id, with this incarnation.
     Namesake(Incarnation),
 }
@@ -39,7 +40,7 @@ pub(super) struct Peer {
     /// The handshaken connection.
     pub(super) conn: Option<ConnId>,
     /// Which voter and incarnation shook hands last, and where that incarnation listens.
-    met: Option<(Identity, Incarnation, Vec<SocketAddr>)>,
+    met: Option<Met>,
     /// It is in the line or on the roll; others are forgotten where they never shake hands.
     listed: bool,
     dialing: Option<ConnId>,
@@ -50,6 +51,14 @@ pub(super) struct Peer {
     dead: Option<Incarnation>,
     /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
+}
+
+#[derive(Debug, Clone)]
+struct Met {
+    identity: Identity,
+    incarnation: Incarnation,
+    addrs: Vec<SocketAddr>,
+    provable: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +104,9 @@ pub(super) struct Peers {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     deadline: Time,
+    /// A lineage that this node left for another address: nobody of it is heard.
+    shunned: Lineage,
+    pub(super) bug: Planted,
 }
 
 impl Peers {
@@ -109,8 +121,43 @@ impl Peers {
             peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             next_conn: 0,
+            shunned: Lineage::ZERO,
             deadline: now,
+            bug: Planted::default(),
         }
+    }
+
+    /// Takes connections from now on, and makes them.
+    pub(super) fn open(&mut self, now: Time, hello: Hello) {
+        self.hello = hello;
+        self.enabled = true;
+        self.deadline = now;
+    }
+
+    /// Closes all connections, and neither takes nor makes any more. What was learned of others is forgotten.
+    pub(super) fn shut(&mut self, out: &mut Outbox) {
+        for conn in std::mem::take(&mut self.conns).into_keys() {
+            out.close(conn);
+        }
+        self.peers.clear();
+        self.enabled = false;
+    }
+
+    /// The node begins anew after a move: numbers of connections are never used again, and nobody of the lineage that it
+    /// left is heard.
+    pub(super) fn go_on_after(&mut self, before: &Self, left: Lineage) {
+        self.next_conn = before.next_conn;
+        self.shunned = left;
+    }
+
+    /// True where this is the lineage that the node left.
+    pub(super) fn shuns(&self, lineage: Lineage) -> bool {
+        lineage != Lineage::ZERO && lineage == self.shunned
+    }
+
+    /// The lineage that was left is found at the new address.
+    pub(super) fn pardon(&mut self) {
+        self.shunned = Lineage::ZERO;
     }
 
     fn me(&self) -> &NodeId {
@@ -124,6 +171,11 @@ impl Peers {
     /// Those known to be dead, with the incarnation that is.
     pub(super) fn dead(&self) -> impl Iterator<Item = (&NodeId, Incarnation)> {
         self.peers.iter().filter_map(|(id, p)| p.dead.map(|incarnation| (id, incarnation)))
+    }
+
+    /// Those without a connection.
+    pub(super) fn unconnected(&self) -> impl Iterator<Item = &NodeId> {
+        self.peers.iter().filter(|(_, p)| p.conn.is_none()).map(|(id, _)| id)
     }
 
     /// Those with a handshaken connection.
@@ -142,7 +194,10 @@ impl Peers {
             return;
         }
         self.hello = hello;
-        for conn in self.peers.values().filter_map(|p| p.conn) {
+        // Those too that were dialled and got the former one, but have not answered yet.
+        let waiting = self.conns.iter().filter(|(id, c)| matches!(c.state, State::Open) && id.is_dialled());
+        let waiting = waiting.map(|(id, _)| *id);
+        for conn in self.peers.values().filter_map(|p| p.conn).chain(waiting) {
             out.send_durably(conn, Message::Hello(self.hello.clone()));
         }
     }
@@ -150,7 +205,7 @@ impl Peers {
     /// A candidate was heard of.
     /// `listed`: by the line or the roll, not by its own word alone.
     pub(super) fn note(&mut self, now: Time, info: &MemberInfo, lineage: Lineage, listed: bool) {
-        if !self.enabled || info.id == *self.me() || !info.standing.votes() {
+        if !self.enabled || info.id == *self.me() || !info.standing.votes() || self.shuns(lineage) {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&info.id) {
@@ -191,6 +246,30 @@ impl Peers {
         };
         self.deadline = self.deadline.min(peer.next_dial);
         self.peers.insert(info.id.clone(), peer);
+    }
+
+    /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
+    /// have been begun when it could not be reached, and its host tries again ever more seldom: it is begun anew.
+    pub(super) fn heard(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(id).filter(|p| p.conn.is_none() && p.suspect.is_none()) else { return };
+        if let Some(conn) = peer.dialing {
+            let old = self.conns.get(&conn).is_some_and(|c| now - c.opened >= self.step * 4);
+            if !old || !matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {
+                return;
+            }
+            self.conns.remove(&conn);
+            peer.dialing = None;
+            out.close(conn);
+        }
+        peer.next_dial = now;
+        self.deadline = self.deadline.min(now);
+    }
+
+    /// This one votes no longer: it is no longer called, once its connection is gone.
+    pub(super) fn dismiss(&mut self, id: &NodeId) {
+        if self.peers.get(id).is_some_and(|p| p.conn.is_none()) {
+            self.peers.remove(id);
+        }
     }
 
     fn make_room(&mut self) -> bool {
@@ -268,6 +347,9 @@ impl Peers {
             return;
         }
         suspect.open.swap_remove(at);
+        if self.bug.has(Bug::DeathByOneRefusal) {
+            suspect.open.clear();
+        }
         Self::conclude(peer, told);
     }
 
@@ -295,7 +377,7 @@ impl Peers {
                     self.deadline = self.deadline.min(peer.next_dial);
                     told.push(PeerEvent::Down(id.clone()));
                     let met = peer.met.clone();
-                    if let Some(who) = met.filter(|_| by_peer && self.death_evidence) {
+                    if let Some(who) = met.filter(|met| by_peer && met.provable && self.death_evidence) {
                         self.suspect(now, &id, who, out);
                     }
                 }
@@ -317,8 +399,8 @@ impl Peers {
     }
 
     /// Dials every address that an incarnation proclaimed, to learn whether it is dead.
-    fn suspect(&mut self, now: Time, id: &NodeId, who: (Identity, Incarnation, Vec<SocketAddr>), out: &mut Outbox) {
-        let (identity, incarnation, addrs) = who;
+    fn suspect(&mut self, now: Time, id: &NodeId, who: Met, out: &mut Outbox) {
+        let Met { identity, incarnation, addrs, .. } = who;
         let before = self.peers.get_mut(id).and_then(|p| p.suspect.take());
         let mut suspect = before.unwrap_or(Suspect { who: Vec::new(), open: Vec::new(), resets: 0 });
         if suspect.who.iter().all(|(_, other)| *other < incarnation) {
@@ -390,7 +472,11 @@ impl Peers {
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
                 (State::Ready(_), Message::Pong(_)) => {}
-                (State::Ready(id), message) => told.push(PeerEvent::Message(id.clone(), conn, message)),
+                (State::Ready(id), message) => {
+                    if let Some(peer) = self.peers.get(id) {
+                        told.push(PeerEvent::Message(Box::new(peer.info.clone()), conn, message));
+                    }
+                }
             }
         }
     }
@@ -403,7 +489,7 @@ impl Peers {
     }
 
     fn hello(&mut self, now: Time, conn: ConnId, hello: Hello, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
-        if hello.convention != self.hello.convention || !hello.info.standing.votes() {
+        if hello.convention != self.hello.convention || !hello.info.standing.votes() || self.shuns(hello.lineage) {
             out.stats.dropped_other_convention += 1;
             return self.cut(now, conn, out, told);
         }
@@ -423,7 +509,7 @@ impl Peers {
         let keep = self.keeps(conn, &hello);
         let Some(peer) = self.peers.get_mut(&id) else { return self.cut(now, conn, out, told) };
         let (identity, incarnation) = (hello.info.identity, hello.info.incarnation);
-        if peer.met.as_ref().is_some_and(|(_, met, _)| incarnation < *met) {
+        if peer.met.as_ref().is_some_and(|met| incarnation < met.incarnation) {
             // A smaller incarnation of one that is known: it learns of the larger one, and stops.
             let newer = Hello { info: peer.info.clone(), ..self.hello.clone() };
             out.send_durably(conn, Message::Hello(newer));
@@ -432,8 +518,8 @@ impl Peers {
         if !keep {
             return self.cut(now, conn, out, told);
         }
-        let addrs = hello.info.addrs.clone();
-        let replaced = peer.met.replace((identity, incarnation, addrs)).filter(|(_, old, _)| *old < incarnation);
+        let met = Met { identity, incarnation, addrs: hello.info.addrs.clone(), provable: hello.info.provable };
+        let replaced = peer.met.replace(met).filter(|old| old.incarnation < incarnation);
         peer.info = hello.info;
         peer.lineage = hello.lineage;
         peer.backoff = Duration::ZERO;
@@ -452,10 +538,10 @@ impl Peers {
             self.dialed_in_vain(now, old);
             out.close(old);
         }
-        if let Some((identity, incarnation, addrs)) = replaced.filter(|_| self.death_evidence && first) {
+        if let Some(old) = replaced.filter(|old| old.provable && self.death_evidence && first) {
             // A larger incarnation says that it is there. That proves nothing about the smaller one before each address of
             // that one refuses, or is answered by the larger.
-            self.suspect(now, &id, (identity, incarnation, addrs), out);
+            self.suspect(now, &id, old, out);
         }
         told.push(PeerEvent::Up(id));
         self.deadline = self.deadline.min(now + self.patience() / 2);

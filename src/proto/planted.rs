@@ -37,6 +37,16 @@ pub enum Bug {
     ForgetSeenTerm,
     /// A supporter applies entries before they are committed.
     ApplyUncommitted,
+    /// A leader begins a change of the line while another one is under way.
+    TwoLineChanges,
+    /// A leader changes the line before it has committed an entry of its own term.
+    EarlyLineChange,
+    /// Who was retired is put on the line again, as if nothing had been decided.
+    ReadmitRetired,
+    /// Who was retired goes on voting, and its word counts.
+    RetiredCounts,
+    /// Who moves to another address forgets the highest term that it had seen.
+    MoveForgetsTerm,
     /// A losing bidder never tries again.
     NeverBidAgain,
     /// A leader that blesses its successor leads on.
@@ -47,6 +57,16 @@ pub enum Bug {
     BlessUnlevel,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.
     RealRandomness,
+    /// One address that refuses proves a death, whatever the others of that incarnation answer.
+    DeathByOneRefusal,
+    /// A beat counts for whoever has the slot now.
+    BeatOfFormerOwner,
+    /// A heartbeat that came by unicast counts as heard by multicast.
+    UnicastIsMulticast,
+    /// A leader whose entries don't get through leads on as long as its heartbeats are acknowledged.
+    NeverGivesUp,
+    /// Any term is believed, however far above all that were seen.
+    BelieveAnyTerm,
 }
 
 /// The bug of this node, if any.

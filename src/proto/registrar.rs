@@ -106,7 +106,9 @@ impl Registrar {
                 return Answer::Refuse(RefuseReason::Superseded, old.incarnation);
             }
             Some((slot, generation, old)) if old.incarnation == info.incarnation => {
-                if old.identity != info.identity {
+                // Who steps up does so as a new voter.
+                let steps_up = info.revision > old.revision && info.standing.votes();
+                if old.identity != info.identity && !steps_up {
                     // Two starts within one microsecond of the wall clock: one of them has to come again.
                     return Answer::Refuse(RefuseReason::Departed, old.incarnation);
                 }
@@ -117,7 +119,14 @@ impl Registrar {
                     return Answer::Standing(slot, generation, old.revision);
                 }
                 let (revision, capabilities) = (info.revision, info.capabilities.clone());
-                changes.push(Change::Updated { slot, generation, revision, capabilities });
+                let (standing, identity) = (info.standing, info.identity);
+                let restands = (standing, identity) != (old.standing, old.identity);
+                if capabilities != old.capabilities || !restands {
+                    changes.push(Change::Updated { slot, generation, revision, capabilities });
+                }
+                if restands {
+                    changes.push(Change::Restood { slot, generation, revision, standing, identity });
+                }
             }
             Some((slot, generation, _)) => {
                 if self.leaving.insert(slot) {

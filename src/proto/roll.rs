@@ -3,12 +3,16 @@
 //! Applying is deterministic and total: an entry that doesn't fit (a taken slot, an unknown generation, an incarnation
 //! that already left) changes nothing, on every node alike.
 
-use crate::types::{Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, NodeId, Position, Slot};
+use crate::types::{
+    Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
+};
 use crate::wire::{Change, Entry, Image, SlotImage};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
 const MAX_DEPARTED: usize = 65_536;
+/// How many ids may be retired, and how many may have a priority that was decided while running.
+pub(super) const MAX_DECIDED: usize = 256;
 /// No slot is ever larger than this: bounds the table whatever an entry says.
 pub(super) const MAX_SLOT: u32 = 1 << 20;
 
@@ -18,6 +22,7 @@ pub(super) enum Applied {
     Nothing,
     Joined { slot: Slot, generation: Generation, info: MemberInfo },
     Updated { slot: Slot, info: MemberInfo },
+    Restood { slot: Slot, info: MemberInfo },
     Left { slot: Slot, id: NodeId, incarnation: Incarnation, reason: LeftReason },
     Line,
 }
@@ -30,6 +35,10 @@ pub(super) struct Roll {
     departed: BTreeMap<NodeId, Incarnation>,
     /// The departed in the order in which they are forgotten; an id may stand in it more than once.
     forget: VecDeque<(NodeId, Incarnation)>,
+    /// Off the line for good, by decision: it outlives leaders, registrations and restarts.
+    retired: BTreeSet<NodeId>,
+    /// The priorities that were decided, in place of the configured ones.
+    ranked: BTreeMap<NodeId, i32>,
 }
 
 impl Roll {
@@ -42,6 +51,8 @@ impl Roll {
             by_id,
             departed: image.departed.iter().cloned().collect(),
             forget: image.departed.iter().cloned().collect(),
+            retired: image.retired.iter().cloned().collect(),
+            ranked: image.ranked.iter().cloned().collect(),
         }
     }
 
@@ -52,6 +63,8 @@ impl Roll {
             line: self.line.clone(),
             slots: self.slots.clone(),
             departed: self.forget.iter().cloned().collect(),
+            retired: self.retired.iter().cloned().collect(),
+            ranked: self.ranked.iter().map(|(id, priority)| (id.clone(), *priority)).collect(),
         }
     }
 
@@ -86,6 +99,36 @@ impl Roll {
         self.departed.get(id).copied()
     }
 
+    /// True where this id was taken off the line for good.
+    pub(super) fn is_retired(&self, id: &NodeId) -> bool {
+        self.retired.contains(id)
+    }
+
+    /// Everybody who was.
+    pub(super) fn retired(&self) -> impl ExactSizeIterator<Item = &NodeId> {
+        self.retired.iter()
+    }
+
+    /// The priority that was decided for this id, where one was.
+    pub(super) fn ranked(&self, id: &NodeId) -> Option<i32> {
+        self.ranked.get(id).copied()
+    }
+
+    /// True where no decision about another priority fits.
+    pub(super) fn is_full_of_ranks(&self, id: &NodeId) -> bool {
+        self.ranked.len() >= MAX_DECIDED && !self.ranked.contains_key(id)
+    }
+
+    /// What a member is to the line: as it says itself, unless it was decided otherwise.
+    pub(super) fn standing(&self, info: &MemberInfo) -> Standing {
+        if self.is_retired(&info.id) { Standing::Member } else { info.standing }
+    }
+
+    /// Its place in the line, likewise.
+    pub(super) fn priority(&self, info: &MemberInfo) -> i32 {
+        self.ranked(&info.id).unwrap_or(info.priority)
+    }
+
     pub(super) fn identity(&self, identity: Identity) -> Option<(Slot, &MemberInfo)> {
         self.members().find(|(_, _, i)| i.identity == identity).map(|(s, _, i)| (s, i))
     }
@@ -102,6 +145,21 @@ impl Roll {
                 _ => Applied::Nothing,
             },
             Change::Left { slot, generation, reason } => self.leave(*slot, *generation, *reason),
+            Change::Retired { id } => {
+                if self.retired.len() < MAX_DECIDED {
+                    self.retired.insert(id.clone());
+                }
+                Applied::Nothing
+            }
+            Change::Ranked { id, priority } => {
+                if !self.is_full_of_ranks(id) {
+                    self.ranked.insert(id.clone(), *priority);
+                }
+                Applied::Nothing
+            }
+            Change::Restood { slot, generation, revision, standing, identity } => {
+                self.restand(*slot, *generation, *revision, *standing, *identity)
+            }
             change => {
                 if apply_to_line(&mut self.line, change) {
                     Applied::Line
@@ -115,6 +173,28 @@ impl Roll {
     fn owned(&mut self, slot: Slot, generation: Generation) -> Option<&mut MemberInfo> {
         let s = self.slots.get_mut(slot.0 as usize)?;
         if s.generation == generation { s.info.as_mut() } else { None }
+    }
+
+    /// The revision may be that of capabilities that changed along with it.
+    fn restand(
+        &mut self,
+        slot: Slot,
+        generation: Generation,
+        revision: u32,
+        standing: Standing,
+        identity: Identity,
+    ) -> Applied {
+        match self.owned(slot, generation) {
+            Some(info) if revision >= info.revision && (standing, identity) != (info.standing, info.identity) => {
+                (info.revision, info.standing, info.identity) = (revision, standing, identity);
+                let info = info.clone();
+                if standing.votes() {
+                    self.retired.remove(&info.id);
+                }
+                Applied::Restood { slot, info }
+            }
+            _ => Applied::Nothing,
+        }
     }
 
     fn join(&mut self, slot: Slot, generation: Generation, info: &MemberInfo) -> Applied {

@@ -1,7 +1,9 @@
 //! Changes of the line that the leader makes by itself, one at a time.
 //!
 //! Property: a restarted diskless candidate returns in two committed changes, never by a swap of one voter for another
-//! (a swap lets two majorities miss each other); a voter is added only when its roll is level.
+//! (a swap lets two majorities miss each other); a voter is added only when its roll is level; one that lives is taken
+//! off only while the rest can do without it; who was retired is off the line and stays off, under later leaders too, for
+//! the roll says so.
 
 use super::planted::{Bug, Planted};
 use super::roll::Roll;
@@ -9,26 +11,33 @@ use crate::types::{Identity, Line, MAX_SEATS, NodeId, Seat, Slot, Standing};
 use crate::wire::Change;
 
 /// The next change that brings the line nearer to the roll, if any is due. The caller has no change of the line under
-/// way and has committed an entry of its own term. `level` tells whether a voter's roll is level with the leader's,
+/// way and has committed an entry of its own term. `me` is the leader, who takes itself off no line. `level` tells whether a voter's roll is level with the leader's,
 /// `retiring` whether a voter is on its way out.
 pub(super) fn next_change(
     roll: &Roll,
     line: &Line,
+    me: Identity,
     level: impl Fn(Identity) -> bool,
     retiring: impl Fn(&NodeId) -> bool,
     bug: Planted,
 ) -> Option<Change> {
     for seat in line.seats().iter().filter(|s| !retiring(&s.id)) {
-        let Some((slot, _, info)) = roll.find(&seat.id) else { continue };
-        if !info.standing.votes() {
-            if seat.voting {
-                return Some(unseat(seat));
+        let member = roll.find(&seat.id);
+        if roll.is_retired(&seat.id) || member.is_some_and(|(_, _, info)| !roll.standing(info).votes()) {
+            if seat.identity != me && (!seat.voting || rest_suffices(line, seat, &level)) {
+                return Some(Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: false });
             }
             continue;
         }
+        let Some((slot, _, info)) = member else {
+            match roll.ranked(&seat.id).filter(|p| *p != seat.priority) {
+                Some(priority) => return Some(Change::Seated(Seat { priority, ..seat.clone() })),
+                None => continue,
+            }
+        };
         let renewed = Seat {
             incarnation: info.incarnation,
-            priority: info.priority,
+            priority: roll.priority(info),
             witness: info.standing == Standing::Witness,
             identity: info.identity,
             slot,
@@ -46,7 +55,15 @@ pub(super) fn next_change(
             return Some(Change::Seated(renewed));
         }
     }
-    admission(roll, line, level, retiring)
+    admission(roll, line, level, retiring, bug)
+}
+
+/// True where those of the line that are there are still a majority, and one of them may lead, without this voter: else
+/// taking it off would end the leadership, and could not be committed.
+fn rest_suffices(line: &Line, without: &Seat, level: impl Fn(Identity) -> bool) -> bool {
+    let rest: Vec<&Seat> = line.voters().filter(|s| s.identity != without.identity).collect();
+    let there: Vec<_> = rest.iter().filter(|s| level(s.identity)).collect();
+    there.len() > rest.len() / 2 && there.iter().any(|s| !s.witness)
 }
 
 fn unseat(seat: &Seat) -> Change {
@@ -59,12 +76,13 @@ fn admission(
     line: &Line,
     level: impl Fn(Identity) -> bool,
     retiring: impl Fn(&NodeId) -> bool,
+    bug: Planted,
 ) -> Option<Change> {
     let newcomer = |(slot, info): (Slot, &crate::types::MemberInfo)| Seat {
         id: info.id.clone(),
         identity: info.identity,
         incarnation: info.incarnation,
-        priority: info.priority,
+        priority: roll.priority(info),
         admitted: line.next_admission(),
         witness: info.standing == Standing::Witness,
         voting: true,
@@ -73,7 +91,8 @@ fn admission(
     };
     let mut waiting = roll
         .members()
-        .filter(|(_, _, i)| i.standing.votes() && line.seat(&i.id).is_none() && !retiring(&i.id))
+        .filter(|(_, _, i)| roll.standing(i).votes() || bug.has(Bug::ReadmitRetired) && i.standing.votes())
+        .filter(|(_, _, i)| line.seat(&i.id).is_none() && !retiring(&i.id))
         .map(|(slot, _, info)| (slot, info));
     // A tag names one voter of the line: who draws one that is taken has to draw again, by a restart.
     let unique = |identity: Identity| line.by_tag(identity.tag()).is_none();
@@ -102,6 +121,7 @@ mod tests {
             priority: 0,
             durable: false,
             multicast: true,
+            provable: true,
             addrs: vec![],
             revision: 0,
             capabilities: Capabilities::new(),
@@ -123,26 +143,26 @@ mod tests {
                 Change::Joined { slot: Slot(n), generation: Generation(1), info: info(n, 10 + u64::from(n), 1) },
             );
             let line = roll.line().clone();
-            let seated = next_change(&roll, &line, |_| true, |_| false, Planted::default()).unwrap();
+            let seated = next_change(&roll, &line, Identity(10), |_| true, |_| false, Planted::default()).unwrap();
             apply(&mut roll, seated);
         }
-        assert_eq!(next_change(&roll, roll.line(), |_| true, |_| false, Planted::default()), None);
+        assert_eq!(next_change(&roll, roll.line(), Identity(10), |_| true, |_| false, Planted::default()), None);
         apply(
             &mut roll,
             Change::Left { slot: Slot(1), generation: Generation(1), reason: crate::types::LeftReason::Replaced },
         );
         apply(&mut roll, Change::Joined { slot: Slot(3), generation: Generation(1), info: info(1, 99, 2) });
         let line = roll.line().clone();
-        let first = next_change(&roll, &line, |_| true, |_| false, Planted::default()).unwrap();
+        let first = next_change(&roll, &line, Identity(10), |_| true, |_| false, Planted::default()).unwrap();
         assert!(matches!(&first, Change::Unseated { identity: Identity(11), keep: true, .. }));
         apply(&mut roll, first);
         assert_eq!(roll.line().voters().count(), 2);
         assert_eq!(
-            next_change(&roll, roll.line(), |_| false, |_| false, Planted::default()),
+            next_change(&roll, roll.line(), Identity(10), |_| false, |_| false, Planted::default()),
             None,
             "not before its roll is level"
         );
-        let second = next_change(&roll, roll.line(), |_| true, |_| false, Planted::default()).unwrap();
+        let second = next_change(&roll, roll.line(), Identity(10), |_| true, |_| false, Planted::default()).unwrap();
         apply(&mut roll, second);
         assert_eq!(roll.line().rank(&NodeId::new("n1").unwrap()), Some(1));
         assert_eq!(roll.line().seats()[1].identity, Identity(99));

@@ -47,8 +47,8 @@ impl Voter {
     pub(super) fn new(promise: Promise, restored: bool, now: Time, detection: Duration, round: Duration) -> Self {
         Self {
             restarted_until: if restored { now + detection } else { now },
+            accepted: promise.founder.map(|proposer| (promise.lineage, promise.term, proposer)),
             promise,
-            accepted: None,
             followed: None,
             protected_until: now,
             evidence: None,
@@ -58,7 +58,6 @@ impl Voter {
         }
     }
 
-    #[cfg(feature = "planted-bugs")]
     pub(super) fn plant(&mut self, bug: Planted) {
         self.bug = bug;
         if bug.has(Bug::GrantAfterRestart) {
@@ -80,7 +79,7 @@ impl Voter {
 
     /// True where `term` is credible after what was seen.
     pub(super) fn credible(&self, term: Term) -> bool {
-        term.0.saturating_sub(self.promise.seen.0) <= MAX_LEAP
+        term.0.saturating_sub(self.promise.seen.0) <= MAX_LEAP || self.bug.has(Bug::BelieveAnyTerm)
     }
 
     fn store(&self, out: &mut Outbox) {
@@ -91,7 +90,7 @@ impl Voter {
     pub(super) fn record(&self) -> Promise {
         match self.accepted {
             Some((lineage, term, proposer)) if self.promise.lineage == Lineage::ZERO => {
-                Promise { lineage, term, granted: Some(proposer), ..self.promise.clone() }
+                Promise { lineage, term, founder: Some(proposer), ..self.promise.clone() }
             }
             _ => self.promise.clone(),
         }
@@ -108,6 +107,11 @@ impl Voter {
         }
     }
 
+    /// True where it accepted a founding that binds it: nothing but its proposer's word frees it.
+    pub(super) fn is_bound(&self) -> bool {
+        self.accepted.is_some()
+    }
+
     /// Remembers the highest term seen anywhere, so that it is never reported and then forgotten.
     pub(super) fn see(&mut self, term: Term, out: &mut Outbox) {
         if term > self.promise.seen && self.credible(term) {
@@ -118,7 +122,9 @@ impl Voter {
 
     /// Belongs to this lineage from now on, with these promises.
     pub(super) fn enter(&mut self, lineage: Lineage, term: Term, granted: Option<Identity>, out: &mut Outbox) {
-        self.accepted = None;
+        // Whose founding was accepted counts for as long as it stays in that lineage.
+        self.accepted = self.accepted.filter(|(accepted, ..)| *accepted == lineage);
+        self.promise.founder = self.accepted.map(|(_, _, proposer)| proposer);
         self.promise.lineage = lineage;
         self.promise.term = term;
         self.promise.granted = granted;

@@ -62,6 +62,12 @@ faults! {
     /// No fault, but it happens in the midst of them: a leader is ordered to hand over; and in some of the runs earlier
     /// candidates preempt.
     Handover = "handover",
+    /// A host's links, or one of them, go and come many times in a row.
+    Flap = "flap",
+    /// A host's addresses change while its node runs.
+    Renumber = "renumber",
+    /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
+    Line = "line",
 }
 
 /// A set of kinds of faults.
@@ -112,10 +118,13 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Handovers came later: whether they are among them is drawn apart, so that the draws of a seed stay what they were.
-        let mut apart = Rng::new(rng.clone().next() ^ 0x4a0d);
-        let drawn = |f: &Fault| if *f == Fault::Handover { apart.one_in(2) } else { rng.one_in(2) };
-        self.iter().filter(drawn).fold(Self::NONE, Self::with)
+        // Both drawn apart, so that the runs without them stay what they were before there were these kinds.
+        let line = rng.fork(0x11fe).one_in(4);
+        let handover = rng.fork(0x4a0d).one_in(2);
+        let apart = |f: &Fault| matches!(f, Fault::Line | Fault::Handover);
+        let some = self.iter().filter(|f| !apart(f)).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        let with = |some: Self, f, drawn: bool| if drawn && self.has(f) { some.with(f) } else { some };
+        with(with(some, Fault::Line, line), Fault::Handover, handover)
     }
 }
 

@@ -25,6 +25,8 @@ pub struct NodeOptions {
     pub store: bool,
     /// The seeds that its `Dest::Seeds` goes to.
     pub seeds: Vec<HostId>,
+    /// The multicast group (floor and bench) that it is in: hosts of different ones don't hear each other's multicast.
+    pub group: u16,
     /// By how many millionths its clock runs too fast.
     pub clock_ppm: i32,
     /// What its clock shows at the world's beginning.
@@ -53,11 +55,19 @@ pub(super) struct Seen {
     pub(super) lineage: Lineage,
     pub(super) commit: Index,
     pub(super) lease: Option<Time>,
+    /// The versions of the committed line, and of the one in force.
+    pub(super) lines: (u32, u32),
 }
 
 impl Seen {
-    pub(super) const NOTHING: Self =
-        Self { role: Role::Seeking, term: Term::ZERO, lineage: Lineage::ZERO, commit: Index::ZERO, lease: None };
+    pub(super) const NOTHING: Self = Self {
+        role: Role::Seeking,
+        term: Term::ZERO,
+        lineage: Lineage::ZERO,
+        commit: Index::ZERO,
+        lease: None,
+        lines: (0, 0),
+    };
 }
 
 /// No plan to wake the node.
@@ -74,6 +84,8 @@ pub(super) struct Host {
     /// Counts the starts.
     pub(super) run: u32,
     pub(super) port: u16,
+    /// How often its address changed.
+    pub(super) renumbered: u16,
     pub(super) last_wall: u64,
     /// When the plan to wake the node fires, and for which of its deadlines it was made.
     pub(super) fires: u64,
@@ -93,6 +105,10 @@ pub(super) struct Host {
     pub(super) incarnation: Incarnation,
     pub(super) identity: Identity,
     pub(super) stopped: Option<StopReason>,
+    /// Where it moves to, once its node has left: the group and the seeds.
+    pub(super) moves_to: Option<(u16, Vec<HostId>)>,
+    /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
+    pub(super) leaves: Option<Lineage>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -108,6 +124,7 @@ impl Host {
             powered: true,
             run: 0,
             port: PORT,
+            renumbered: 0,
             last_wall: 0,
             fires: NEVER,
             deadline: NEVER,
@@ -121,6 +138,8 @@ impl Host {
             incarnation: Incarnation::ZERO,
             identity: Identity::ZERO,
             stopped: None,
+            moves_to: None,
+            leaves: None,
             plant: None,
         }
     }
@@ -150,6 +169,11 @@ pub(super) fn host_of(addr: &SocketAddr) -> Option<u32> {
         SocketAddr::V4(v4) => u32::from(*v4.ip()).checked_sub(NET + 1),
         SocketAddr::V6(_) => None,
     }
+}
+
+/// The port after the n-th change of address: none that any start has.
+pub(super) fn renumbered_port(n: u16) -> u16 {
+    PORT + 20_000 + n % 20_000
 }
 
 /// The port of the n-th start.

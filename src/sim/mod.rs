@@ -93,6 +93,7 @@
 pub mod check;
 mod clock;
 mod disk;
+pub mod explore;
 mod faults;
 mod host;
 mod nemesis;

@@ -7,7 +7,7 @@ use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Line};
+use crate::types::{Capabilities, Line, Lineage, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use std::time::Duration;
 enum Remedy {
     Start(HostId),
     Mend(Vec<(HostId, HostId)>),
+    Cut(Vec<(HostId, HostId)>),
     Hear(HostId),
 }
 
@@ -30,6 +31,8 @@ pub(super) struct Nemesis {
     /// Voters without a store that were lost before any line was committed.
     early_losses: BTreeSet<HostId>,
     voters: usize,
+    /// So many of them can found.
+    founding_quorum: usize,
     reckless: bool,
     pub(super) injected: BTreeMap<&'static str, u64>,
 }
@@ -48,6 +51,7 @@ impl Nemesis {
             remedies: Vec::new(),
             early_losses: BTreeSet::new(),
             voters: scenario.voters,
+            founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.voters },
             reckless: scenario.reckless,
             injected: BTreeMap::new(),
         }
@@ -99,6 +103,7 @@ impl Nemesis {
         world.heal();
         for host in world.hosts() {
             world.power_on(host);
+            world.resume(host);
         }
     }
 
@@ -133,9 +138,15 @@ impl Nemesis {
             Fault::OneWay => self.one_way(world, Cut::All),
             Fault::Hole => self.one_way(world, Cut::Streams),
             Fault::Crash | Fault::Power | Fault::Restart | Fault::Leave => self.lose(world, fault),
+            Fault::Flap => self.flap(world),
+            Fault::Renumber => {
+                let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
+                world.renumber(host);
+                true
+            }
             Fault::Pause => {
                 let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
-                let most = if self.rng.one_in(3) { 4 } else { 1 };
+                let most = [1, 1, 4, 40][self.rng.below(4) as usize];
                 let span = self.span(most);
                 world.pause(host, Duration::from_micros(span));
                 true
@@ -156,6 +167,7 @@ impl Nemesis {
                 self.later(world, span, Remedy::Hear(host));
                 true
             }
+            Fault::Line => self.change_line(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
         }
     }
@@ -179,6 +191,34 @@ impl Nemesis {
             self.next = world.now().as_micros() + self.rng.below(5_000);
         }
         result.is_ok()
+    }
+
+    /// An operator's doing: somebody is retired, ranked, promoted or demoted. True where the node took the command.
+    fn change_line(&mut self, world: &mut World) -> bool {
+        let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+        let of = |h: HostId| world.hosts[h.at()].process.as_ref().map(|p| p.node.standing());
+        let own = |standing| (host, Command::SetStanding(standing));
+        let (at, command) = match (self.rng.below(4), of(host)) {
+            (0, Some(Standing::Member)) => {
+                let room =
+                    world.leaders().last().and_then(|l| world.node(l)).is_some_and(|n| n.line().seats().len() < 9);
+                if !room {
+                    return false;
+                }
+                own(if self.rng.one_in(4) { Standing::Witness } else { Standing::Candidate })
+            }
+            (1, Some(standing)) if standing.votes() => own(Standing::Member),
+            (kind, _) => {
+                let Some(leader) = world.leaders().last() else { return false };
+                let seats = world.node(leader).map_or(&[][..], |n| n.line().seats());
+                let Some(seat) = seats.get(self.rng.below(seats.len() as u64) as usize) else { return false };
+                let id = seat.id.clone();
+                let priority = self.rng.below(4) as i32;
+                (leader, if kind == 2 { Command::Retire(id) } else { Command::SetPriority { id, priority } })
+            }
+        };
+        world.say(at.0, format_args!("is told: {command:?}"));
+        world.command(at, command).is_ok()
     }
 
     fn later(&mut self, world: &World, span: u64, remedy: Remedy) {
@@ -226,6 +266,24 @@ impl Nemesis {
         true
     }
 
+    fn flap(&mut self, world: &mut World) -> bool {
+        let Some(host) = self.victim(world) else { return false };
+        let all = self.rng.one_in(2);
+        let others: Vec<_> = world.hosts().filter(|h| *h != host).collect();
+        let pairs: Vec<_> =
+            others.into_iter().filter(|_| all || self.rng.one_in(4)).map(|other| (host, other)).collect();
+        let times = self.rng.range(4, 20);
+        world.say(host.0, format_args!("has {} links that go and come {times} times", pairs.len()));
+        let mut at = 0;
+        for _ in 0..times {
+            at += 1 + self.rng.below(self.beat_us / 2);
+            self.later(world, at, Remedy::Cut(pairs.clone()));
+            at += 1 + self.rng.below(self.beat_us / 2);
+            self.later(world, at, Remedy::Mend(pairs.clone()));
+        }
+        true
+    }
+
     fn one_way(&mut self, world: &mut World, what: Cut) -> bool {
         let Some(host) = self.victim(world) else { return false };
         let out = self.rng.one_in(2);
@@ -267,12 +325,30 @@ impl Nemesis {
         true
     }
 
+    /// True where so many of those who could found stay who belong to a lineage that the rest is too few: enough of them
+    /// together, started anew beyond a partition, found another one, as they are configured, where others go on with the
+    /// old one.
+    fn founders_survive(&self, world: &World, host: HostId) -> bool {
+        let remembers = |h: &HostId| *h != host && world.node(*h).is_some_and(|n| n.lineage() != Lineage::ZERO);
+        let remembering = (0..self.voters as u32).map(HostId).filter(remembers).count();
+        host.at() >= self.voters || self.voters - remembering < self.founding_quorum
+    }
+
     /// A candidate without a store that restarts is a new voter. A majority has to stay what it is, or nothing can be
     /// committed ever again, by design: so nobody is taken away before the one taken before is let in again.
     fn may_lose(&mut self, world: &World, host: HostId) -> bool {
         let h = &world.hosts[host.at()];
-        if !h.config.standing().votes() || h.disk.is_some() || self.reckless {
+        let standing = h.process.as_ref().map_or(h.config.standing(), |p| p.node.standing());
+        // Who was promoted or demoted while it runs is a new voter after each start, whatever it has.
+        let same_after = h.disk.is_some() && standing == h.config.standing();
+        if self.faults.contains(&Fault::Line) && !same_after && !self.founders_survive(world, host) {
+            return false;
+        }
+        if !(standing.votes() || h.config.standing().votes()) || same_after || self.reckless {
             return true;
+        }
+        if self.faults.contains(&Fault::Line) && !in_force_survives(world, host) {
+            return false;
         }
         let mut lines =
             world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
@@ -286,6 +362,12 @@ impl Nemesis {
         }
         lines.all(|line| intact(world, line, Some(host)) >= line.majority())
     }
+}
+
+/// True where no line that any node has in force loses its majority with this host.
+fn in_force_survives(world: &World, host: HostId) -> bool {
+    let lines = world.hosts.iter().filter_map(|h| h.process.as_ref()).map(|p| p.node.line_in_force());
+    lines.filter(|l| l.voters().count() > 0).all(|l| intact(world, l, Some(host)) >= l.majority())
 }
 
 /// True where this voter is still what it was: its process runs and stays, or its store holds it.
@@ -327,6 +409,11 @@ fn apply(world: &mut World, remedy: Remedy) {
             world.power_on(host);
             // Where it was asked to leave and hasn't yet, it goes on.
             world.start(host);
+        }
+        Remedy::Cut(pairs) => {
+            for (a, b) in pairs {
+                world.cut(a, b);
+            }
         }
         Remedy::Mend(pairs) => {
             world.say(pairs.first().map_or(0, |p| p.0.0), format_args!("is reached again"));

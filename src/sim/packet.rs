@@ -11,6 +11,8 @@ pub(super) struct Packet {
     pub(super) lane: Lane,
     /// The port that it goes to where it goes to one address: a new process on another port doesn't get it.
     pub(super) port: u16,
+    /// The multicast group that it goes to where it goes to one.
+    pub(super) group: u16,
     pub(super) bytes: Vec<u8>,
     holders: u32,
 }
@@ -36,7 +38,7 @@ impl Packets {
 
     /// Puts a datagram in, held once by the caller.
     pub(super) fn put(&mut self, from: u32, from_addr: SocketAddr, lane: Lane, port: u16, bytes: Vec<u8>) -> u32 {
-        let packet = Packet { from, from_addr, lane, port, bytes, holders: 1 };
+        let packet = Packet { from, from_addr, lane, port, group: 0, bytes, holders: 1 };
         match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = packet;
@@ -47,6 +49,11 @@ impl Packets {
                 self.slots.len() as u32 - 1
             }
         }
+    }
+
+    /// It goes to this multicast group.
+    pub(super) fn set_group(&mut self, at: u32, group: u16) {
+        self.slots[at as usize].group = group;
     }
 
     pub(super) fn get(&self, at: u32) -> &Packet {

@@ -14,7 +14,7 @@ pub(super) struct Plant(#[cfg(feature = "planted-bugs")] pub(super) Option<crate
 
 impl Plant {
     #[cfg(feature = "planted-bugs")]
-    fn put_in(self, node: &mut Node) {
+    pub(super) fn put_in(self, node: &mut Node) {
         if let Some(bug) = self.0 {
             node.plant(bug);
         }
@@ -22,7 +22,7 @@ impl Plant {
 
     #[cfg(not(feature = "planted-bugs"))]
     #[allow(clippy::unused_self)]
-    fn put_in(self, _: &mut Node) {}
+    pub(super) fn put_in(self, _: &mut Node) {}
 }
 
 /// An input to a node.
@@ -47,7 +47,7 @@ pub(super) enum Arrived {
 }
 
 impl Arrived {
-    fn input(&self) -> StreamInput<'_> {
+    pub(super) fn input(&self) -> StreamInput<'_> {
         match self {
             Self::Accepted(from) => StreamInput::Accepted(*from),
             Self::Connected => StreamInput::Connected,
@@ -152,6 +152,14 @@ impl Process {
             }
         }
         dest
+    }
+
+    pub(super) fn poll_move(&mut self) -> bool {
+        let moved = self.node.poll_move();
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_move()) {
+            self.compare("move", &moved, &twin);
+        }
+        moved
     }
 
     pub(super) fn poll_stream(&mut self) -> Option<StreamOutput> {

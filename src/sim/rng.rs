@@ -22,6 +22,11 @@ impl Rng {
         Self([a, b, c, mix(c)])
     }
 
+    /// Another generator; this one stays where it is.
+    pub(super) fn fork(&self, salt: u64) -> Self {
+        Self::new(self.0[0] ^ salt)
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         let s = &mut self.0;
         let out = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);

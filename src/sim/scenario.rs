@@ -153,6 +153,7 @@ impl Scenario {
             let store = votes && options.stores.unwrap_or(stores == 1 || stores == 2 && rng.one_in(2));
             let drift = if self.faults.has(Fault::Clock) { rng.below(2 * u64::from(DRIFT_PPM) + 1) as i32 } else { 0 };
             let options = NodeOptions {
+                group: 0,
                 store,
                 seeds: (0..self.voters as u32).map(HostId).filter(|h| h.0 as usize != at).collect(),
                 clock_ppm: if drift == 0 { 0 } else { drift - DRIFT_PPM as i32 },
@@ -192,8 +193,9 @@ impl Scenario {
     /// What the network is like in the phase of faults.
     pub(super) fn conditions(&self, rng: &mut Rng) -> Conditions {
         let has = |f| self.faults.has(f);
+        let most_loss = if rng.one_in(8) { 500_000 } else { 100_000 };
         let mut rate = |f, most| if has(f) { rng.below(most) as u32 } else { 0 };
-        let (loss_ppm, multicast_loss_ppm) = (rate(Fault::Loss, 100_000), rate(Fault::Loss, 200_000));
+        let (loss_ppm, multicast_loss_ppm) = (rate(Fault::Loss, most_loss), rate(Fault::Loss, most_loss * 2));
         let (duplicate_ppm, reorder_ppm) = (rate(Fault::Duplicate, 100_000), rate(Fault::Reorder, 100_000));
         let corrupt_ppm = rate(Fault::Corrupt, 50_000);
         let beat = self.detection().as_micros() as u64 / 4;

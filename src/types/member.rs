@@ -158,6 +158,8 @@ pub struct MemberInfo {
     pub durable: bool,
     /// False where it has no multicast at all: it is always spoken to by unicast.
     pub multicast: bool,
+    /// True where a connection that each of its addresses refuses proves its process dead.
+    pub provable: bool,
     /// Where it listens (UDP and TCP on the same port), 1 to [`MAX_ADDRS`]; the first is the one to use.
     pub addrs: Vec<SocketAddr>,
     /// Grows with each change of the capabilities within an incarnation: a late copy of older ones changes nothing.

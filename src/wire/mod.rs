@@ -85,7 +85,7 @@
 //! | 2 | address | IPv4 (4) or IPv6 (16), then port 2; an IPv6 scope doesn't travel |
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
 //! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
-//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
+//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
 //! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *seat reference*, up to 15 |
 //! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
@@ -94,6 +94,8 @@
 //! | 11 | data | a piece of an image |
 //! | 12 | slot | body: generation 2, spare 2; *member* where it is taken |
 //! | 13 | departed | body: incarnation 8; *id* |
+//! | 16 | retired | body: no fixed part; *id* |
+//! | 17 | ranked | body: priority 4; *id* |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -107,11 +109,14 @@
 //! | 4 left | body: slot 4, generation 2, reason 1 (1 left, 2 crashed, 3 silent, 4 replaced), spare 1 |
 //! | 5 seated | the body of a *seat* |
 //! | 6 unseated | body: identity 8, flags 1 (1 the place is kept), spare 3; *id* |
+//! | 10 retired | body: no fixed part; *id* |
+//! | 11 ranked | body: priority 4; *id* |
+//! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *seat*, up to 15, then *slot* for each slot from 0 on,
-//! then *departed*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
-//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3); 2 an entry; 3 an image.
+//! then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its content: 1 promise, a body (identity 8, incarnation
+//! 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
 mod checksum;
 mod codec;

@@ -25,10 +25,14 @@ pub(super) mod tag {
     pub(in crate::wire) const DATA: u8 = 11;
     pub(in crate::wire) const SLOT: u8 = 12;
     pub(in crate::wire) const DEPARTED: u8 = 13;
+    pub(in crate::wire) const RETIRED: u8 = 16;
+    pub(in crate::wire) const RANKED: u8 = 17;
+    pub(in crate::wire) const FOUNDER: u8 = 24;
 }
 
 const DURABLE: u8 = 1;
 const MULTICAST: u8 = 2;
+const UNPROVABLE: u8 = 4;
 const WITNESS: u8 = 1;
 const VOTING: u8 = 2;
 const LEADER: u8 = 1;
@@ -151,7 +155,7 @@ pub(super) fn read_capabilities(bytes: &[u8]) -> Result<Capabilities, Reject> {
 
 // Standing.
 
-fn standing_code(standing: Standing) -> u8 {
+pub(super) fn standing_code(standing: Standing) -> u8 {
     match standing {
         Standing::Member => 0,
         Standing::Candidate => 1,
@@ -159,7 +163,7 @@ fn standing_code(standing: Standing) -> u8 {
     }
 }
 
-fn read_standing(code: u8) -> Result<Standing, Reject> {
+pub(super) fn read_standing(code: u8) -> Result<Standing, Reject> {
     match code {
         0 => Ok(Standing::Member),
         1 => Ok(Standing::Candidate),
@@ -201,7 +205,7 @@ pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
             .u64(info.identity.0)
             .i32(info.priority)
             .u8(standing_code(info.standing))
-            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST))
+            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST) | flag(!info.provable, UNPROVABLE))
             .spare(2)
             .u32(info.revision);
         put_body(s, fixed);
@@ -235,6 +239,7 @@ pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
         priority,
         durable: flags & DURABLE != 0,
         multicast: flags & MULTICAST != 0,
+        provable: flags & UNPROVABLE == 0,
         addrs,
         revision,
         capabilities: capabilities.unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, NodeId, Position,
-    Seat, Slot, Term,
+    Seat, Slot, Standing, Term,
 };
 use bytes::Bytes;
 
@@ -74,6 +74,31 @@ pub enum Change {
         /// True where the place in the line is kept for the id.
         keep: bool,
     },
+    /// An id is taken off the line for good: it stays a member, whatever it asks for, until it is restored.
+    Retired {
+        /// Who.
+        id: NodeId,
+    },
+    /// The priority of an id from now on, in place of the one that it is configured with.
+    Ranked {
+        /// Whose.
+        id: NodeId,
+        /// Larger ones come first.
+        priority: i32,
+    },
+    /// A member asked, while it runs, to be something else to the line. Restores one that was retired.
+    Restood {
+        /// Its slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// The revision of its description that asks for it.
+        revision: u32,
+        /// What it is from now on.
+        standing: Standing,
+        /// The random number that votes for it.
+        identity: Identity,
+    },
     /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
     Other {
         /// The kind's number.
@@ -105,6 +130,10 @@ pub struct Image {
     pub slots: Vec<SlotImage>,
     /// The last incarnation of ids that left, in the order in which they are to be forgotten.
     pub departed: Vec<(NodeId, Incarnation)>,
+    /// Who was taken off the line for good, in the order of the ids.
+    pub retired: Vec<NodeId>,
+    /// The priorities that were decided while running, in the order of the ids.
+    pub ranked: Vec<(NodeId, i32)>,
 }
 
 /// What a voter must not forget. Small; written as a whole.
@@ -122,6 +151,8 @@ pub struct Promise {
     pub granted: Option<Identity>,
     /// The highest term that it has ever reported or seen, in any lineage.
     pub seen: Term,
+    /// Whose founding of the lineage it accepted, where that binds it: it takes part in no other.
+    pub founder: Option<Identity>,
 }
 
 /// One record of a store's journal. Replayed in order, the records give the voter's state.

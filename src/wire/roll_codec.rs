@@ -3,7 +3,7 @@
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::parts::{
     flag, push_seat, put_capabilities, put_id, put_member, put_seat, put_seat_body, read_capabilities, read_id,
-    read_member, read_seat, tag,
+    read_member, read_seat, read_standing, standing_code, tag,
 };
 use super::reject::Reject;
 use super::roll::{Change, Entry, Image, Promise, Record, SlotImage};
@@ -19,6 +19,9 @@ mod change {
     pub(super) const LEFT: u8 = 4;
     pub(super) const SEATED: u8 = 5;
     pub(super) const UNSEATED: u8 = 6;
+    pub(super) const RETIRED: u8 = 10;
+    pub(super) const RANKED: u8 = 11;
+    pub(super) const RESTOOD: u8 = 12;
 }
 
 /// The numbers of a store's records.
@@ -84,6 +87,21 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             put_body(sink, FixedOut::<12>::new().u64(identity.0).u8(flag(*keep, KEEP)).spare(3));
             put_id(sink, id);
         }
+        Change::Retired { id } => {
+            sink.put(&[change::RETIRED]);
+            put_body(sink, FixedOut::<0>::new());
+            put_id(sink, id);
+        }
+        Change::Ranked { id, priority } => {
+            sink.put(&[change::RANKED]);
+            put_body(sink, FixedOut::<4>::new().i32(*priority));
+            put_id(sink, id);
+        }
+        Change::Restood { slot, generation, revision, standing, identity } => {
+            sink.put(&[change::RESTOOD]);
+            let fixed = FixedOut::<20>::new().u32(slot.0).u16(generation.0).u8(standing_code(*standing)).spare(1);
+            put_body(sink, fixed.u32(*revision).u64(identity.0));
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -110,6 +128,9 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         change::LEFT => read_left(&Body::nested(bytes)?),
         change::SEATED => read_seat(bytes).map(Change::Seated),
         change::UNSEATED => read_unseated(&Body::nested(bytes)?),
+        change::RETIRED => Ok(Change::Retired { id: read_only_id(&Body::nested(bytes)?)? }),
+        change::RANKED => read_ranked(&Body::nested(bytes)?).map(|(id, priority)| Change::Ranked { id, priority }),
+        change::RESTOOD => read_restood(&Body::nested(bytes)?),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -160,6 +181,18 @@ fn read_unseated(body: &Body<'_>) -> Result<Change, Reject> {
     Ok(Change::Unseated { id, identity, keep: flags & KEEP != 0 })
 }
 
+fn read_ranked(body: &Body<'_>) -> Result<(NodeId, i32), Reject> {
+    let priority = body.fixed::<4>()?.i32()?;
+    Ok((read_only_id(body)?, priority))
+}
+
+fn read_restood(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<20>()?;
+    let (slot, generation, standing) = (Slot(c.u32()?), Generation(c.u16()?), read_standing(c.u8()?)?);
+    let (_, revision, identity) = (c.u8()?, c.u32()?, Identity(c.u64()?));
+    Ok(Change::Restood { slot, generation, revision, standing, identity })
+}
+
 fn read_only_id(body: &Body<'_>) -> Result<NodeId, Reject> {
     let (mut id, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
@@ -204,6 +237,18 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             put_id(s, id);
         });
     }
+    for id in &image.retired {
+        put_field(sink, tag::RETIRED, |s| {
+            put_body(s, FixedOut::<0>::new());
+            put_id(s, id);
+        });
+    }
+    for (id, priority) in &image.ranked {
+        put_field(sink, tag::RANKED, |s| {
+            put_body(s, FixedOut::<4>::new().i32(*priority));
+            put_id(s, id);
+        });
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members.
@@ -217,6 +262,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut seats, mut slots, mut departed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut retired, mut ranked) = (Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
@@ -224,6 +270,8 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::SEAT => push_seat(&mut seats, read_seat(content)?)?,
             tag::SLOT => slots.push(read_slot(content)?),
             tag::DEPARTED => departed.push(read_departed(content)?),
+            tag::RETIRED => retired.push(read_only_id(&Body::nested(content)?)?),
+            tag::RANKED => ranked.push(read_ranked(&Body::nested(content)?)?),
             _ => {}
         }
     }
@@ -231,7 +279,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !slots.iter().filter_map(|s| s.info.as_ref()).all(|info| ids.insert(&info.id)) {
         return Err(Reject::Malformed);
     }
-    Ok(Image { lineage, position, line: Line::new(line_version, seats), slots, departed })
+    Ok(Image { lineage, position, line: Line::new(line_version, seats), slots, departed, retired, ranked })
 }
 
 fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {
@@ -269,6 +317,9 @@ pub fn encode_record(record: &Record, buf: &mut BytesMut) {
                 .u8(flag(promise.granted.is_some(), GRANTED))
                 .spare(3);
             put_body(buf, fixed);
+            if let Some(founder) = promise.founder {
+                put_field(buf, tag::FOUNDER, |s| put_body(s, FixedOut::<8>::new().u64(founder.0)));
+            }
         }
         Record::Entry(entry) => {
             buf.put(&[record::ENTRY]);
@@ -297,11 +348,19 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, Reject> {
 }
 
 fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
-    let mut c = Body::nested(bytes)?.fixed::<52>()?;
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<52>()?;
     let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
     let (granted, seen, flags) = (Identity(c.u64()?), Term(c.count()?), c.u8()?);
-    Ok(Promise { identity, incarnation, lineage, term, granted: (flags & GRANTED != 0).then_some(granted), seen })
+    let (mut founder, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::FOUNDER {
+            once(&mut founder, Identity(Body::nested(content)?.fixed::<8>()?.u64()?))?;
+        }
+    }
+    let granted = (flags & GRANTED != 0).then_some(granted);
+    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder })
 }
 
 // Digests.

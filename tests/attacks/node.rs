@@ -8,6 +8,7 @@ const L: u64 = 77;
 fn restored_b(entries: Vec<Entry>, names: &[&str]) -> Restored {
     Restored {
         promise: Promise {
+            founder: None,
             identity: Identity(101),
             incarnation: Incarnation(1),
             lineage: Lineage(L),

@@ -47,6 +47,7 @@ pub(crate) fn info(i: u16, id: &str, identity: u64) -> MemberInfo {
         priority: 0,
         durable: true,
         multicast: true,
+        provable: true,
         addrs: vec![addr(i + 1)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -65,6 +66,8 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         line: Line::new(1, seats),
         slots,
         departed: vec![],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {
@@ -76,6 +79,7 @@ pub(crate) fn member(n: u64) -> MemberInfo {
         priority: 0,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec![addr(200)],
         revision: 0,
         capabilities: Capabilities::new(),

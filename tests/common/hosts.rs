@@ -64,6 +64,30 @@ impl Hosts {
         batch(&self.name(host), &format!("link set eth0 {}\n", if up { "up" } else { "down" }));
     }
 
+    /// Nothing that this host sends gets past the switch; what is sent to it arrives.
+    pub fn mute(&self, host: usize) {
+        let rule = format!("type filter hook ingress device \"v{host}\" priority 0;\n drop");
+        self.nft(&self.bridge(), &format!("table netdev mute{host} {{\n chain c {{\n {rule}\n }}\n}}\n"));
+    }
+
+    pub fn unmute(&self, host: usize) {
+        self.nft(&self.bridge(), &format!("delete table netdev mute{host}\n"));
+    }
+
+    /// Nothing that comes from `others` (from anybody, where there are none) gets into this host.
+    pub fn deafen(&self, host: usize, others: &[usize]) {
+        let rules = match others {
+            [] => " iifname \"eth0\" drop\n".to_owned(),
+            _ => others.iter().map(|o| format!(" ip saddr {} drop\n", self.addr(*o))).collect(),
+        };
+        let chain = format!("chain c {{\n type filter hook input priority 0;\n{rules} }}");
+        self.nft(&self.name(host), &format!("table inet deaf {{\n {chain}\n}}\n"));
+    }
+
+    pub fn undeafen(&self, host: usize) {
+        self.nft(&self.name(host), "delete table inet deaf\n");
+    }
+
     /// No multicast reaches this host, and none that it sends gets anywhere.
     pub fn drop_multicast(&self, host: usize) {
         self.nft(

@@ -12,6 +12,8 @@ mod site;
 mod view;
 
 pub use site::{Options, Site};
+#[allow(unused_imports)] // Not by each test and bench.
+pub use view::{View, check_leaderships, check_terms};
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub struct Options {
     pub candidates: usize,
     pub members: usize,
+    /// Candidates beyond those that found: they are not started with the others.
+    pub late: usize,
     pub heartbeat_ms: u64,
     pub detect: u64,
     /// The candidates keep their promises over a restart.
@@ -24,7 +26,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { candidates: 5, members: 3, heartbeat_ms: 100, detect: 3, stores: false, more: Vec::new() }
+        Self { candidates: 5, members: 3, late: 0, heartbeat_ms: 100, detect: 3, stores: false, more: Vec::new() }
     }
 }
 
@@ -67,20 +69,21 @@ impl Site {
             return None;
         }
         let (teller, told) = channel();
-        let ids = (1..=options.candidates).map(|n| (format!("c{n}"), true));
+        let ids = (1..=options.candidates + options.late).map(|n| (format!("c{n}"), true));
         let places = ids
             .chain((1..=options.members).map(|n| (format!("m{n}"), false)))
             .map(|(id, candidate)| Place { id, candidate, process: None, serial: usize::MAX, present: false })
             .collect();
         let store = std::env::temp_dir().join(format!("cvk{}-{name}", std::process::id()));
-        let hosts = Hosts::new(options.candidates + options.members);
+        let hosts = Hosts::new(options.candidates + options.late + options.members);
         Some(Self { name: name.into(), options, places, views: Vec::new(), told, teller, hosts, store, _alone: guard })
     }
 
     /// A site on which all have found each other.
     pub fn founded(name: &str, options: Options) -> Option<Self> {
         let mut site = Self::open(name, options)?;
-        for host in site.everywhere() {
+        let late = site.late();
+        for host in site.everywhere().filter(|h| !late.contains(h)) {
             site.start(host, &[]);
         }
         site.settle("all find each other", Duration::from_secs(20));
@@ -92,11 +95,15 @@ impl Site {
     }
 
     pub fn candidates(&self) -> std::ops::Range<usize> {
-        0..self.options.candidates
+        0..self.options.candidates + self.options.late
+    }
+
+    pub fn late(&self) -> std::ops::Range<usize> {
+        self.options.candidates..self.options.candidates + self.options.late
     }
 
     pub fn members(&self) -> std::ops::Range<usize> {
-        self.options.candidates..self.places.len()
+        self.options.candidates + self.options.late..self.places.len()
     }
 
     pub fn id(&self, host: usize) -> &str {
@@ -135,14 +142,20 @@ impl Site {
     /// SIGKILL; tells when.
     pub fn kill(&mut self, host: usize) -> u64 {
         self.places[host].present = false;
-        let process = self.process(host);
         let at_us = unix_us();
+        let serial = self.places[host].serial;
+        self.views[serial].silenced_us.push(at_us);
+        let process = self.process(host);
         process.kill();
         process.reap();
         at_us
     }
 
     pub fn signal(&mut self, host: usize, name: &str) {
+        if name == "STOP" {
+            let serial = self.places[host].serial;
+            self.views[serial].silenced_us.push(unix_us());
+        }
         self.process(host).signal(name);
     }
 
@@ -242,10 +255,13 @@ impl Site {
 
     /// Until all present agree, are registered, and are in the line.
     pub fn settle(&mut self, what: &str, within: Duration) -> (usize, u64) {
-        self.wait(what, within, |site| {
-            site.agreed().is_some() && site.present().all(|h| site.view(h).registered > 0) && site.lines_are_whole()
-        });
+        self.wait(what, within, Self::is_settled);
         self.leader()
+    }
+
+    /// True where all present agree, are registered, and are in the line.
+    pub fn is_settled(&self) -> bool {
+        self.agreed().is_some() && self.present().all(|h| self.view(h).registered > 0) && self.lines_are_whole()
     }
 
     /// Until all present have a leader of a later term; tells when each of them learned of it, from `since_us` on, in
@@ -269,10 +285,18 @@ impl Site {
         told.iter().map(|(at, e)| format!("{:9.3} ms {e}", (at - since_us) as f64 / 1_000.0)).collect()
     }
 
-    /// The end of a test: what must hold of all that was told.
+    /// The end of a test.
     pub fn close(mut self) {
+        self.check();
+    }
+
+    /// What must hold of all that was told.
+    pub fn check(&mut self) {
         self.pump();
         view::check_terms(self.views.iter());
+        // A lease is over when it is over; that it is, a busy process may tell later.
+        let grace = self.options.detection() / 2;
+        view::check_leaderships(self.views.iter(), u64::try_from(grace.as_micros()).unwrap_or(u64::MAX));
         loudly(&format!("netns: ran {}", self.name));
     }
 }

@@ -24,6 +24,8 @@ pub struct View {
     /// The newest line: id, incarnation, active.
     pub line: Vec<(String, u64, bool)>,
     pub stopped: bool,
+    /// When it was killed or frozen from outside: from then on it couldn't tell what became of it.
+    pub silenced_us: Vec<u64>,
     last_term: u64,
     /// The members that it knows to have left, by incarnation.
     gone: BTreeMap<String, u64>,
@@ -112,6 +114,36 @@ impl View {
 
     pub fn last(&self, event: &str) -> Option<&Value> {
         self.events.iter().rev().find(|e| e["event"] == event)
+    }
+}
+
+impl View {
+    /// From when to when it led, by its own word; until `MAX` where it still does.
+    pub fn leaderships(&self) -> Vec<(u64, u64)> {
+        let roles: Vec<(u64, bool)> = (self.events.iter())
+            .filter(|e| e["event"] == "role" || e["event"] == "stopped")
+            .map(|e| (e["unix_us"].as_u64().unwrap_or(0), e["role"] == "leader"))
+            .collect();
+        let until = |from: u64, next: Option<&(u64, bool)>| {
+            let silenced = self.silenced_us.iter().copied().filter(|at| *at >= from).min().unwrap_or(u64::MAX);
+            next.map_or(u64::MAX, |n| n.0).min(silenced)
+        };
+        (0..roles.len()).filter(|i| roles[*i].1).map(|i| (roles[i].0, until(roles[i].0, roles.get(i + 1)))).collect()
+    }
+}
+
+/// No two lead at one time, in one lineage. `grace_us`: so much later than it steps down a busy process may say so.
+pub fn check_leaderships<'a>(views: impl Iterator<Item = &'a View>, grace_us: u64) {
+    let mut all: Vec<(u64, u64, &str)> =
+        views.flat_map(|v| v.leaderships().into_iter().map(|(from, to)| (from, to, v.id.as_str()))).collect();
+    all.sort_unstable();
+    for pair in all.windows(2) {
+        let [(_, to, first), (from, _, second)] = pair else { continue };
+        assert!(
+            to.saturating_sub(grace_us) <= *from,
+            "{second} leads from {from} on, and {first} led until {to}: {} us too long",
+            to.saturating_sub(*from)
+        );
     }
 }
 

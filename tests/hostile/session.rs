@@ -159,6 +159,7 @@ fn info(n: u8) -> MemberInfo {
         priority: 0,
         durable: false,
         multicast: n.is_multiple_of(2),
+        provable: true,
         addrs: vec![addr(n)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -877,12 +878,15 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         line: Line::new(input.u8().into(), seats),
         slots: slots.collect(),
         departed: vec![(id(9), Incarnation(3))],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 
 fn restored(input: &mut Input<'_>) -> Restored {
     let position = Position { term: Term(2), index: Index(input.number(&[5, 0, 1]).min(1 << 60)) };
     let promise = Promise {
+        founder: None,
         identity: Identity(104),
         incarnation: Incarnation(10),
         lineage: Lineage(7),

@@ -72,6 +72,7 @@ fn info() -> MemberInfo {
         priority: 1,
         durable: true,
         multicast: true,
+        provable: true,
         addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
         revision: 9,
         capabilities,
@@ -146,6 +147,8 @@ fn image() -> Image {
         line: Line::new(4, vec![seat()]),
         slots,
         departed: vec![(seat().id, Incarnation(7))],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 
@@ -187,6 +190,7 @@ fn messages() -> Vec<Message> {
 
 fn records() -> Vec<Record> {
     let promise = Promise {
+        founder: None,
         identity: Identity(1),
         incarnation: Incarnation(2),
         lineage: Lineage(3),

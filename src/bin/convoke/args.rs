@@ -2,6 +2,7 @@
 
 use crate::options::{DemoOptions, Found, NodeOptions, Settings, SimOptions, duration};
 use crate::{Failure, help};
+use convoke::proto::{Bounds, Config, LinkAssumption};
 use convoke::sim::Faults;
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use lexopt::prelude::*;
@@ -14,6 +15,7 @@ pub(crate) enum Order {
     Node(Box<NodeOptions>),
     Demo(DemoOptions),
     Sim(SimOptions),
+    Bounds(Box<Bounds>),
     Help(&'static str),
     Version,
 }
@@ -34,6 +36,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Order, Failure> {
         "node" => node(&mut parser),
         "demo" => demo(&mut parser),
         "sim" => sim(&mut parser),
+        "bounds" => bounds(&mut parser),
         "help" => Ok(Order::Help(help::GENERAL)),
         "probe" => Err(Failure::usage("not yet: convoke probe (to listen without joining)")),
         "swarm" => Err(Failure::usage("not yet: convoke swarm (many members in one process)")),
@@ -221,6 +224,35 @@ fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
     Ok(Order::Sim(o))
 }
 
+fn bounds(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
+    let mut builder =
+        Config::builder(ConventionId::new("c").map_err(Failure::usage)?, NodeId::new("n").map_err(Failure::usage)?)
+            .seeds(true);
+    let (mut candidates, mut members) = (3, 0);
+    let us = Duration::from_micros;
+    let mut link = LinkAssumption { one_way: us(500), loop_lateness: us(1_000), store_write: us(0) };
+    let micros = |parser: &mut lexopt::Parser, option: &str| value(parser, option, "microseconds").map(us);
+    while let Some(arg) = parser.next().map_err(Failure::usage)? {
+        match arg {
+            Long("help") | Short('h') => return Ok(Order::Help(help::BOUNDS)),
+            Long("candidates") => candidates = value(parser, "--candidates", "a number, 1 to 15")?,
+            Long("members") => members = value(parser, "--members", "a number")?,
+            Long("heartbeat") => builder = builder.heartbeat(millis(parser, "--heartbeat")?),
+            Long("detect") => builder = builder.detect(value(parser, "--detect", "a number of intervals")?),
+            Long("one-way") => link.one_way = micros(parser, "--one-way")?,
+            Long("late") => link.loop_lateness = micros(parser, "--late")?,
+            Long("write") => link.store_write = micros(parser, "--write")?,
+            Long("no-multicast") => builder = builder.multicast(false),
+            other => return Err(unknown("bounds", &other)),
+        }
+    }
+    if !(1..=15).contains(&candidates) {
+        return Err(Failure::usage("--candidates: a line of succession holds 1 to 15"));
+    }
+    let config = builder.build().map_err(Failure::usage)?;
+    Ok(Order::Bounds(Box::new(config.bounds(candidates, members, &link))))
+}
+
 /// `A..B`, B excluded.
 fn band(text: &str) -> Result<std::ops::Range<u64>, Failure> {
     let band = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
@@ -285,6 +317,8 @@ mod tests {
             ("demo --nodes 2", "3 to 15"),
             ("demo --members 51", "50"),
             ("sim --seeds 5..5", "A..B"),
+            ("bounds --heartbeat 1", "5 ms"),
+            ("bounds --candidates 16", "1 to 15"),
             ("sim --for 60", "unit"),
             ("sim --faults wind", "wind"),
         ];

@@ -1,6 +1,8 @@
 //! What may be said on stdin, a line each.
 
 use crate::args::pair;
+use convoke::types::{NodeId, Standing};
+use std::net::SocketAddr;
 
 /// An order to a running node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +12,11 @@ pub(crate) enum Command {
     Find(String, String),
     Members,
     Line,
+    Retire(NodeId),
+    Priority(NodeId, i32),
+    Stand(Standing),
+    /// The group (nothing: as it is; the inner nothing: none), and the seeds.
+    Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
     /// To this candidate, or to the next that is in sync.
     Handover(Option<String>),
@@ -30,21 +37,65 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "unset" => Command::Unset(rest.into()),
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
+        "retire" => Command::Retire(node(word, rest)?),
+        "priority" => {
+            let (id, n) = rest.split_once(char::is_whitespace).ok_or("priority: say ID N")?;
+            let n = n.trim().parse().map_err(|_| format!("priority: {:?} is no number", n.trim()))?;
+            Command::Priority(node(word, id)?, n)
+        }
+        "promote" if rest == "witness" => Command::Stand(Standing::Witness),
+        "promote" => alone(word, rest, Command::Stand(Standing::Candidate))?,
+        "demote" => alone(word, rest, Command::Stand(Standing::Member))?,
+        "move" => destination(rest)?,
         "stats" => alone(word, rest, Command::Stats)?,
         "handover" if rest.is_empty() => Command::Handover(None),
         "handover" => Command::Handover(Some(rest.into())),
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "retire" => {
+        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
             return Err(format!(
-                "there is no command {other:?}: set, unset, find, members, line, handover, stats, leave, quit"
+                "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, move, \
+                 handover, stats, leave, quit"
             ));
         }
     };
     Ok(Some(command))
+}
+
+/// What follows `move`.
+fn destination(rest: &str) -> Result<Command, String> {
+    let (mut group, mut seeds) = (None, Vec::new());
+    let mut words = rest.split_whitespace();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("move: {word} lacks its value"));
+        let named = match word {
+            "--seed" => {
+                seeds.push(value()?.into());
+                continue;
+            }
+            "--no-multicast" => None,
+            "--multicast" => {
+                let text = value()?;
+                let parsed = text.parse().map_err(|_| format!("move: --multicast {text:?} isn't ADDR:PORT"))?;
+                Some(parsed)
+            }
+            other => {
+                return Err(format!(
+                    "move: there is no {other:?}: say --multicast ADDR:PORT, --no-multicast, --seed HOST:PORT"
+                ));
+            }
+        };
+        if group.replace(named).is_some() {
+            return Err("move: say one group, or --no-multicast".into());
+        }
+    }
+    if group.is_none() && seeds.is_empty() {
+        return Err("move: say where: --multicast ADDR:PORT, --no-multicast, --seed HOST:PORT".into());
+    }
+    Ok(Command::Move(group, seeds))
 }
 
 fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Result<Command, String> {
@@ -52,6 +103,10 @@ fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Res
         Some((key, value)) => Ok(make(key.into(), value.into())),
         None => Err(format!("{word}: say KEY=VALUE")),
     }
+}
+
+fn node(word: &str, id: &str) -> Result<NodeId, String> {
+    NodeId::new(id).map_err(|e| format!("{word}: say which ID: {e}"))
 }
 
 fn alone(word: &str, rest: &str, command: Command) -> Result<Command, String> {
@@ -68,6 +123,18 @@ mod tests {
         assert_eq!(parse("  "), Ok(None));
         assert_eq!(parse("set a=b c=d\n"), Ok(Some(Command::Set("a".into(), "b c=d".into()))));
         assert_eq!(parse("find a="), Ok(Some(Command::Find("a".into(), String::new()))));
+        let a = NodeId::new("a").unwrap();
+        assert_eq!(parse("retire a"), Ok(Some(Command::Retire(a.clone()))));
+        assert_eq!(parse("priority a -2"), Ok(Some(Command::Priority(a, -2))));
+        assert_eq!(parse("promote witness"), Ok(Some(Command::Stand(Standing::Witness))));
+        let group = Some("239.1.2.3:4567".parse().unwrap());
+        assert_eq!(parse("move --multicast 239.1.2.3:4567"), Ok(Some(Command::Move(Some(group), vec![]))));
+        let seeds = vec!["h:1".into(), "[::1]:2".into()];
+        assert_eq!(
+            parse("move --seed h:1 --no-multicast --seed [::1]:2"),
+            Ok(Some(Command::Move(Some(None), seeds.clone())))
+        );
+        assert_eq!(parse("move --seed h:1 --seed [::1]:2"), Ok(Some(Command::Move(None, seeds))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
         assert_eq!(parse("handover"), Ok(Some(Command::Handover(None))));
         assert_eq!(parse("handover b"), Ok(Some(Command::Handover(Some("b".into())))));
@@ -77,10 +144,19 @@ mod tests {
             ("unset", "KEY"),
             ("leave now", "nothing after"),
             ("jump", "no command"),
+            ("retire", "which ID"),
+            ("priority a", "ID N"),
+            ("priority a x", "no number"),
+            ("promote me", "nothing after"),
+            ("move", "say where"),
+            ("move there", "there is no"),
+            ("move --seed", "lacks"),
+            ("move --multicast 239.1.2.3", "ADDR:PORT"),
+            ("move --multicast 239.1.2.3:4 --no-multicast", "one group"),
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "retire a"] {
+        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::notices;
 use crate::report::{Line, Reporter};
 use convoke::proto::{Event, LinePlace, Role, StopReason};
-use convoke::types::{Capabilities, MemberInfo, Slot};
+use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
 /// The lines for an event. The reporter learns the term first: it stands on the line that brings it.
@@ -18,12 +18,20 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
                 return;
             }
             let word = role.as_str();
-            reporter.print(&Line::new("role", word).with("role", word));
-            if *role != Role::Isolated {
-                return;
-            }
+            Line::new("role", word).with("role", word)
+        }
+        Event::Isolated { lost } => {
             let reason = "no leader is heard and no majority of the line is found";
-            Line::new("isolated", reason).with("reason", reason)
+            Line::new("isolated", format!("{reason}; not reached: {}", names(lost)))
+                .with("reason", reason)
+                .with("lost", list(lost))
+        }
+        Event::Merged { gained, lost, conflicts } => {
+            let text = format!("back again; gained: {}; lost: {}", names(gained), names(lost));
+            Line::new("merged", text)
+                .with("gained", list(gained))
+                .with("lost", list(lost))
+                .with("conflicts", conflicts.clone())
         }
         Event::Leader { leader, term, lineage } => {
             reporter.set_term(*term);
@@ -43,24 +51,39 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
         }
         Event::Line { version, line } => places(*version, line),
         Event::Joined { info, slot } => member("joined", info, *slot),
-        Event::Updated { id, incarnation, slot, capabilities } => {
+        Event::Updated { id, incarnation, slot, standing, capabilities } => {
             let text = format!("{id}: {}", shown(capabilities));
             Line::new("updated", text)
                 .with("member", id.as_str())
                 .with("incarnation", incarnation.0)
                 .with("slot", slot.0)
+                .with("candidate", standing.votes())
                 .with("capabilities", object(capabilities))
         }
         Event::Left { id, incarnation, reason } => Line::new("left", format!("{id}: {}", reason.as_str()))
             .with("member", id.as_str())
             .with("incarnation", incarnation.0)
             .with("reason", reason.as_str()),
+        Event::Moved { left, incarnation } => {
+            let from = if left.0 == 0 { "nowhere".into() } else { format!("lineage {:016x}", left.0) };
+            notices::line("moved", format!("begins anew at another address, as incarnation {incarnation}; from {from}"))
+                .with("incarnation", incarnation.0)
+                .with("left", format!("{:016x}", left.0))
+        }
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
     };
     reporter.print(&line);
+}
+
+fn names(ids: &[NodeId]) -> String {
+    ids.iter().map(NodeId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn list(ids: &[NodeId]) -> Vec<&str> {
+    ids.iter().map(NodeId::as_str).collect()
 }
 
 /// The line `stopped`.

@@ -6,6 +6,7 @@ convoke: nodes that find each other, agree on a leader, and replace it within mi
   convoke node    one node, in the foreground (convoke node --help)
   convoke demo    the main job in one command, on loopback: discovery, a killed leader, its return
   convoke sim     the deterministic simulator (convoke sim --help)
+  convoke bounds  the worst failover time and the traffic of a configuration (convoke bounds --help)
   convoke probe   not yet: what is in reach
   convoke swarm   not yet: many members in one process, for load
 
@@ -45,6 +46,12 @@ Commands, a line each on stdin:
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE, members   who is on the roll (candidates)
   line                      the line of succession
+  retire ID                 leader: take a candidate off the line for good, until it is promoted
+  priority ID N             leader: its place in the line from now on
+  promote [witness], demote make this node a candidate (or a witness), or a plain member
+  move [--multicast ADDR:PORT | --no-multicast] [--seed HOST:PORT]...
+                            leave, then go over to another convention address; the group stays unless said, the seeds
+                            are those named here
   stats                     all counters
   handover [ID]             as leader: hand over, to ID or to the next that is in sync
   leave                     leave in order; a leader hands over first
@@ -59,6 +66,19 @@ convoke demo: the main job in one command, on loopback, as real processes
   --json       one JSON object a line
 
 Ends by itself in under 30 s. Exit status 0 only if all of it happened.
+";
+
+pub(crate) const BOUNDS: &str = "\
+convoke bounds: the worst failover time and the traffic of a configuration
+
+  --candidates N    candidates and witnesses (3)
+  --members N       plain members besides (0)
+  --heartbeat MS    interval (1000)
+  --detect N        intervals of silence until a node is taken for gone (3)
+  --one-way US      the longest way from one node to another, microseconds (500)
+  --late US         the longest that a node's loop is late, microseconds (1000)
+  --write US        the longest that a store's write takes, microseconds (0)
+  --no-multicast    heartbeats go by unicast to all
 ";
 
 pub(crate) const SIM: &str = "\

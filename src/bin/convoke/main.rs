@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Order::Node(args) => node::run(*args),
         Order::Demo(args) => demo::run(&args),
         Order::Sim(args) => sim::run(&args),
+        Order::Bounds(bounds) => print_text(&bounds.to_string()),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

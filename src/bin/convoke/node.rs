@@ -6,10 +6,12 @@ use crate::options::NodeOptions;
 use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
+use convoke::net::Discovery;
 use convoke::proto::{self, Event, LinePlace, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -25,6 +27,8 @@ struct Running {
     poll: Poll,
     reporter: Reporter,
     capabilities: Capabilities,
+    /// The floor's group, where there is one.
+    multicast: Option<SocketAddr>,
     until_eof: bool,
     /// D, of which the patience with a leave is made.
     detection: Duration,
@@ -50,6 +54,7 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
     crate::start_logs()?;
     let config = options.config()?;
     let net = options.net()?;
+    let multicast = net.multicast();
     let warnings = config.warnings().to_vec();
     let detection = config.detection();
     let store = options.set.store.as_ref().map(|dir| open_store(dir, &options)).transpose()?;
@@ -68,6 +73,7 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
         poll,
         reporter: Reporter::new(options.id, options.set.json),
         capabilities: options.set.capabilities,
+        multicast,
         until_eof: options.set.until_eof,
         detection,
         give_up: options.set.give_up.map(|limit| (Instant::now() + limit, limit)),
@@ -247,6 +253,10 @@ impl Running {
                 }
                 self.reporter.print(&events::places(version, &places));
             }
+            Command::Retire(id) => self.order(proto::Command::Retire(id))?,
+            Command::Priority(id, priority) => self.order(proto::Command::SetPriority { id, priority })?,
+            Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
+            Command::Move(group, seeds) => self.move_to(group, &seeds)?,
             Command::Stats => self.stats()?,
             Command::Handover(to) => {
                 let to = to.map(|id| NodeId::new(&id)).transpose().map_err(|e| format!("handover: {e}"))?;
@@ -256,6 +266,21 @@ impl Running {
             // Taken out before, since it ends the loop.
             Command::Quit => {}
         }
+        Ok(())
+    }
+
+    /// Gives the core a command; that it can't be carried out comes as an event.
+    fn order(&self, command: proto::Command) -> Result<(), String> {
+        self.handle.command(command).map_err(|e| e.to_string())
+    }
+
+    /// Points the node at another convention address.
+    fn move_to(&mut self, group: Option<Option<SocketAddr>>, seeds: &[String]) -> Result<(), String> {
+        let group = group.unwrap_or(self.multicast);
+        let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+        let to = Discovery::new(group, &seeds).map_err(|e| format!("move: {e}"))?;
+        self.handle.move_to(to).map_err(|e| format!("move: {e}"))?;
+        self.multicast = group;
         Ok(())
     }
 
@@ -273,7 +298,7 @@ impl Running {
     /// The members of the roll for which `keep` holds.
     fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
         let found = self.ask(move |node| {
-            node.config().standing().votes().then(|| {
+            node.standing().votes().then(|| {
                 node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
             })
         })?;

@@ -39,6 +39,7 @@ pub(crate) fn core(notice: &Notice) -> Line {
             line("waiting_for_candidates", format!("{known} of {expected} candidates are here"))
         }
         Notice::Late(us) => line("late", format!("this node's loop was late by {us} microseconds")),
+        Notice::Retired => line("retired", "this node was taken off the line for good: it is a plain member"),
         Notice::Accused(id, accusation) => {
             let what = match accusation {
                 Accusation::Silent => "is silent: the leader probes it",

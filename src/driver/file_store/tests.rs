@@ -53,6 +53,7 @@ fn id(name: &str) -> NodeId {
 
 fn promise(term: u64) -> Record {
     Record::Promise(Promise {
+        founder: None,
         identity: Identity(1),
         incarnation: Incarnation(2),
         lineage: Lineage(3),

@@ -20,6 +20,11 @@ const MAX_INCARNATION_LEAP: u64 = 1 << 50;
 impl Node {
     pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
         self.out.stats.datagrams_in += 1;
+        if self.out.is_moving() {
+            // It came from the old address: at the new one nothing was asked yet.
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
         let view = match DatagramView::parse(bytes, self.out.tag()) {
             Ok(view) => view,
             Err(reject) => return self.rejected(reject),
@@ -51,7 +56,7 @@ impl Node {
             Datagram::ProbeReply(d) => self.on_probe_reply(now, from, d),
             Datagram::Stranger(d) => self.on_stranger(now, from, d),
             Datagram::Leave(d) => self.on_leave(now, from, d),
-            Datagram::Gone(d) => self.on_gone(d),
+            Datagram::Gone(d) => self.on_gone(now, d),
             Datagram::Resigned(d) => self.on_resigned_datagram(now, d),
         }
     }
@@ -70,6 +75,13 @@ impl Node {
         if beat.lineage == Lineage::ZERO {
             self.out.stats.dropped_malformed += 1;
             return;
+        }
+        if self.peers.shuns(beat.lineage) {
+            if lane != Lane::Floor {
+                self.out.stats.dropped_other_lineage += 1;
+                return;
+            }
+            self.peers.pardon();
         }
         let ours = self.lineage();
         if ours != Lineage::ZERO && beat.lineage != ours {
@@ -105,6 +117,10 @@ impl Node {
             Heard::Leap => self.out.stats.dropped_term_leap += 1,
         }
         if votes {
+            self.heard_commit = self.heard_commit.max(beat.commit);
+            if let Some(leader) = self.voter.followed().and_then(|f| f.leader.clone()) {
+                self.peers.heard(now, &leader.0, &mut self.out);
+            }
             self.follower.acknowledged();
         }
         self.notice_line_version(now, beat);
@@ -209,7 +225,8 @@ impl Node {
             // The leader answers the first; of the others the one of rank r only from attempt r + 1 on. Whoever asks one
             // address by name is answered by it.
             (None, Some(rank)) => lane == Lane::Unicast || usize::from(seek.attempt) > rank,
-            (None, None) => false,
+            // A seed may be a plain member by now: it knows whom it follows.
+            (None, None) => lane == Lane::Unicast && !self.me.standing.votes(),
         };
         if answers {
             self.announce(now, from, seek.nonce);
@@ -227,6 +244,10 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
+        if self.peers.shuns(announce.view.lineage) {
+            // It answers a question that was asked after the move.
+            self.peers.pardon();
+        }
         let info = super::members::sender_info(&announce.from);
         self.peers.note(now, &info, announce.view.lineage, false);
         let (ours, theirs) = (self.lineage(), announce.view.lineage);
@@ -241,6 +262,10 @@ impl Node {
             self.abandon(now);
         }
         self.lineage_seen = now;
+        // Who answers first may be a plain member, and the others' answers are of no more use then.
+        for seat in &announce.view.line {
+            self.peers.note(now, &super::members::seat_ref_info(seat), theirs, false);
+        }
         self.follower.refreshed();
         self.follower.told(now, &announce.view);
         self.take_view(announce.view);
@@ -338,12 +363,12 @@ impl Node {
         }
     }
 
-    fn on_gone(&mut self, gone: Leave) {
+    fn on_gone(&mut self, now: Time, gone: Leave) {
         let Some(r) = self.follower.registration else { return };
         let about_me =
             gone.slot == r.slot && gone.generation == r.generation && gone.incarnation == self.me.incarnation;
         if self.leaving.is_some() && about_me {
-            self.stop(StopReason::Left);
+            self.left(now);
         }
     }
 

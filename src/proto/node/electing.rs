@@ -7,8 +7,8 @@ use super::super::planted::Bug;
 use super::super::registrar::Registrar;
 use super::streams::Origin;
 use super::{Lead, Node};
-use crate::types::{ConnId, Identity, Lineage, Term, Time};
-use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Message, Overruled};
+use crate::types::{ConnId, Identity, Lineage, Position, Standing, Term, Time};
+use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Fetch, Message, Overruled};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ impl Node {
         self.is_candidate()
             && self.lead.is_none()
             && self.leaving.is_none()
+            && self.moving.is_none()
             && self.voter.promise.lineage != Lineage::ZERO
             && !self.log.is_empty()
             && self.log.line().votes(self.voter.identity())
@@ -45,7 +46,9 @@ impl Node {
         let me = self.voter.identity();
         let before = self.log.line().seats().iter().take_while(|s| s.identity != me);
         let active = before.filter(|s| s.voting && !s.witness && self.peers.conn_of(&s.id, s.identity).is_some());
-        self.config.step() * active.count() as u32
+        // Who is on its way off the line leads only where nobody else does.
+        let late = if self.wanted == Standing::Candidate { Duration::ZERO } else { self.round() * 2 };
+        self.config.step() * active.count() as u32 + late
     }
 
     /// Sees to it that a candidate without a leader bids in its turn.
@@ -129,6 +132,7 @@ impl Node {
             Some(Step::Canvass(canvass)) => {
                 self.out.stats.canvasses += 1;
                 self.tell_voters(|_| Message::Canvass(canvass));
+                self.ask_beyond_line(now, canvass);
             }
             Some(Step::Bid(bid)) => self.bid(now, bid),
             Some(Step::Fetch(from, fetch)) => {
@@ -138,6 +142,21 @@ impl Node {
                 }
             }
             Some(Step::Lead(term)) => self.become_leader(now, term, false),
+        }
+    }
+
+    /// Where nobody has led for long, a canvass goes to those as well who aren't in the line that this node knows: a newer
+    /// one, of which they know, may have them. Their word counts for nothing but what it says of their roll.
+    fn ask_beyond_line(&mut self, now: Time, canvass: Canvass) {
+        if !self.may_offer(now) {
+            return;
+        }
+        let beyond: Vec<ConnId> = (self.peers.ready())
+            .filter(|(p, _)| p.lineage == canvass.lineage && !self.log.line().votes(p.info.identity))
+            .map(|(_, conn)| conn)
+            .collect();
+        for conn in beyond {
+            self.out.send_durably(conn, Message::Canvass(canvass));
         }
     }
 
@@ -234,10 +253,23 @@ impl Node {
             // It got free after this node had given that canvass up.
             return self.bid_soon(now);
         }
+        self.catch_up(now, from, reply.position);
         let mut campaign = self.campaign.clone();
         let step = campaign.opinion(self.standpoint(now), from.identity, &reply);
         self.campaign = campaign;
         self.campaign_step(now, step);
+    }
+
+    /// A voter holds a newer roll than this one, and for long nobody could lead: by the older line there may be no majority
+    /// any more, and who holds the newer one may be a witness. A roll whose last entry is of a later term holds all that is
+    /// committed of an earlier one, so it may be taken from whom it is; nobody counts it as an acknowledgement.
+    fn catch_up(&mut self, now: Time, from: &Origin, its: Position) {
+        if self.may_offer(now) && its > self.log.last() && self.campaign.bidding().is_none() {
+            self.next_offer = now + self.config.detection() * 2;
+            self.catching_up = Some(from.identity);
+            let (lineage, after) = (self.voter.promise.lineage, self.log.committed());
+            self.out.send(from.conn, Message::Fetch(Fetch { lineage, term: Term::ZERO, after }));
+        }
     }
 
     pub(super) fn on_bid(&mut self, now: Time, from: &Origin, bid: Bid) {
@@ -342,6 +374,7 @@ impl Node {
         self.serving = None;
         let (interval, detection) = (self.config.heartbeat(), self.config.detection());
         let mut detector = Detector::new(now, interval, detection);
+        detector.bug = self.bug;
         for (slot, generation, info) in self.log.roll().members() {
             if info.id != self.me.id {
                 detector.add(now, slot, generation, info.multicast);

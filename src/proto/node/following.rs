@@ -1,15 +1,16 @@
 //! Following: the roll as it comes from the leader, this node's own registration, and leaving.
 
 use super::super::border::Dest;
-use super::super::event::StopReason;
+use super::super::event::Event;
 use super::super::follower::{Need, Registration};
 use super::super::leadership::Sending;
 use super::super::log::Accepted;
 use super::super::planted::Bug;
+use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Index, LeftReason, Lineage, Position, Term, Time, VoterTag};
+use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -98,9 +99,18 @@ impl Node {
         self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
     }
 
+    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
+    fn catches_up_with(&self, from: Identity) -> bool {
+        self.catching_up == Some(from)
+            && self.lead.is_none()
+            && self.voter.followed().is_none()
+            && self.campaign.bidding().is_none()
+    }
+
     /// What this bidder lacked, from the voter that is ahead.
     fn on_fetched(&mut self, now: Time, from: &Origin, append: &Append) {
-        if append.lineage != self.voter.promise.lineage || !self.bids_for(append.term) {
+        let catches_up = append.term == Term::ZERO && self.catches_up_with(from.identity);
+        if append.lineage != self.voter.promise.lineage || !(catches_up || self.bids_for(append.term)) {
             self.out.stats.dropped_stale += 1;
             return;
         }
@@ -111,7 +121,8 @@ impl Node {
         self.campaign.progressed(now);
         self.decide_bid(now);
         let term_there = self.log.term_at(upto);
-        if let (Some(bid), Some(term), false) = (self.campaign.bidding(), term_there, append.entries.is_empty()) {
+        let bid = self.campaign.bidding().or(catches_up.then_some(Term::ZERO));
+        if let (Some(bid), Some(term), false) = (bid, term_there, append.entries.is_empty()) {
             // Still not enough: ask for what follows.
             let after = Position { term, index: upto };
             let fetch = Fetch { lineage: append.lineage, term: bid, after };
@@ -122,7 +133,10 @@ impl Node {
     /// Gives a bidder that was granted what it lacks.
     pub(super) fn on_fetch(&mut self, from: &Origin, fetch: Fetch) {
         let promise = &self.voter.promise;
-        if fetch.lineage != promise.lineage || fetch.term != promise.term || promise.granted != Some(from.identity) {
+        let granted = fetch.term == promise.term && promise.granted == Some(from.identity);
+        // Without a term: a voter that couldn't be elected by the older line that it has.
+        let catches_up = fetch.term == Term::ZERO && self.lead.is_none() && self.voter.followed().is_none();
+        if fetch.lineage != promise.lineage || !(granted || catches_up) || self.log.is_empty() {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
@@ -147,10 +161,11 @@ impl Node {
     }
 
     pub(super) fn on_snapshot(&mut self, now: Time, from: &Origin, snapshot: Snapshot) {
-        // Offered, not fetched: what is committed, for a voter that holds nothing.
+        // Offered, not fetched: what is committed, for a voter that holds less.
         let offered = snapshot.fetched && snapshot.term == Term::ZERO;
         if offered {
-            if !self.log.is_empty() {
+            let elsewhere = !self.log.is_empty() && snapshot.lineage != self.voter.promise.lineage;
+            if self.lead.is_some() || elsewhere || snapshot.position.index <= self.log.commit() {
                 self.out.stats.dropped_stale += 1;
                 return;
             }
@@ -207,30 +222,18 @@ impl Node {
         } else if image.position.index > self.log.commit() {
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
+            let mut further = None;
             if !told {
                 let before = self.abandoned.take().filter(|log| log.lineage() == image.lineage);
-                self.log = before.unwrap_or_else(super::Log::empty);
+                // What was told before goes further than this image: it was as committed, so it counts.
+                let log = before.as_ref().filter(|log| log.committed().index > image.position.index);
+                further = log.map(super::Log::image);
+                // After a move nothing counts as told.
+                self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
-            let before: Vec<_> = self.log.roll().members().map(|(_, _, i)| (i.id.clone(), i.incarnation)).collect();
             let old = self.log.roll().clone();
-            self.install(image);
-            // What happened in between is told as its outcome.
-            for (id, incarnation) in before {
-                if self.log.roll().find(&id).is_none_or(|(_, _, now)| now.incarnation != incarnation) {
-                    let reason = LeftReason::Left;
-                    self.out.event(super::Event::Left { id, incarnation, reason });
-                }
-            }
-            let news: Vec<_> = self
-                .log
-                .roll()
-                .members()
-                .filter(|(_, _, i)| old.find(&i.id).is_none_or(|(_, _, o)| o.incarnation != i.incarnation))
-                .map(|(slot, _, i)| (slot, i.clone()))
-                .collect();
-            for (slot, info) in news {
-                self.out.event(super::Event::Joined { info, slot });
-            }
+            self.install(further.as_ref().unwrap_or(image));
+            self.tell_outcome(&old);
             self.line_changed(now);
         }
         if last.fetched {
@@ -244,6 +247,30 @@ impl Node {
         let (identity, index) = (self.voter.identity(), self.log.commit().min(image.position.index));
         let reply = AppendReply { lineage: last.lineage, term: last.term, identity, matched: true, index };
         self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// What happened between an older roll and the present one is told as its outcome.
+    fn tell_outcome(&mut self, old: &Roll) {
+        let roll = self.log.roll();
+        let stayed = |other: &Roll, info: &MemberInfo| {
+            other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
+        };
+        let mut events = Vec::new();
+        for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
+            let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
+            events.push(Event::Left { id, incarnation, reason });
+        }
+        for (slot, _, info) in roll.members() {
+            match stayed(old, info) {
+                None => events.push(Event::Joined { info: info.clone(), slot }),
+                Some(revision) if revision != info.revision => {
+                    let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
+                    events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
+                }
+                Some(_) => {}
+            }
+        }
+        events.into_iter().for_each(|event| self.out.event(event));
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:
@@ -279,7 +306,7 @@ impl Node {
                         nonce: self.follower.nonce,
                         lineage: self.lineage(),
                         heard: self.follower.heard_multicast(),
-                        info: self.me.clone(),
+                        info: self.description(),
                     };
                     self.out.datagram(Dest::Addr(addr), Datagram::Join(join));
                 }
@@ -378,7 +405,7 @@ impl Node {
                 let other =
                     self.log.roll().find(&self.me.id).is_some_and(|(_, _, i)| i.incarnation > self.me.incarnation);
                 if self.leaving.is_some() && (gone || other) {
-                    return self.stop(StopReason::Left);
+                    return self.left(now);
                 }
                 if gone && !other {
                     // Taken off the roll while alive: only a larger incarnation may come back.
@@ -389,6 +416,7 @@ impl Node {
             }
             _ => {}
         }
+        self.follow_decisions(now);
     }
 
     pub(super) fn leave(&mut self, now: Time) {
@@ -410,7 +438,7 @@ impl Node {
         let was_leader = self.lead.is_some();
         self.resign(now, true);
         if self.follower.registration.is_none() || (was_leader && others == 0) {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         self.leaving = Some(Leaving { next: now, until });
     }
@@ -418,7 +446,7 @@ impl Node {
     pub(super) fn tick_leaving(&mut self, now: Time) {
         let Some(leaving) = self.leaving else { return };
         if now >= leaving.until {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         if now < leaving.next {
             return;
@@ -426,7 +454,7 @@ impl Node {
         let pause = (self.config.heartbeat() / 8).max(std::time::Duration::from_millis(5));
         self.leaving = Some(Leaving { next: now + pause, ..leaving });
         if self.follower.registration.is_none() {
-            return self.stop(StopReason::Left);
+            return self.left(now);
         }
         let Some((r, addr)) = self.follower.farewell() else { return };
         let leave =

@@ -9,7 +9,7 @@ use super::leading::piece;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{self, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{self, Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -20,16 +20,22 @@ impl Node {
     }
 
     pub(super) fn tick_founding(&mut self, now: Time) {
-        if self.voter.promise.lineage != Lineage::ZERO || self.leaving.is_some() || self.founding.is_none() {
+        if !self.me.standing.votes() {
+            return;
+        }
+        if self.voter.promise.lineage != Lineage::ZERO || self.is_going() || self.founding.is_none() {
             self.offer_roll(now);
+            self.ask_for_roll(now);
             return self.leave_stillborn(now);
         }
         if self.follower.is_bound(now) {
             // A convention is there: join it.
-            if let Some(founding) = &mut self.founding {
+            let founding = self.founding.as_mut();
+            let step = founding.and_then(|founding| {
                 founding.reset(now);
-            }
-            return;
+                if founding.is_bound() { founding.remind(now) } else { None }
+            });
+            return self.founding_step(now, step);
         }
         let seen = self.voter.promise.seen.max(self.sought);
         let (me, draw) = (self.me.clone(), self.rng.nonzero());
@@ -42,7 +48,7 @@ impl Node {
         self.with_known(|f, known| f.missing(now, known)).flatten()
     }
 
-    fn founding_step(&mut self, now: Time, step: Option<Step>) {
+    pub(super) fn founding_step(&mut self, now: Time, step: Option<Step>) {
         match step {
             None => {}
             Some(Step::Propose(proposal)) => {
@@ -71,8 +77,7 @@ impl Node {
     }
 
     pub(super) fn on_propose(&mut self, now: Time, from: &MemberInfo, conn: ConnId, proposal: &Propose) {
-        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.leaving.is_some()
-        {
+        if self.voter.promise.lineage != Lineage::ZERO || !self.voter.credible(proposal.term) || self.is_going() {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }
@@ -108,15 +113,17 @@ impl Node {
 
     pub(super) fn on_propose_reply(&mut self, now: Time, from: &Origin, reply: ProposeReply) {
         self.voter.see(reply.term, &mut self.out);
-        if self.voter.promise.lineage != Lineage::ZERO {
+        let lineage = self.voter.promise.lineage;
+        let proposes = self.founding.as_ref().is_some_and(|f| f.proposes(reply.lineage));
+        if reply.accepted && lineage != reply.lineage && !proposes {
+            // The release was lost, or went down with this node's last start: nothing was founded there.
+            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
+        }
+        if lineage != Lineage::ZERO {
             return;
         }
         let Some(founding) = &mut self.founding else { return };
         let step = founding.answered(from.identity, &reply);
-        if reply.accepted && !founding.proposes(reply.lineage) && step.is_none() {
-            // The release was lost, or went down with this node's last start: nothing was founded there.
-            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
-        }
         self.founding_step(now, step);
     }
 
@@ -132,7 +139,7 @@ impl Node {
             slots.push(SlotImage { generation: Generation(1), info: Some(info) });
         }
         let position = Position { term, index: Index(1) };
-        let image = Image { lineage, position, line: Line::new(1, seats), slots, departed: Vec::new() };
+        let image = Image { lineage, position, line: Line::new(1, seats), slots, ..Image::default() };
         self.install(&image);
         self.told.roll = false;
         let me = self.voter.identity();
@@ -171,29 +178,38 @@ impl Node {
     /// its voters are not what they were before anything was committed.
     fn leave_stillborn(&mut self, now: Time) {
         let patience = self.config.detection() * 2;
-        if self.voter.promise.lineage == Lineage::ZERO || self.lead.is_some() || self.voter.followed().is_some() {
+        let none = self.voter.promise.lineage == Lineage::ZERO;
+        if none || self.is_going() || self.lead.is_some() || self.voter.followed().is_some() {
+            return;
+        }
+        if self.voter.is_bound() {
+            // A part of the list founded it, or may have: free, this node could make another part a majority.
             return;
         }
         let hollow = self.log.is_empty()
             && self.follower.registration.is_none()
             && now - self.lineage_seen > patience
             && self.follower.attempts() >= 3;
-        let hopeless = now - self.leaderless_since > patience && self.is_hopeless();
+        // Others may know a newer line, by which there is hope: they are asked first.
+        let hopeless = now - self.leaderless_since > patience * 4 && self.is_hopeless();
         if (hollow || hopeless) && !self.follower.hears(now, patience) {
             self.abandon(now);
         }
     }
 
+    /// True where nobody has led for so long that what this node holds may be what others lack.
+    pub(super) fn may_offer(&self, now: Time) -> bool {
+        self.lead.is_none()
+            && self.voter.followed().is_none()
+            && !self.log.is_empty()
+            && now >= self.next_offer
+            && now - self.leaderless_since > self.config.detection() * 2
+    }
+
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
     fn offer_roll(&mut self, now: Time) {
-        let patience = self.config.detection() * 2;
-        if self.lead.is_some()
-            || self.voter.followed().is_some()
-            || self.log.is_empty()
-            || now < self.next_offer
-            || now - self.leaderless_since <= patience
-        {
+        if !self.may_offer(now) {
             return;
         }
         let hollow = |p: &super::super::peers::Peer| {
@@ -203,12 +219,36 @@ impl Node {
         let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
             return;
         };
-        self.next_offer = now + patience;
+        self.next_offer = now + self.config.detection() * 2;
         let sending =
             Sending { position: self.log.committed(), image: wire::encode_image(&self.log.image()), offset: 0 };
         let first = piece(&sending, self.voter.promise.lineage, Term::ZERO, true);
         self.serving = Some((to, sending));
         self.out.send_durably(conn, Message::Snapshot(first));
+    }
+
+    /// A voter that holds nothing of its own lineage, which nobody leads, asks those around in turn for what they know to be
+    /// committed: they may be witnesses, and can't lead themselves.
+    fn ask_for_roll(&mut self, now: Time) {
+        let lineage = self.voter.promise.lineage;
+        let patience = self.config.detection() * 2;
+        if lineage == Lineage::ZERO
+            || !self.log.is_empty()
+            || self.voter.followed().is_some()
+            || now < self.next_offer
+            || now - self.leaderless_since <= patience
+        {
+            return;
+        }
+        self.next_offer = now + patience;
+        let others: Vec<_> =
+            self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, c)| (p.info.identity, c)).collect();
+        let draw = self.rng.next() as usize;
+        if let Some((identity, conn)) = others.get(draw % others.len().max(1)) {
+            self.catching_up = Some(*identity);
+            let fetch = Fetch { lineage, term: Term::ZERO, after: Position::default() };
+            self.out.send(*conn, Message::Fetch(fetch));
+        }
     }
 
     /// True where nothing but the founding is in the roll, and so many of its voters answer as other voters now that no
@@ -228,7 +268,12 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
-        if self.lead.is_some() || self.follower.hears(now, self.config.detection()) || self.follower.attempts() < 2 {
+        if self.voter.is_bound()
+            || self.lead.is_some()
+            || self.is_going()
+            || self.follower.hears(now, self.config.detection())
+            || self.follower.attempts() < 2
+        {
             return false;
         }
         // By what is in the roll, not by what is known to be committed: after a restart that is little.
@@ -243,14 +288,7 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty();
-        let left = std::mem::replace(&mut self.log, Log::empty());
-        if std::mem::replace(&mut self.told.roll, false) {
-            self.abandoned = Some(left);
-        }
-        self.incoming = None;
-        self.serving = None;
-        self.storing.clear();
-        self.durable_index = Index::ZERO;
+        self.forget_roll();
         let promise = Promise {
             identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },
             lineage: Lineage::ZERO,
@@ -262,7 +300,6 @@ impl Node {
         self.voter.renounce(promise);
         self.out.store_anew();
         self.out.store(Record::Promise(self.voter.record()));
-        self.campaign.idle();
         if let Some(founding) = &mut self.founding {
             founding.reset(now);
         }

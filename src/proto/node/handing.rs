@@ -42,13 +42,10 @@ impl Node {
 
     /// Begins a handover, to this candidate or to the first of the line that is in sync.
     pub(super) fn hand_over(&mut self, now: Time, to: Option<NodeId>) -> Result<(), CommandError> {
-        let Some(lead) = &self.lead else {
-            let leader = self.told.leader.clone().filter(|id| *id != self.me.id);
-            return Err(CommandError::NotLeader(leader));
-        };
-        let term = lead.leadership.term;
-        if !self.decides() || self.leaving.is_some() || term.next().is_none() {
-            return Err(CommandError::Busy);
+        self.may_decide()?;
+        let term = self.voter.promise.term;
+        if self.is_going() || term.next().is_none() {
+            return Err(CommandError::NotReady);
         }
         let line = self.log.line();
         let seat = match to {

@@ -27,6 +27,9 @@ impl Node {
 
     /// When a leader that can't commit has to give up: acknowledgements pass, entries don't.
     pub(super) fn stalled_at(&self) -> Time {
+        if self.bug.has(Bug::NeverGivesUp) {
+            return Time::NEVER;
+        }
         let since = self.lead.as_ref().and_then(|l| l.leadership.uncommitted_since);
         since.map_or(Time::NEVER, |s| s + self.config.detection() * 3)
     }
@@ -97,7 +100,9 @@ impl Node {
         }
         for slot in lead.detector.deaf() {
             let Some((_, info)) = self.log.roll().get(slot) else { continue };
-            if let Some(addr) = info.addrs.first().filter(|_| !info.standing.votes()) {
+            let served =
+                self.log.line().seat(&info.id).is_some() || self.peers.get(&info.id).is_some_and(|p| p.conn.is_some());
+            if let Some(addr) = info.addrs.first().filter(|_| !served) {
                 self.out.datagram(Dest::Addr(*addr), heartbeat.clone());
             }
         }
@@ -325,7 +330,7 @@ impl Node {
         let Some(lead) = &mut self.lead else { return };
         lead.registrar = Registrar::new(now, self.log.roll(), quarantine, most);
         lead.registrar.bug = self.bug;
-        let me = self.me.clone();
+        let me = self.description();
         self.register(now, &me, None);
     }
 
@@ -341,6 +346,7 @@ impl Node {
                 Applied::Nothing => {}
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
+                Applied::Restood { slot, info } => self.member_restood(now, slot, info),
                 Applied::Left { slot, id, incarnation, reason } => {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
@@ -367,7 +373,9 @@ impl Node {
 
     /// Makes the next change that brings the line nearer to the roll, where one is due.
     pub(super) fn reconcile_line(&mut self, now: Time) {
-        if !self.decides() || self.log.line_pending() {
+        let early = !self.is_ready() && !self.bug.has(Bug::EarlyLineChange);
+        let busy = self.handover.is_some();
+        if early || busy || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
             return;
         }
         let Some(lead) = &self.lead else { return };
@@ -377,7 +385,7 @@ impl Node {
             identity == me || lead.leadership.progress.get(&identity).is_some_and(|p| p.matched >= commit)
         };
         let retiring = |id: &NodeId| lead.retiring.contains(id);
-        let change = succession::next_change(self.log.roll(), self.log.line(), level, retiring, self.bug);
+        let change = succession::next_change(self.log.roll(), self.log.line(), me, level, retiring, self.bug);
         if let Some(change) = change {
             self.propose(now, vec![change]);
         }

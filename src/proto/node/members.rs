@@ -37,6 +37,7 @@ pub(super) fn sender_info(sender: &Sender) -> MemberInfo {
         priority: sender.priority,
         durable: sender.durable,
         multicast: true,
+        provable: true,
         addrs: sender.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -52,7 +53,25 @@ pub(super) fn seat_info(seat: &Seat) -> MemberInfo {
         priority: seat.priority,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: seat.addrs.clone(),
+        revision: 0,
+        capabilities: Capabilities::new(),
+    }
+}
+
+/// What a place in a view says of its owner; which voter it is will be told by its handshake.
+pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
+    MemberInfo {
+        id: seat.id.clone(),
+        incarnation: seat.incarnation,
+        identity: crate::types::Identity::ZERO,
+        standing: Standing::Candidate,
+        priority: seat.priority,
+        durable: false,
+        provable: true,
+        multicast: true,
+        addrs: vec![seat.addr],
         revision: 0,
         capabilities: Capabilities::new(),
     }
@@ -68,7 +87,7 @@ impl Node {
     /// What this node believes of the convention; nothing where it has no roll.
     pub(super) fn view(&self, now: Time) -> Option<View> {
         if self.log.is_empty() {
-            return None;
+            return self.member_view(now);
         }
         let line = self.log.roll().line();
         let followed = self.voter.followed().filter(|_| now < self.voter.silent_at());
@@ -92,11 +111,20 @@ impl Node {
         })
     }
 
+    /// What a plain member was told, with the leader that it hears.
+    fn member_view(&self, now: Time) -> Option<View> {
+        let (r, bond) = (self.follower.registration?, self.follower.bond()?);
+        let view = self.follower.view.as_ref().filter(|v| v.lineage == r.lineage && bond.lineage == r.lineage)?;
+        let hears = self.follower.hears(now, self.config.detection());
+        let heard = !self.me.standing.votes() && hears && bond.term >= view.term;
+        heard.then(|| View { leader: Some(bond.leader), term: bond.term, ..view.clone() })
+    }
+
     pub(super) fn on_join(&mut self, now: Time, from: SocketAddr, join: Join) {
         let ours = self.voter.promise.lineage;
         if self.lead.is_none() {
             // Not the leader: the answer says who is, as far as this node knows.
-            if ours != crate::types::Lineage::ZERO {
+            if self.lineage() != crate::types::Lineage::ZERO {
                 self.announce(now, from, join.nonce);
             }
             return;
@@ -178,11 +206,11 @@ impl Node {
     }
 
     pub(super) fn member_updated(&mut self, now: Time, slot: Slot, info: MemberInfo) {
-        let MemberInfo { id, incarnation, capabilities, .. } = info;
+        let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
         if let Some(asker) = self.lead.as_mut().and_then(|l| l.registrar.committed(&id)) {
             self.confirm(now, slot, asker);
         }
-        self.out.event(Event::Updated { id, incarnation, slot, capabilities });
+        self.out.event(Event::Updated { id, incarnation, slot, standing, capabilities });
     }
 
     pub(super) fn member_left(
@@ -208,6 +236,15 @@ impl Node {
         for seat in self.log.roll().line().seats() {
             self.peers.note(now, &seat_info(seat), self.voter.promise.lineage, true);
         }
+        let gone: Vec<NodeId> = self.peers.unconnected().filter(|id| !self.may_vote(id)).cloned().collect();
+        gone.iter().for_each(|id| self.peers.dismiss(id));
+    }
+
+    /// False where this id is on the roll and neither in the line nor on its way there, or was retired.
+    pub(super) fn may_vote(&self, id: &NodeId) -> bool {
+        let (roll, line) = (self.log.roll(), self.log.line());
+        let asks = !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes());
+        asks || line.seat(id).is_some() || roll.line().seat(id).is_some()
     }
 
     /// A candidate's process is proven dead: it needs no probing.

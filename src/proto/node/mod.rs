@@ -10,12 +10,13 @@ mod founder;
 mod handing;
 mod leading;
 mod members;
+mod moving;
+mod standing;
+mod starting;
 mod streams;
 mod telling;
 
-use super::border::{
-    Command, CommandError, Dest, Lane, LeaderView, Start, Stats, StoreWrite, StreamInput, StreamOutput,
-};
+use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;
 use super::config::Config;
 use super::detector::Detector;
@@ -37,7 +38,7 @@ use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
     Standing, Term, Time,
 };
-use crate::wire::{Canvass, Hello, Promise, Record, Resigned};
+use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -70,6 +71,16 @@ struct Leaving {
     until: Time,
 }
 
+/// A move to another address under way.
+#[derive(Debug, Clone, Copy)]
+struct Moving {
+    /// By which ways others are found there: multicast, seeds.
+    multicast: bool,
+    seeds: bool,
+    /// A voter is off the line by then, or goes without it.
+    until: Time,
+}
+
 /// What was told to the embedder last.
 #[derive(Debug, Clone)]
 struct Told {
@@ -84,6 +95,17 @@ struct Told {
     foreign: Vec<Lineage>,
     waiting: Option<Notice>,
     version_mismatch: bool,
+    /// Since this node said that it is isolated, until it is merged again.
+    apart: Option<Apart>,
+    /// It moved: what is known of a lineage from before that counts as never told.
+    anew: bool,
+}
+
+/// What a node knew when it was isolated.
+#[derive(Debug, Clone)]
+struct Apart {
+    lost: Vec<NodeId>,
+    members: BTreeSet<NodeId>,
 }
 
 /// One node of a convention: give it time and bytes, take sends, deadlines and events from it.
@@ -113,7 +135,9 @@ struct Told {
 #[derive(Debug, Clone)]
 pub struct Node {
     config: Config,
+    /// What it is. It says of itself what it wants to be ([`Node::description`]).
     me: MemberInfo,
+    wanted: Standing,
     out: Outbox,
     rng: Rng,
     log: Log,
@@ -129,6 +153,8 @@ pub struct Node {
     incoming: Option<Incoming>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
+    /// Whose newer roll this voter asked for, outside of any bid.
+    catching_up: Option<Identity>,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.
@@ -143,11 +169,16 @@ pub struct Node {
     /// No bid of its own before this: it resigned.
     abstain_until: Time,
     leaderless_since: Time,
+    /// Its lease ended, though it was there in time to see it renewed: it has no majority. Until it knows a leader.
+    lease_lost: bool,
+    /// How far the leader's roll was committed by its latest heartbeat.
+    heard_commit: Index,
     /// When somebody with a roll last spoke of this node's lineage.
     lineage_seen: Time,
     leaving: Option<Leaving>,
     handover: Option<Handover>,
     preemption: Preemption,
+    moving: Option<Moving>,
     stopped: bool,
     told: Told,
     deadline: Time,
@@ -158,124 +189,6 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that begins to look for its convention at `now`.
-    ///
-    /// With a store, what [`Start::restored`] holds is taken up: the voter keeps its identity, its promises and its roll.
-    #[must_use]
-    pub fn new(config: Config, start: Start, now: Time) -> Self {
-        let mut rng = Rng::new(start.seed);
-        let fresh = rng.nonzero();
-        let restored = start.restored.filter(|_| start.durable).unwrap_or_default();
-        let mut promise = restored.promise;
-        let was_voter = promise.identity != Identity::ZERO;
-        if !was_voter {
-            promise = Promise { identity: Identity(fresh), ..Promise::default() };
-        }
-        let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
-        let mut bound = None;
-        if log.is_empty() && promise.lineage != Lineage::ZERO {
-            // Only the founding of it was accepted, and that bound no longer than its proposer was there.
-            bound = promise.granted.map(|proposer| (promise.lineage, promise.term, proposer));
-            promise.lineage = Lineage::ZERO;
-            promise.granted = None;
-        }
-        promise.term = promise.term.max(log.last().term);
-        promise.seen = promise.seen.max(promise.term);
-        promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
-        let me = Self::self_description(&config, &promise, start.addrs, start.durable);
-        let round = Self::round_of(&config);
-        let (interval, detection) = (config.heartbeat(), config.detection());
-        let mut out = Outbox::new(config.convention().tag(), start.durable);
-        out.store(Record::Promise(promise.clone()));
-        let hello = Hello {
-            convention: config.convention().as_str().into(),
-            lineage: promise.lineage,
-            term: promise.seen,
-            info: me.clone(),
-        };
-        let mut peers = Peers::new(hello, &config, now);
-        for seat in log.line().seats() {
-            peers.note(now, &members::seat_info(seat), log.lineage(), true);
-        }
-        let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
-        if let (Some(founding), Some((lineage, _, proposer))) = (&mut founding, bound) {
-            founding.bind(lineage, proposer);
-        }
-        let told = Told {
-            role: Role::Seeking,
-            leader: None,
-            term: promise.seen,
-            lineage: promise.lineage,
-            line_version: None,
-            roll: false,
-            registered: None,
-            foreign: Vec::new(),
-            waiting: None,
-            version_mismatch: false,
-        };
-        let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
-        let mut node = Self {
-            campaign: Campaign::new(config.step(), round, detection),
-            preemption: Preemption::new(config.preempt),
-            voter: Voter::new(promise, was_voter, now, detection, round),
-            durable_index: log.last().index,
-            config,
-            me,
-            out,
-            rng,
-            log,
-            peers,
-            follower,
-            founding,
-            lead: None,
-            abandoned: None,
-            incoming: None,
-            next_offer: now,
-            serving: None,
-            canvassers: BTreeMap::new(),
-            asked: VecDeque::new(),
-            storing: VecDeque::new(),
-            bid_ticket: 0,
-            abstain_until: Time::ZERO,
-            leaderless_since: now,
-            lineage_seen: now,
-            leaving: None,
-            handover: None,
-            stopped: false,
-            told,
-            deadline: now,
-            late_noted: now,
-            sought: Term::ZERO,
-            bug: Planted::default(),
-        };
-        node.voter.accept(bound, &mut node.out);
-        node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
-        node.tell_roll();
-        node.find_deadline(now);
-        node
-    }
-
-    fn self_description(config: &Config, promise: &Promise, mut addrs: Vec<SocketAddr>, durable: bool) -> MemberInfo {
-        addrs.truncate(MAX_ADDRS);
-        let listed = match &config.founding {
-            // The order of the list is the line.
-            Some(super::Founding::List(list)) => list.iter().position(|id| *id == config.id).map(|n| -(n as i32)),
-            _ => None,
-        };
-        MemberInfo {
-            id: config.id.clone(),
-            incarnation: promise.incarnation,
-            identity: promise.identity,
-            standing: config.standing,
-            priority: listed.unwrap_or(config.priority),
-            durable,
-            multicast: config.multicast,
-            addrs,
-            revision: 0,
-            capabilities: config.capabilities.clone(),
-        }
-    }
-
     /// An election round: how long one that was granted is protected, and a canvass waits for answers.
     fn round_of(config: &Config) -> Duration {
         config.step() * 4
@@ -290,6 +203,8 @@ impl Node {
     pub fn plant(&mut self, bug: Bug) {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
+        self.peers.bug = self.bug;
+        self.follower.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -297,6 +212,12 @@ impl Node {
             self.voter.promise.term = Term::ZERO;
             self.told.term = Term::ZERO;
         }
+    }
+
+    /// Forgets its counters: for explorers of states, to whom two nodes that differ in nothing else are the same.
+    #[cfg(feature = "sim")]
+    pub(crate) fn forget_counters(&mut self) {
+        self.out.stats = Stats::default();
     }
 
     // ---- Inputs ----
@@ -362,18 +283,25 @@ impl Node {
             return Err(CommandError::Stopped);
         }
         match command {
-            Command::Leave => self.leave(now),
+            Command::Leave => {
+                self.moving = None;
+                self.leave(now);
+            }
             Command::Handover(to) => self.hand_over(now, to)?,
+            Command::Move { multicast, seeds } => self.begin_move(now, multicast, seeds)?,
             Command::SetCapabilities(capabilities) => {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
                 if self.decides() {
                     // A leader asks nobody: what it says of itself it puts on the roll.
-                    let me = self.me.clone();
+                    let me = self.description();
                     self.register(now, &me, None);
                 }
             }
+            Command::Retire(id) => self.retire(now, id)?,
+            Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
+            Command::SetStanding(standing) => self.set_standing(now, standing)?,
             Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
                 return Err(CommandError::BadAddresses);
             }
@@ -395,6 +323,12 @@ impl Node {
     /// Takes the next datagram: `buf` is cleared and holds its bytes.
     pub fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
         self.out.poll_transmit(buf)
+    }
+
+    /// True once where this node has left its convention and begins anew by [`Command::Move`]: what it gives out from now on
+    /// is meant for the new address, and nothing of it comes before this was asked.
+    pub fn poll_move(&mut self) -> bool {
+        self.out.poll_move()
     }
 
     /// Takes the next order about streams.
@@ -533,15 +467,19 @@ impl Node {
         if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) {
             self.out.stats.leases_lost += 1;
             self.resign(now, true);
+            self.lease_lost = now - self.deadline <= self.tolerated_lateness();
         }
         self.note_lateness(now);
         true
     }
 
+    fn tolerated_lateness(&self) -> Duration {
+        (self.config.heartbeat() / 4).max(Duration::from_millis(10))
+    }
+
     fn note_lateness(&mut self, now: Time) {
         let late = now - self.deadline;
-        let tolerated = (self.config.heartbeat() / 4).max(Duration::from_millis(10));
-        if late <= tolerated || self.deadline <= self.late_noted {
+        if late <= self.tolerated_lateness() || self.deadline <= self.late_noted {
             return;
         }
         self.late_noted = self.deadline;
@@ -577,6 +515,7 @@ impl Node {
             return;
         }
         self.follow_line(now);
+        self.tick_moving(now);
         if self.stopped {
             return;
         }
@@ -590,7 +529,7 @@ impl Node {
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
-        if self.voter.promise.lineage == Lineage::ZERO {
+        if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
             at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
         }
         if self.me.standing.votes() {
@@ -608,6 +547,9 @@ impl Node {
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);
+        }
+        if let (Some(moving), None) = (&self.moving, self.leaving) {
+            at = at.min(moving.until);
         }
         // A deadline that its own handling doesn't move must not spin.
         self.deadline = at.max(now + Duration::from_micros(200));

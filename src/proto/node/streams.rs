@@ -25,10 +25,9 @@ impl Node {
                 PeerEvent::Up(id) => self.peer_up(now, &id),
                 PeerEvent::Down(id) => self.peer_down(now, &id),
                 PeerEvent::Dead { id, identity, incarnation } => self.peer_dead(now, &id, identity, incarnation),
-                PeerEvent::Message(id, conn, message) => {
-                    let info = self.peers.get(&id).filter(|p| p.conn == Some(conn)).map(|p| p.info.clone());
-                    if let Some(info) = info {
-                        self.message(now, &info, conn, message);
+                PeerEvent::Message(from, conn, message) => {
+                    if self.peers.get(&from.id).is_some_and(|p| p.conn == Some(conn)) {
+                        self.message(now, &from, conn, message);
                     }
                 }
                 PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
@@ -57,7 +56,9 @@ impl Node {
     fn peer_down(&mut self, now: Time, id: &NodeId) {
         let Some(identity) = self.peers.get(id).map(|p| p.info.identity) else { return };
         // While the old connection stood, a registration from elsewhere changed nothing here.
-        if let Some(info) = self.log.roll().find(id).map(|(_, _, info)| info.clone()) {
+        if !self.may_vote(id) {
+            self.peers.dismiss(id);
+        } else if let Some(info) = self.log.roll().find(id).map(|(_, _, info)| info.clone()) {
             self.peers.note(now, &info, self.voter.promise.lineage, true);
         }
         if let Some(lead) = &mut self.lead {

@@ -1,18 +1,32 @@
 //! What the embedder is told: each thing once, when it changed.
 
 use super::super::event::{Event, LinePlace, Notice, Role};
-use super::{Node, members};
-use crate::types::{Lineage, NodeId, Standing, Term, Time};
+use super::{Apart, Node, members};
+use crate::types::{Lineage, NodeId, Seat, Standing, Term, Time};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Node {
     /// When a voter without a leader says that it is isolated.
     pub(super) fn isolated_at(&self) -> Time {
         let could = matches!(self.told.role, Role::Supporter | Role::Witness | Role::Leader);
-        if could && self.lead.is_none() && self.voter.followed().is_none() {
-            self.leaderless_since + self.config.detection() + self.round() * 4
+        let told = self.told.leader.is_some() && self.follower.registration.is_some();
+        if could && !told && self.lead.is_none() && self.voter.followed().is_none() {
+            // Where it is plain that there is no majority nobody has to be waited for.
+            let patience = match (self.lease_lost, self.log.line().has_majority(|s| self.reaches(s))) {
+                (true, _) => Duration::ZERO,
+                (false, false) => self.round(),
+                (false, true) => self.config.detection() + self.round() * 4,
+            };
+            self.leaderless_since + patience
         } else {
             Time::NEVER
         }
+    }
+
+    /// True where there is a connection to this voter, or it is this node.
+    fn reaches(&self, seat: &Seat) -> bool {
+        seat.identity == self.voter.identity() || self.peers.conn_of(&seat.id, seat.identity).is_some()
     }
 
     /// When a plain member takes its leader for gone: later than the candidates, who replace it meanwhile.
@@ -81,6 +95,7 @@ impl Node {
             self.leaderless_since = now;
         } else {
             self.told.waiting = None;
+            self.lease_lost = false;
         }
         self.out.event(Event::Leader { leader, term, lineage: self.told.lineage });
     }
@@ -171,8 +186,46 @@ impl Node {
         if role != self.told.role {
             self.told.role = role;
             self.out.event(Event::Role { role, term: self.term() });
+            if role == Role::Isolated {
+                self.tell_isolated();
+            }
         }
+        self.tell_merged();
         self.tell_waiting(now);
+    }
+
+    fn tell_isolated(&mut self) {
+        let seats = self.log.line().seats().iter();
+        let lost: Vec<NodeId> = seats.filter(|s| s.voting && !self.reaches(s)).map(|s| s.id.clone()).collect();
+        match &mut self.told.apart {
+            // Once more, before it was merged: what it knew when it began still counts.
+            Some(apart) => apart.lost.extend(lost.iter().cloned()),
+            None => {
+                let members = self.log.roll().members().map(|(_, _, info)| info.id.clone()).collect();
+                self.told.apart = Some(Apart { lost: lost.clone(), members });
+            }
+        }
+        self.out.event(Event::Isolated { lost });
+    }
+
+    /// An isolation is over once this node leads or follows, and its roll has caught up.
+    fn tell_merged(&mut self) {
+        let back = match (&self.lead, self.told.role) {
+            (Some(_), _) => self.is_ready(),
+            (None, Role::Supporter | Role::Witness) => {
+                self.told.leader.is_some() && self.log.commit() >= self.heard_commit
+            }
+            _ => false,
+        };
+        if !back {
+            return;
+        }
+        let Some(apart) = self.told.apart.take() else { return };
+        let present: BTreeSet<NodeId> = self.log.roll().members().map(|(_, _, info)| info.id.clone()).collect();
+        let was_there = |id: &NodeId| apart.members.contains(id) && !apart.lost.contains(id);
+        let gained = present.iter().filter(|id| !was_there(id)).cloned().collect();
+        let lost = apart.members.difference(&present).cloned().collect();
+        self.out.event(Event::Merged { gained, lost, conflicts: Vec::new() });
     }
 
     /// A convention that waits for somebody names whom.
@@ -194,7 +247,8 @@ impl Node {
         } else {
             return;
         };
-        if self.told.waiting.as_ref() != Some(&notice) {
+        let nobody = matches!(&notice, Notice::WaitingFor(ids) if ids.is_empty());
+        if !nobody && self.told.waiting.as_ref() != Some(&notice) {
             self.told.waiting = Some(notice.clone());
             self.out.event(Event::Network(notice));
         }

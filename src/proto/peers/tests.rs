@@ -15,6 +15,7 @@ fn info(id: &str, incarnation: u64) -> MemberInfo {
         priority: 0,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec!["10.0.0.9:9".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -47,9 +48,28 @@ impl Rig {
             .collect()
     }
 
+    /// The incarnations of its own that a has told over a connection since it was asked last.
+    fn told_over(&mut self, conn: u64) -> Vec<u64> {
+        let mut reader = crate::wire::FrameReader::new();
+        while let Some(out) = self.out.poll_stream() {
+            if let StreamOutput::Send(c, bytes) = out
+                && c.0 == conn
+            {
+                reader.push(&bytes);
+            }
+        }
+        std::iter::from_fn(|| reader.next(TAG).unwrap())
+            .filter_map(|m| if let Message::Hello(hello) = m { Some(hello.info.incarnation.0) } else { None })
+            .collect()
+    }
+
     fn greet(&mut self, conn: u64, incarnation: u64) -> Vec<u64> {
+        self.hear(conn, hello("b", incarnation))
+    }
+
+    fn hear(&mut self, conn: u64, hello: Hello) -> Vec<u64> {
         let mut bytes = BytesMut::new();
-        encode_message(&Message::Hello(hello("b", incarnation)), TAG, &mut bytes);
+        encode_message(&Message::Hello(hello), TAG, &mut bytes);
         self.feed(conn, StreamInput::Bytes(&bytes))
     }
 
@@ -112,4 +132,33 @@ fn a_dial_from_before_proves_nothing() {
     assert_eq!(rig.dead(), []);
     rig.feed(fresh[0], StreamInput::Refused);
     assert_eq!(rig.dead(), [1, 2]);
+}
+
+/// The refusal comes from something in front of the process, so it says nothing about it.
+#[test]
+fn who_says_that_refusal_proves_nothing_is_not_proven_dead() {
+    let mut rig = Rig::new();
+    rig.feed(1, StreamInput::Accepted("10.0.0.9:1".parse().unwrap()));
+    let mut mapped = hello("b", 1);
+    mapped.info.provable = false;
+    rig.hear(1, mapped);
+    assert_eq!(rig.feed(1, StreamInput::Closed), []);
+    assert_eq!(rig.dead(), []);
+}
+
+/// Its own address changes between its Hello and the answer to it: the other end would go on with the old one for good.
+#[test]
+fn who_was_greeted_and_has_not_answered_learns_what_changed() {
+    let mut rig = Rig::new();
+    rig.peers.note(Time::ZERO, &info("b", 1), Lineage::ZERO, true);
+    rig.peers.tick(Time::from_micros(500), &mut rig.out, &mut rig.told);
+    let dialled = std::iter::from_fn(|| rig.out.poll_stream()).find_map(|out| match out {
+        StreamOutput::Connect(conn, _) => Some(conn),
+        _ => None,
+    });
+    let conn = dialled.unwrap();
+    rig.peers.handle(Time::from_micros(1_000), conn, StreamInput::Connected, &mut rig.out, &mut rig.told);
+    assert_eq!(rig.told_over(conn.0), [1]);
+    rig.peers.introduce(hello("a", 2), &mut rig.out);
+    assert_eq!(rig.told_over(conn.0), [2]);
 }

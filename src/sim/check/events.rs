@@ -73,6 +73,13 @@ impl Events {
         }
     }
 
+    /// It went over to another address: who is there is told anew wherever it comes. Who left is gone all the same.
+    pub fn moved(&mut self, who: Observer) {
+        for (_, told) in self.observers.iter_mut().filter(|((w, _), _)| *w == who) {
+            told.retain(|_, t| !t.here);
+        }
+    }
+
     /// This run is over: nothing more comes from it.
     pub fn ended(&mut self, who: Observer) {
         self.observers.retain(|(w, _), _| *w != who);
@@ -125,6 +132,19 @@ mod tests {
             }
             assert_eq!(last.is_ok(), *allowed, "{history:?}: {last:?}");
         }
+    }
+
+    #[test]
+    fn what_was_told_before_a_move_is_told_anew_but_for_those_who_left() {
+        let [m, n] = ["m", "n"].map(|id| NodeId::new(id).unwrap());
+        let mut c = Events::default();
+        c.joined(A, L, &m, Incarnation(1)).unwrap();
+        c.joined(A, L, &n, Incarnation(1)).unwrap();
+        c.left(A, L, &n, Incarnation(1)).unwrap();
+        c.moved(A);
+        assert!(c.left(A, L, &m, Incarnation(1)).is_err(), "it was not told of since");
+        assert!(c.joined(A, L, &n, Incarnation(1)).is_err(), "it is gone for good");
+        assert!(c.joined(A, L, &m, Incarnation(1)).is_ok());
     }
 
     #[test]

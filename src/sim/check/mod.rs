@@ -7,6 +7,7 @@ mod agreement;
 mod commits;
 mod events;
 mod leaders;
+mod lines;
 mod members;
 mod terms;
 
@@ -14,6 +15,7 @@ pub use agreement::{RollView, Standpoint, disagreement};
 pub use commits::Commits;
 pub use events::Events;
 pub use leaders::{Leaders, Leases};
+pub use lines::{LineView, Lines};
 pub use members::{OnRoll, Slots};
 pub use terms::Terms;
 

@@ -1,6 +1,6 @@
 //! What can be done to a [`World`]: start, kill, pause, cut, heal.
 
-use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of};
+use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of, renumbered_port};
 use super::super::net::{Conditions, Cut};
 use super::super::process::{Input, Process};
 use super::super::queue::Plan;
@@ -31,6 +31,7 @@ impl World {
         let intact = h.stopped != Some(StopReason::Store);
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
+        h.leaves = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
         let plant = h.plant.unwrap_or(self.options.plant);
@@ -100,6 +101,48 @@ impl World {
         }
     }
 
+    /// Gives the host another address while its node runs: nothing listens at the old one any more. The node is told
+    /// first, as a driver does before it closes a socket. Does nothing where no node runs.
+    pub fn renumber(&mut self, host: HostId) {
+        let h = &mut self.hosts[host.at()];
+        h.renumbered = h.renumbered.wrapping_add(1);
+        let port = renumbered_port(h.renumbered);
+        let addr = addr_of(host.0, port);
+        self.say(host.0, format_args!("gets another address: {addr}"));
+        if self.command(host, Command::Addresses(vec![addr])).is_ok() {
+            self.hosts[host.at()].port = port;
+        }
+    }
+
+    /// Points a node at another convention address, a multicast group and some seeds, while it runs: it leaves where it is,
+    /// then goes over.
+    ///
+    /// # Errors
+    /// What the node says; nothing changed then.
+    pub fn move_to(&mut self, host: HostId, group: u16, seeds: Vec<HostId>) -> Result<(), CommandError> {
+        let multicast = self.hosts[host.at()].config.multicast;
+        let command = Command::Move { multicast, seeds: !seeds.is_empty() };
+        self.say(host.0, format_args!("is pointed at group {group}"));
+        // It may go at once.
+        let before = self.hosts[host.at()].moves_to.replace((group, seeds));
+        let result = self.command(host, command);
+        if result.is_err() {
+            self.hosts[host.at()].moves_to = before;
+        }
+        result
+    }
+
+    /// A node has left and begins anew: its host's discovery is swapped.
+    pub(super) fn arrive_elsewhere(&mut self, h: u32, process: &Process) {
+        let host = &mut self.hosts[h as usize];
+        host.incarnation = process.node.incarnation();
+        host.identity = process.node.identity();
+        host.leaves.get_or_insert(host.seen.lineage);
+        if let Some((group, seeds)) = host.moves_to.take() {
+            (host.options.group, host.options.seeds) = (group, seeds);
+        }
+    }
+
     /// Wipes the store of a host whose node doesn't run: its next start is that of a new voter.
     pub fn wipe(&mut self, host: HostId) {
         let h = &mut self.hosts[host.at()];
@@ -148,6 +191,14 @@ impl World {
         let pause = h.pause;
         self.queue.push(self.now + duration.as_micros() as u64, Plan::Wake { host: host.0, pause });
         self.say(host.0, format_args!("is paused for {duration:?}"));
+    }
+
+    /// Lets a paused process go on before its time, as SIGCONT does. Does nothing where it isn't paused.
+    pub fn resume(&mut self, host: HostId) {
+        let h = &self.hosts[host.at()];
+        if h.is_paused() {
+            self.wake(host.0, h.pause);
+        }
     }
 
     /// A paused process goes on: it reads what waits, then looks at its clock.

@@ -42,6 +42,7 @@ impl World {
             Dest::Floor | Dest::Bench | Dest::Broadcast => {
                 let lane = if dest == Dest::Floor { Lane::Floor } else { Lane::Bench };
                 let packet = self.packets.put(h, addr, lane, 0, bytes);
+                self.packets.set_group(packet, self.hosts[h as usize].options.group);
                 self.fan(h, packet);
             }
         }
@@ -97,7 +98,7 @@ impl World {
         let p = self.packets.get(packet);
         copy.clear();
         copy.extend_from_slice(&p.bytes);
-        let (from, addr, lane, port) = (p.from, p.from_addr, p.lane, p.port);
+        let (from, addr, lane, port, group) = (p.from, p.from_addr, p.lane, p.port, p.group);
         if self.rng.one_in(8) {
             copy.truncate(self.rng.below(copy.len() as u64 + 1) as usize);
         }
@@ -107,7 +108,9 @@ impl World {
                 copy[bit / 8] ^= 1 << (bit % 8);
             }
         }
-        self.packets.put(from, addr, lane, port, copy)
+        let packet = self.packets.put(from, addr, lane, port, copy);
+        self.packets.set_group(packet, group);
+        packet
     }
 
     pub(super) fn fan_arrives(&mut self, packet: u32) {
@@ -136,7 +139,8 @@ impl World {
             self.counts.datagrams_cut += 1;
             return;
         }
-        if host.process.is_none() || p.port != 0 && p.port != host.port {
+        let elsewhere = p.lane != Lane::Unicast && p.group != host.options.group;
+        if host.process.is_none() || p.port != 0 && p.port != host.port || elsewhere {
             self.counts.datagrams_unheard += 1;
             return;
         }

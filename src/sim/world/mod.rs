@@ -237,6 +237,10 @@ impl World {
                     }
                 }
             }
+            if p.poll_move() {
+                self.arrive_elsewhere(h, p);
+                continue;
+            }
             while let Some(out) = p.poll_stream() {
                 self.stream_output(h, p, out);
             }

@@ -1,7 +1,7 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Commits, Events, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{HostId, Seen};
 use super::super::process::Process;
@@ -41,6 +41,7 @@ pub(super) struct Watch {
     commits: Commits,
     slots: Slots,
     events: Events,
+    line_changes: Lines,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
@@ -93,7 +94,7 @@ impl Watch {
         }
         // In a large convention the whole roll is compared at every 64th index only: at the same ones on all nodes.
         let whole = all || is.commit.0.is_multiple_of(64);
-        let holds_roll = node.config().standing().votes();
+        let holds_roll = node.standing().votes();
         let digest = (whole && holds_roll).then(|| node.roll_digest());
         self.commits.roll(who, is.lineage, is.term, is.commit, digest).map_err(|e| (3, e))?;
         if whole && holds_roll {
@@ -111,6 +112,19 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    fn line(&mut self, who: Observer, node: &Node, is: Seen) -> Result<(), (u8, String)> {
+        self.checked[3] += 1;
+        let view = LineView {
+            committed: node.line(),
+            in_force: node.line_in_force(),
+            change: node.line_change(),
+            upto: node.committed(),
+            leads: (is.role == Role::Leader).then_some(is.term),
+            retired: node.retired().collect(),
+        };
+        self.line_changes.shows(who, is.lineage, &view).map_err(|e| (3, e))
     }
 
     fn told(&mut self, who: Observer, lineage: Lineage, node: &Node, event: &Event) -> Result<(), (u8, String)> {
@@ -135,6 +149,10 @@ impl Watch {
                 let id = node.config().id();
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
+            }
+            Event::Moved { .. } => {
+                self.events.moved(who);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -168,10 +186,22 @@ impl World {
             lineage: node.lineage(),
             commit: node.commit_index(),
             lease: node.lease_until(),
+            lines: (node.line().version(), node.line_in_force().version()),
         };
         let host = &mut self.hosts[h as usize];
         let was = std::mem::replace(&mut host.seen, is);
         let clock = host.clock;
+        match (self.bench.binary_search(&h), node.standing().votes()) {
+            (Err(at), true) => {
+                self.bench.insert(at, h);
+                host.identity = node.identity();
+            }
+            (Ok(at), false) => {
+                self.bench.remove(at);
+                host.identity = node.identity();
+            }
+            _ => {}
+        }
         let who = Observer { node: h, run: p.run };
         if was == is {
             return;
@@ -181,6 +211,9 @@ impl World {
         let mut verdict = Ok(());
         if (was.role, was.term, was.lineage, was.commit) != (is.role, is.term, is.lineage, is.commit) {
             verdict = watch.changed(who, node, was, is, small);
+        }
+        if verdict.is_ok() && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
+            verdict = watch.line(who, node, is);
         }
         let mut lease = Ok(());
         if was.lease != is.lease {
@@ -240,9 +273,13 @@ impl World {
         }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
-            if let Err((property, what)) = watch.told(who, p.node.lineage(), &p.node, &event) {
+            let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
+            if let Err((property, what)) = watch.told(who, lineage, &p.node, &event) {
                 self.violated(property, what);
             }
+        }
+        if let Event::Moved { .. } = &event {
+            self.hosts[h as usize].leaves = None;
         }
         if self.options.keep_events {
             self.events.push((Time::from_micros(self.now), HostId(h), event));
@@ -326,7 +363,7 @@ impl World {
     #[must_use]
     pub fn standpoint(&self, host: HostId) -> Option<Standpoint> {
         let node = self.node(host)?;
-        let roll = node.config().standing().votes().then(|| RollView {
+        let roll = node.standing().votes().then(|| RollView {
             commit: node.commit_index(),
             digest: node.roll_digest(),
             line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
@@ -347,7 +384,13 @@ impl World {
     /// The first thing that the running nodes don't agree about; nothing where they agree.
     #[must_use]
     pub fn disagreement(&self) -> Option<String> {
-        let nodes: Vec<_> = self.hosts().filter_map(|h| self.standpoint(h)).collect();
+        self.disagreement_among(self.hosts())
+    }
+
+    /// The first thing that the running nodes of these hosts, a convention of their own, don't agree about.
+    #[must_use]
+    pub fn disagreement_among(&self, hosts: impl IntoIterator<Item = HostId>) -> Option<String> {
+        let nodes: Vec<_> = hosts.into_iter().filter_map(|h| self.standpoint(h)).collect();
         super::super::check::disagreement(&nodes)
     }
 }

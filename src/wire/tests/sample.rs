@@ -39,6 +39,7 @@ pub(super) fn info() -> MemberInfo {
         priority: 1,
         durable: false,
         multicast: true,
+        provable: true,
         addrs: vec!["192.0.2.7:1919".parse().unwrap(), "[2001:db8::7]:1920".parse().unwrap()],
         revision: 9,
         capabilities,
@@ -130,6 +131,16 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         Change::Seated(seat()),
         Change::Unseated { id: id("a"), identity: Identity(3), keep: true },
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+        // What came later stands last, so that what was before keeps its bytes.
+        Change::Retired { id: id("a") },
+        Change::Ranked { id: id("a"), priority: -4 },
+        Change::Restood {
+            slot,
+            generation,
+            revision: 9,
+            standing: crate::types::Standing::Witness,
+            identity: Identity(3),
+        },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -149,7 +160,14 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Bid(Bid { lineage, term, position, blessing: Some(Term(5)) }),
         Message::BidReply(BidReply { lineage, term, granted: true, promised: Term(5), position }),
         Message::Fetch(Fetch { lineage, term, after: position }),
-        Message::Append(Append { lineage, term, prev: position, commit: Index(4), fetched: true, entries: entries(5) }),
+        Message::Append(Append {
+            lineage,
+            term,
+            prev: position,
+            commit: Index(4),
+            fetched: true,
+            entries: entries(5)[..7].to_vec(),
+        }),
         Message::Snapshot(Snapshot {
             lineage,
             term,
@@ -180,6 +198,8 @@ pub(super) fn image() -> Image {
             SlotImage { generation: Generation(6), info: None },
         ],
         departed: vec![(id("c"), Incarnation(7))],
+        retired: vec![],
+        ranked: vec![],
     }
 }
 
@@ -193,7 +213,9 @@ pub(super) fn records() -> Vec<Record> {
             term: Term(4),
             granted: Some(Identity(5)),
             seen: Term(6),
+            founder: None,
         }),
+        Record::Promise(Promise { founder: Some(Identity(7)), ..Promise::default() }),
         Record::Entry(entries(1).remove(0)),
         Record::Image(image()),
     ]
@@ -250,8 +272,8 @@ fn any_sender() -> impl Strategy<Value = Sender> {
 }
 
 pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
-    (any_sender(), any_capabilities(), any::<(bool, u32)>()).prop_map(|(s, capabilities, (multicast, revision))| {
-        MemberInfo {
+    (any_sender(), any_capabilities(), any::<(bool, bool, u32)>()).prop_map(
+        |(s, capabilities, (multicast, provable, revision))| MemberInfo {
             id: s.id,
             incarnation: s.incarnation,
             identity: s.identity,
@@ -259,11 +281,12 @@ pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
             priority: s.priority,
             durable: s.durable,
             multicast,
+            provable,
             addrs: s.addrs,
             revision,
             capabilities,
-        }
-    })
+        },
+    )
 }
 
 fn any_seat() -> impl Strategy<Value = Seat> {
@@ -431,7 +454,16 @@ fn any_change() -> impl Strategy<Value = Change> {
             identity: Identity(i),
             keep
         }),
-        (7..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        any_id().prop_map(|id| Change::Retired { id }),
+        (any_id(), any::<i32>()).prop_map(|(id, priority)| Change::Ranked { id, priority }),
+        (owner(), any::<(u32, u64)>()).prop_map(|((slot, generation), (revision, i))| Change::Restood {
+            slot,
+            generation,
+            revision,
+            standing: crate::types::Standing::Candidate,
+            identity: Identity(i),
+        }),
+        (13..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -446,8 +478,9 @@ pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
 pub(super) fn any_image() -> impl Strategy<Value = Image> {
     let slots = vec((any::<u16>(), option::of(any_info())), 0..5);
     let departed = vec((any_id(), any::<u64>()), 0..4);
-    (any::<(u64, u32)>(), any_position(), any_seats(5), slots, departed).prop_map(
-        |((lineage, line_version), position, seats, slots, departed)| {
+    let (retired, ranked) = (vec((any_id(), any::<bool>()), 0..3), vec((any_id(), any::<i32>()), 0..3));
+    (any::<(u64, u32)>(), any_position(), any_seats(5), slots, departed, retired, ranked).prop_map(
+        |((lineage, line_version), position, seats, slots, departed, retired, ranked)| {
             let mut ids = std::collections::BTreeSet::new();
             let slots = slots.into_iter().map(|(generation, info)| SlotImage {
                 generation: Generation(generation),
@@ -459,6 +492,8 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 line: Line::new(line_version, seats),
                 slots: slots.collect(),
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
+                retired: retired.into_iter().map(|(id, _)| id).collect(),
+                ranked,
             }
         },
     )
@@ -466,16 +501,19 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
 
 pub(super) fn any_record() -> impl Strategy<Value = Record> {
     prop_oneof![
-        (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64)>()).prop_map(|((i, n, l), (t, granted, seen))| {
-            Record::Promise(Promise {
-                identity: Identity(i),
-                incarnation: Incarnation(n >> 1),
-                lineage: Lineage(l),
-                term: Term(t >> 1),
-                granted: granted.map(Identity),
-                seen: Term(seen >> 1),
-            })
-        }),
+        (any::<(u64, u64, u64)>(), any::<(u64, Option<u64>, u64, Option<u64>)>()).prop_map(
+            |((i, n, l), (t, granted, seen, founder))| {
+                Record::Promise(Promise {
+                    identity: Identity(i),
+                    incarnation: Incarnation(n >> 1),
+                    lineage: Lineage(l),
+                    term: Term(t >> 1),
+                    granted: granted.map(Identity),
+                    seen: Term(seen >> 1),
+                    founder: founder.map(Identity),
+                })
+            }
+        ),
         any_entry().prop_map(Record::Entry),
         any_image().prop_map(Record::Image),
     ]

@@ -1,0 +1,234 @@
+//! The line while it runs: a leader's decisions about it, and a node that becomes a voter, or ceases to be one.
+//!
+//! Properties: what was decided about an id stands in the roll, so that every later leader keeps to it, whether its
+//! leader lived to carry it out or not; a node votes until the committed line does without it, and what has ceased to
+//! vote never votes again: whoever is promoted is a voter that was never there before.
+
+use super::super::border::CommandError;
+use super::super::event::Notice;
+use super::super::log::Log;
+use super::super::planted::Bug;
+use super::super::roll::MAX_DECIDED;
+use super::{Event, Node};
+use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time};
+use crate::wire::{Change, Promise, Record};
+
+impl Node {
+    /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.me.standing
+    }
+
+    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
+        self.log.roll().retired()
+    }
+
+    /// The position of the change of the line that is under way, if any.
+    #[must_use]
+    pub fn line_change(&self) -> Option<Position> {
+        self.log.line_change()
+    }
+
+    /// The position of the committed part of its roll.
+    #[must_use]
+    pub fn committed(&self) -> Position {
+        self.log.committed()
+    }
+
+    /// Nothing where this node may decide about the line.
+    pub(super) fn may_decide(&self) -> Result<(), CommandError> {
+        match &self.lead {
+            None => Err(CommandError::NotLeader(self.told.leader.clone().filter(|id| *id != self.me.id))),
+            Some(_) if !self.decides() => Err(CommandError::NotReady),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Nothing where this id has a seat, or would be given one.
+    fn is_of_the_line(&self, id: &NodeId) -> Result<(), CommandError> {
+        let seated = self.log.line().seat(id).is_some();
+        let waits = self.log.roll().find(id).is_some_and(|(_, _, info)| self.log.roll().standing(info).votes());
+        if seated || waits { Ok(()) } else { Err(CommandError::NoSeat(id.clone())) }
+    }
+
+    /// True where somebody else of the line may lead.
+    fn has_other_candidate(&self, than: &NodeId) -> bool {
+        self.log.line().voters().any(|s| !s.witness && s.id != *than && self.stays(&s.id))
+    }
+
+    /// False where the roll says that this id is on its way off the line.
+    fn stays(&self, id: &NodeId) -> bool {
+        let roll = self.log.roll();
+        !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes())
+    }
+
+    /// Takes an id off the line for good: that is decided by one entry, and carried out by another one, as soon as no
+    /// other change is under way and the rest of the line can do without it.
+    pub(super) fn retire(&mut self, now: Time, id: NodeId) -> Result<(), CommandError> {
+        self.may_decide()?;
+        if self.log.roll().is_retired(&id) {
+            return Ok(());
+        }
+        self.is_of_the_line(&id)?;
+        if id == self.me.id {
+            return Err(CommandError::Leads);
+        }
+        if !self.has_other_candidate(&id) {
+            return Err(CommandError::LastCandidate);
+        }
+        if self.log.roll().retired().len() >= MAX_DECIDED {
+            return Err(CommandError::TooMany);
+        }
+        self.propose(now, vec![Change::Retired { id }]);
+        Ok(())
+    }
+
+    /// Decides a priority, in place of the configured one.
+    pub(super) fn set_priority(&mut self, now: Time, id: NodeId, priority: i32) -> Result<(), CommandError> {
+        self.may_decide()?;
+        self.is_of_the_line(&id)?;
+        if self.log.roll().is_full_of_ranks(&id) {
+            return Err(CommandError::TooMany);
+        }
+        if self.log.roll().ranked(&id) != Some(priority) {
+            self.propose(now, vec![Change::Ranked { id, priority }]);
+        }
+        Ok(())
+    }
+
+    /// Asks for another standing of this node's own.
+    pub(super) fn set_standing(&mut self, now: Time, standing: Standing) -> Result<(), CommandError> {
+        if standing == self.wanted {
+            return Ok(());
+        }
+        if self.lead.is_some() {
+            return Err(CommandError::Leads);
+        }
+        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing {
+            return Err(CommandError::NotReady);
+        }
+        if self.lineage() == Lineage::ZERO || self.follower.registration.is_none() {
+            return Err(CommandError::NotRegistered);
+        }
+        let led = self.me.standing == Standing::Candidate;
+        if led && !self.log.is_empty() && !self.has_other_candidate(&self.me.id) {
+            return Err(CommandError::LastCandidate);
+        }
+        self.me.revision = self.me.revision.saturating_add(1);
+        self.wanted = standing;
+        if !self.me.standing.votes() {
+            self.step_up(now);
+        } else if standing.votes() {
+            self.me.standing = standing;
+            self.introduce();
+        }
+        Ok(())
+    }
+
+    /// What this node says of itself when it registers: what it wants to be.
+    pub(super) fn description(&self) -> MemberInfo {
+        MemberInfo { standing: self.wanted, ..self.me.clone() }
+    }
+
+    /// A plain member becomes a voter of its lineage: a new one, that has promised nothing and holds nothing of the roll.
+    /// It counts once the leader has put it on the line.
+    fn step_up(&mut self, now: Time) {
+        let lineage = self.lineage();
+        self.me.standing = self.wanted;
+        self.me.identity = self.voter.identity();
+        self.follower.stand(true);
+        self.voter.enter(lineage, self.voter.promise.seen, None, &mut self.out);
+        self.lineage_seen = now;
+        self.leaderless_since = now;
+        let hello = self.hello();
+        self.peers.open(now, hello);
+        let seats: Vec<_> =
+            self.follower.view.iter().flat_map(|v| &v.line).map(super::members::seat_ref_info).collect();
+        for info in seats {
+            self.peers.note(now, &info, lineage, false);
+        }
+    }
+
+    /// Follows what the committed roll says of this node's own standing.
+    pub(super) fn follow_decisions(&mut self, now: Time) {
+        let (roll, me) = (self.log.roll(), &self.me);
+        let known = roll.find(&me.id).filter(|(_, _, i)| i.incarnation == me.incarnation && i.revision >= me.revision);
+        let Some((_, _, info)) = known else { return };
+        if roll.standing(info).votes() {
+            return;
+        }
+        if self.wanted.votes() {
+            self.wanted = Standing::Member;
+            self.out.event(Event::Network(Notice::Retired));
+        }
+        if self.lead.is_some() {
+            return self.yield_lead(now);
+        }
+        let (line, committed) = (self.log.line(), roll.line());
+        let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some();
+        if !seated && !self.bug.has(Bug::RetiredCounts) {
+            self.step_down(now);
+        }
+    }
+
+    /// Who had to lead though it is on its way off the line resigns once another one can.
+    fn yield_lead(&mut self, now: Time) {
+        let me = self.voter.identity();
+        let commit = self.log.commit();
+        let Some(lead) = self.lead.as_ref().filter(|l| commit >= l.leadership.first) else { return };
+        let level = |i: Identity| lead.leadership.progress.get(&i).is_some_and(|p| p.matched >= commit);
+        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity) && self.stays(&s.id)) {
+            self.resign(now, true);
+            self.abstain_until = now + self.config.detection() * 2;
+            self.campaign.wait_until(self.abstain_until);
+        }
+    }
+
+    /// A voter that is off the line becomes a plain member: it keeps its registration and its leader, and gives up its
+    /// roll, its connections, and its vote for good.
+    fn step_down(&mut self, now: Time) {
+        let view = self.view(now);
+        self.me.standing = Standing::Member;
+        self.forget_roll();
+        self.peers.shut(&mut self.out);
+        let promise = Promise {
+            identity: Identity(self.rng.nonzero()),
+            lineage: Lineage::ZERO,
+            term: Term::ZERO,
+            granted: None,
+            ..self.voter.promise.clone()
+        };
+        self.voter.renounce(promise);
+        self.out.store_anew();
+        self.out.store(Record::Promise(self.voter.record()));
+        self.follower.stand(false);
+        self.follower.view = view.or(self.follower.view.take());
+    }
+
+    /// Gives up what a voter holds of a lineage.
+    pub(super) fn forget_roll(&mut self) {
+        let left = std::mem::replace(&mut self.log, Log::empty());
+        if std::mem::replace(&mut self.told.roll, false) {
+            self.abandoned = Some(left);
+            self.told.anew = false;
+        }
+        self.told.apart = None;
+        self.heard_commit = Index::ZERO;
+        self.incoming = None;
+        self.serving = None;
+        self.canvassers.clear();
+        self.asked.clear();
+        self.storing.clear();
+        self.durable_index = Index::ZERO;
+        self.campaign.idle();
+    }
+
+    pub(super) fn member_restood(&mut self, now: Time, slot: Slot, info: MemberInfo) {
+        if info.standing.votes() {
+            self.peers.note(now, &info, self.voter.promise.lineage, true);
+        }
+        self.member_updated(now, slot, info);
+    }
+}

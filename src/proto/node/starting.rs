@@ -1,0 +1,173 @@
+//! How a node begins: at its start, and anew where it was pointed at another convention.
+
+use super::super::border::Start;
+use super::super::campaign::Campaign;
+use super::super::follower::Follower;
+use super::super::founding::Founding;
+use super::super::handover::Preemption;
+use super::super::log::Log;
+use super::super::outbox::Outbox;
+use super::super::peers::Peers;
+use super::super::planted::Planted;
+use super::super::rng::Rng;
+use super::super::voter::Voter;
+use super::{Config, Event, Node, Role, Told, members};
+use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
+use crate::wire::{Hello, Promise, Record};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+/// What is there already when a node begins.
+pub(super) struct Beginning {
+    pub(super) promise: Promise,
+    /// It voted before, and goes on as the voter that it was.
+    pub(super) was_voter: bool,
+    pub(super) log: Log,
+    /// The founding that it accepted and that still binds it: lineage, first term, proposer.
+    pub(super) bound: Option<(Lineage, Term, Identity)>,
+    pub(super) addrs: Vec<SocketAddr>,
+    pub(super) durable: bool,
+}
+
+impl Node {
+    /// A node that begins to look for its convention at `now`.
+    ///
+    /// With a store, what [`Start::restored`] holds is taken up: the voter keeps its identity, its promises and its roll.
+    #[must_use]
+    pub fn new(config: Config, start: Start, now: Time) -> Self {
+        let mut rng = Rng::new(start.seed);
+        let fresh = rng.nonzero();
+        let restored = start.restored.filter(|_| start.durable).unwrap_or_default();
+        let mut promise = restored.promise;
+        let was_voter = promise.identity != Identity::ZERO;
+        if !was_voter {
+            promise = Promise { identity: Identity(fresh), ..Promise::default() };
+        }
+        let log = restored.image.as_ref().map_or_else(Log::empty, |image| Log::restore(image, restored.entries));
+        let mut bound = None;
+        if log.is_empty() && promise.lineage != Lineage::ZERO {
+            // Nothing of it came here. Where its founding was accepted for good, this node takes part in no other.
+            bound = promise.founder.map(|proposer| (promise.lineage, promise.term, proposer));
+            promise.founder = None;
+            promise.lineage = Lineage::ZERO;
+            promise.granted = None;
+        }
+        promise.term = promise.term.max(log.last().term);
+        promise.seen = promise.seen.max(promise.term);
+        promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
+        let out = Outbox::new(config.convention().tag(), start.durable);
+        let beginning = Beginning { promise, was_voter, log, bound, addrs: start.addrs, durable: start.durable };
+        let mut node = Self::assemble(config, beginning, rng, out, now);
+        node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
+        node.tell_roll();
+        node
+    }
+
+    /// All that a node is at its beginning, from what is known of earlier ones. Nothing of it is told yet.
+    pub(super) fn assemble(config: Config, b: Beginning, mut rng: Rng, mut out: Outbox, now: Time) -> Self {
+        let Beginning { promise, was_voter, log, bound, addrs, durable } = b;
+        let me = Self::self_description(&config, &promise, addrs, durable);
+        let round = Self::round_of(&config);
+        let (interval, detection) = (config.heartbeat(), config.detection());
+        if bound.is_none() {
+            // Else it is stored with what it is bound to, below.
+            out.store(Record::Promise(promise.clone()));
+        }
+        let hello = Hello {
+            convention: config.convention().as_str().into(),
+            lineage: promise.lineage,
+            term: promise.seen,
+            info: me.clone(),
+        };
+        let mut peers = Peers::new(hello, &config, now);
+        for seat in log.line().seats() {
+            peers.note(now, &members::seat_info(seat), log.lineage(), true);
+        }
+        let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
+        if let (Some(founding), Some((lineage, _, proposer))) = (&mut founding, bound) {
+            founding.bind(lineage, proposer);
+        }
+        let told = Told {
+            role: Role::Seeking,
+            leader: None,
+            term: promise.seen,
+            lineage: promise.lineage,
+            line_version: None,
+            roll: false,
+            registered: None,
+            foreign: Vec::new(),
+            waiting: None,
+            version_mismatch: false,
+            apart: None,
+            anew: false,
+        };
+        let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
+        let preemption = Preemption::new(config.preempt);
+        let mut node = Self {
+            campaign: Campaign::new(config.step(), round, detection),
+            voter: Voter::new(promise, was_voter, now, detection, round),
+            durable_index: log.last().index,
+            config,
+            wanted: me.standing,
+            me,
+            out,
+            rng,
+            log,
+            peers,
+            follower,
+            founding,
+            lead: None,
+            abandoned: None,
+            incoming: None,
+            next_offer: now,
+            catching_up: None,
+            serving: None,
+            canvassers: BTreeMap::new(),
+            asked: VecDeque::new(),
+            storing: VecDeque::new(),
+            bid_ticket: 0,
+            abstain_until: Time::ZERO,
+            leaderless_since: now,
+            lease_lost: false,
+            heard_commit: Index::ZERO,
+            lineage_seen: now,
+            leaving: None,
+            handover: None,
+            preemption,
+            moving: None,
+            stopped: false,
+            told,
+            deadline: now,
+            late_noted: now,
+            sought: Term::ZERO,
+            bug: Planted::default(),
+        };
+        node.voter.accept(bound, &mut node.out);
+        node.find_deadline(now);
+        node
+    }
+
+    fn self_description(config: &Config, promise: &Promise, mut addrs: Vec<SocketAddr>, durable: bool) -> MemberInfo {
+        addrs.truncate(MAX_ADDRS);
+        let listed = match &config.founding {
+            // The order of the list is the line.
+            Some(super::super::config::Founding::List(list)) => {
+                list.iter().position(|id| *id == config.id).map(|n| -(n as i32))
+            }
+            _ => None,
+        };
+        MemberInfo {
+            id: config.id.clone(),
+            incarnation: promise.incarnation,
+            identity: promise.identity,
+            standing: config.standing,
+            priority: listed.unwrap_or(config.priority),
+            durable,
+            multicast: config.multicast,
+            provable: config.death_evidence,
+            addrs,
+            revision: 0,
+            capabilities: config.capabilities.clone(),
+        }
+    }
+}
