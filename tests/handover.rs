@@ -3,7 +3,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Command, CommandError, Config, Event, Founding, HandoverStep, Notice, Role};
+use convoke::proto::{Command, CommandError, Config, Event, Founding, HandoverFailure, HandoverStep, Notice, Role};
 use convoke::sim::{Conditions, HostId, NodeOptions, World};
 use convoke::types::{ConventionId, NodeId, Time};
 use std::time::Duration;
@@ -100,6 +100,23 @@ fn what_cannot_be_is_refused_with_the_reason() {
     world.run_for(SECOND * 22 / 10);
     assert_eq!(world.command(b, Command::Handover(None)), Err(CommandError::NoSuccessor), "only the witness is there");
     assert!(world.is_running(d));
+}
+
+/// It acknowledged the last heartbeat, and is gone since: it is not blessed, and the leader leads on in its term.
+#[test]
+fn a_successor_that_is_gone_for_a_moment_only_is_not_blessed() {
+    let (mut world, hosts) = site(3, None, false);
+    let (before, term) = (world.leaderships(), world.node(hosts[0]).unwrap().term());
+    world.isolate(hosts[1]);
+    world.take_events();
+    world.command(hosts[0], Command::Handover(Some(id("b")))).unwrap();
+    world.run_for(SECOND);
+    let told: Vec<_> = steps(&mut world).into_iter().map(|(_, _, step)| step).collect();
+    assert_eq!(told, [HandoverStep::Begun, HandoverStep::Aborted(HandoverFailure::NoAnswer)]);
+    assert!(leads(&world, hosts[0]) && world.node(hosts[0]).unwrap().term() == term);
+    assert_eq!(world.leaderships(), before);
+    world.command(hosts[0], Command::Handover(Some(id("c")))).unwrap();
+    until(&mut world, "c leads", |w| leads(w, hosts[2]));
 }
 
 #[test]

@@ -382,7 +382,8 @@ fn a_blesser_that_leads_on_is_seen() {
         let [a, b, ..] = s.voters[..] else { unreachable!() };
         s.after_heartbeat(a);
         s.world.command(a, Command::Handover(None)).unwrap();
-        s.world.run_for(Duration::from_micros(150));
+        // It was asked, has answered, and was blessed just now.
+        s.world.run_for(Duration::from_micros(250));
         s.world.cut_one_way(b, a, Cut::All);
         s.world.run_for(SECOND * 5);
         s.world
@@ -398,6 +399,8 @@ fn a_blessing_that_outlives_its_term_is_seen() {
         let [a, b, _] = s.voters[..] else { unreachable!() };
         s.after_heartbeat(a);
         s.world.command(a, Command::Handover(None)).unwrap();
+        // It was asked just now; what it is told then comes late.
+        s.world.run_for(Duration::from_micros(150));
         s.world.cut_one_way(a, b, Cut::Streams);
         s.world.run_for(ms(100));
         assert!(!leads(a)(&s.world));

@@ -127,7 +127,7 @@ fn dbg_of(value: impl std::fmt::Debug) -> String {
 
 fn duration(text: &str) -> Duration {
     match text.strip_suffix("ms") {
-        Some(n) => Duration::from_millis(n.parse().unwrap()),
+        Some(n) => Duration::from_secs_f64(n.parse::<f64>().unwrap() / 1_000.0),
         None => Duration::from_secs_f64(text.strip_suffix('s').expect("a time in s or ms").parse().unwrap()),
     }
 }

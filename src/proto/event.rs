@@ -91,6 +91,8 @@ pub enum HandoverStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandoverFailure {
+    /// The successor, asked when the handover began, didn't answer within an election round: the leader goes on.
+    NoAnswer,
     /// The successor wasn't level within the detection time: the leader goes on.
     NotLevel,
     /// The successor is no longer a candidate in the line, or not connected: the leader goes on.
@@ -106,6 +108,7 @@ pub enum HandoverFailure {
 impl std::fmt::Display for HandoverFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::NoAnswer => f.write_str("it did not answer"),
             Self::NotLevel => f.write_str("it was not level in time"),
             Self::Lost => f.write_str("it was lost before it was level"),
             Self::Deposed => f.write_str("the leadership ended before"),

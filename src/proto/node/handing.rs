@@ -43,7 +43,7 @@ impl Node {
     /// Begins a handover, to this candidate or to the first of the line that is in sync.
     pub(super) fn hand_over(&mut self, now: Time, to: Option<NodeId>) -> Result<(), CommandError> {
         self.may_decide()?;
-        let term = self.voter.promise.term;
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return Err(CommandError::NotReady) };
         if self.is_going() || term.next().is_none() {
             return Err(CommandError::NotReady);
         }
@@ -62,10 +62,26 @@ impl Node {
             }
         };
         let (heir, identity) = (seat.id.clone(), seat.identity);
-        let until = now + self.config.detection();
+        let Some(conn) = self.peers.conn_of(&heir, identity) else { return Err(CommandError::NotInSync(heir)) };
+        // What it acknowledged may be two heartbeats old. It has to be there now, by the way that the blessing goes.
+        self.out.send(conn, Message::Ping(now.as_micros()));
+        let until = now + self.round();
         self.tell_handover(&heir, HandoverStep::Begun);
-        self.handover = Some(Handover { heir, identity, term, phase: Phase::Levelling, until });
+        self.handover = Some(Handover { heir, identity, term, since: now, phase: Phase::Asking, until });
         Ok(())
+    }
+
+    /// The successor answers.
+    pub(super) fn on_pong(&mut self, from: &Origin, token: u64) {
+        let detection = self.config.detection();
+        if let Some(handover) = &mut self.handover
+            && handover.phase == Phase::Asking
+            && handover.identity == from.identity
+            && handover.since.as_micros() == token
+        {
+            handover.phase = Phase::Levelling;
+            handover.until = handover.since + detection;
+        }
     }
 
     fn tell_handover(&mut self, heir: &NodeId, step: HandoverStep) {
@@ -76,7 +92,7 @@ impl Node {
     pub(super) fn drive_handover(&mut self, now: Time) {
         let Some(handover) = self.handover.clone() else { return };
         match handover.phase {
-            Phase::Levelling => self.level(now, &handover),
+            Phase::Asking | Phase::Levelling => self.level(now, &handover),
             Phase::Blessed => self.await_successor(now, &handover),
         }
     }
@@ -93,10 +109,12 @@ impl Node {
         let last = self.log.last();
         let settled = self.log.commit() == last.index && self.durable_index >= last.index;
         let level = lead.leadership.progress.get(&handover.identity).is_some_and(|p| p.matched == last.index);
-        if settled && level || self.bug.has(Bug::BlessUnlevel) {
+        let answered = handover.phase == Phase::Levelling;
+        if answered && settled && level || self.bug.has(Bug::BlessUnlevel) {
             self.bless(now, handover, conn, last);
         } else if now >= handover.until {
-            self.end_handover(now, failed(HandoverFailure::NotLevel));
+            let why = if answered { HandoverFailure::NotLevel } else { HandoverFailure::NoAnswer };
+            self.end_handover(now, failed(why));
         }
     }
 

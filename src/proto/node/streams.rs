@@ -128,11 +128,12 @@ impl Node {
             Message::AppendReply(m) => self.on_append_reply(now, &origin, m),
             Message::Overruled(m) => self.on_overruled(now, &origin, m),
             Message::Resigned(m) => self.on_resigned(now, &origin, m),
+            Message::Pong(token) => self.on_pong(&origin, token),
             Message::Bless(m) => self.on_bless(now, &origin, m),
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             // Handled where the connections are.
-            Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Hello(_) | Message::Ping(_) => {}
         }
     }
 
