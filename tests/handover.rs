@@ -119,6 +119,22 @@ fn a_successor_that_is_gone_for_a_moment_only_is_not_blessed() {
     until(&mut world, "c leads", |w| leads(w, hosts[2]));
 }
 
+/// The leader reaches it, but it reaches nobody else: it says so, and is not blessed.
+#[test]
+fn a_successor_that_reaches_no_majority_is_not_blessed() {
+    let (mut world, hosts) = site(5, None, false);
+    let term = world.node(hosts[0]).unwrap().term();
+    hosts[2..].iter().for_each(|h| world.cut(hosts[1], *h));
+    world.run_for(SECOND * 30);
+    assert!(leads(&world, hosts[0]));
+    world.take_events();
+    world.command(hosts[0], Command::Handover(Some(id("b")))).unwrap();
+    world.run_for(SECOND);
+    let told: Vec<_> = steps(&mut world).into_iter().map(|(_, _, step)| step).collect();
+    assert_eq!(told, [HandoverStep::Begun, HandoverStep::Aborted(HandoverFailure::Unable)]);
+    assert!(leads(&world, hosts[0]) && world.node(hosts[0]).unwrap().term() == term);
+}
+
 #[test]
 fn a_leader_that_leaves_hands_over_first() {
     let (mut world, hosts) = site(3, None, false);

@@ -8,7 +8,9 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use convoke::proto::Command;
 use convoke::sim::explore::{Block, Budget, Depth, Explored, Explorer, Stage};
+use convoke::types::NodeId;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -105,6 +107,23 @@ fn a_lost_lease_with_faults() {
     clean("lost lease, faults", &explorer.depth(depth(Depth::Deviations, 1, 1, 2)));
 }
 
+/// The leadership is handed over at any time, and anything goes wrong meanwhile.
+#[test]
+fn a_handover_with_faults() {
+    let depth = |debug, release, deepest| depth(Depth::Deviations, debug, release, deepest);
+    let handover = |faults: Budget, horizon: Duration| {
+        let explorer = Explorer::new(Stage::founded(3, true)).budget(Budget { orders: 1, ..faults }).horizon(horizon);
+        explorer.order(0, Command::Handover(None)).order(0, Command::Handover(Some(NodeId::new("n2").unwrap())))
+    };
+    clean("handover, deviations", &handover(ANYTHING, SECOND).depth(depth(1, 2, 3)));
+    let faults = Budget { reorders: 0, ..ANYTHING };
+    clean("handover, faults", &handover(faults, SECOND * 3).depth(depth(1, 2, 3)));
+    let mut stage = Stage::founded(3, false);
+    stage.command(0, Command::Handover(None));
+    let explorer = Explorer::new(stage).budget(ANY_ORDER).depth(self::depth(Depth::Steps, 6, 11, 13));
+    clean("handover, steps", &explorer);
+}
+
 #[test]
 fn the_same_walk_sees_the_same() {
     let explorer = Explorer::new(leader_dead(true)).budget(ANYTHING).depth(Depth::Steps(3));
@@ -114,7 +133,7 @@ fn the_same_walk_sees_the_same() {
 #[cfg(feature = "planted-bugs")]
 mod planted {
     use super::*;
-    use convoke::proto::{Bug, Command};
+    use convoke::proto::Bug;
     use convoke::types::Capabilities;
 
     /// The walk from this stage finds the bug, and without the bug nothing.

@@ -93,6 +93,8 @@ pub enum HandoverStep {
 pub enum HandoverFailure {
     /// The successor, asked when the handover began, didn't answer within an election round: the leader goes on.
     NoAnswer,
+    /// The successor could not lead: it doesn't reach a majority of the line, or is about to go. The leader goes on.
+    Unable,
     /// The successor wasn't level within the detection time: the leader goes on.
     NotLevel,
     /// The successor is no longer a candidate in the line, or not connected: the leader goes on.
@@ -109,6 +111,7 @@ impl std::fmt::Display for HandoverFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoAnswer => f.write_str("it did not answer"),
+            Self::Unable => f.write_str("it could not lead now"),
             Self::NotLevel => f.write_str("it was not level in time"),
             Self::Lost => f.write_str("it was lost before it was level"),
             Self::Deposed => f.write_str("the leadership ended before"),

@@ -1,9 +1,10 @@
 //! Handing the leadership over: how far it has come, and when an earlier candidate preempts.
 //!
-//! Properties: a leader that hands over decides nothing more, and is succeeded only by one whose roll equals its own, all
-//! of it committed, and that has answered a question asked when the handover began; the blessing ends its leadership for
-//! good before anybody hears of it; each handover that begins ends within a bound, done or aborted; one that preempts was in sync without a break, and no two tries follow each other
-//! sooner than that, nor, after failures, than twice the last pause.
+//! Properties: the successor has answered, after the handover began, that it could lead; from then on the leader decides
+//! nothing more, and is succeeded only by one whose roll equals its own, all of it committed; the blessing ends its
+//! leadership for good before anybody hears of it; each handover that begins ends within a bound, done or aborted; one
+//! that preempts was in sync without a break, and no two tries follow each other sooner than that, nor, after failures,
+//! than twice the last pause.
 
 use crate::types::{Identity, NodeId, Term, Time};
 use std::time::Duration;
@@ -14,9 +15,11 @@ const MOST_DOUBLINGS: u32 = 6;
 /// How far a handover has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The leader decides nothing more, and waits until the successor has answered what was asked when it began.
+    /// The leader waits until the successor has answered what was asked when it began; it decides as before.
     Asking,
-    /// And until the successor's roll equals its own.
+    /// The successor could not lead now.
+    Declined,
+    /// It decides nothing more, and waits until the successor's roll equals its own.
     Levelling,
     /// The leader leads no more, and waits for its successor to.
     Blessed,
@@ -29,6 +32,8 @@ pub(super) struct Handover {
     pub(super) identity: Identity,
     /// The term that ends by it.
     pub(super) term: Term,
+    /// The number of the invitation.
+    pub(super) round: u32,
     /// When it began.
     pub(super) since: Time,
     pub(super) phase: Phase,

@@ -471,6 +471,7 @@ impl Peers {
                 (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
                 (State::Open, _) => return self.cut(now, conn, out, told),
                 (State::Ready(_), Message::Ping(token)) => out.send(conn, Message::Pong(token)),
+                (State::Ready(_), Message::Pong(_)) => {}
                 (State::Ready(id), message) => {
                     if let Some(peer) = self.peers.get(id) {
                         told.push(PeerEvent::Message(Box::new(peer.info.clone()), conn, message));

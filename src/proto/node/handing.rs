@@ -14,13 +14,13 @@ use super::super::planted::Bug;
 use super::Node;
 use super::streams::Origin;
 use crate::types::{ConnId, Identity, NodeId, Position, Seat, Time};
-use crate::wire::{Bid, Bless, Message};
+use crate::wire::{Bid, Bless, Invite, InviteReply, Message};
 
 impl Node {
-    /// True where this node leads, has committed an entry of its own term, and isn't handing over: only then does it
-    /// decide anything.
+    /// True where this node leads, has committed an entry of its own term, and waits for no successor: only then does
+    /// it decide anything.
     pub(super) fn decides(&self) -> bool {
-        self.is_ready() && self.handover.is_none()
+        self.is_ready() && self.handover.as_ref().is_none_or(|h| h.phase == Phase::Asking)
     }
 
     /// True where this seat's voter may be handed the leadership at all.
@@ -44,7 +44,7 @@ impl Node {
     pub(super) fn hand_over(&mut self, now: Time, to: Option<NodeId>) -> Result<(), CommandError> {
         self.may_decide()?;
         let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return Err(CommandError::NotReady) };
-        if self.is_going() || term.next().is_none() {
+        if self.handover.is_some() || self.is_going() || term.next().is_none() {
             return Err(CommandError::NotReady);
         }
         let line = self.log.line();
@@ -64,23 +64,39 @@ impl Node {
         let (heir, identity) = (seat.id.clone(), seat.identity);
         let Some(conn) = self.peers.conn_of(&heir, identity) else { return Err(CommandError::NotInSync(heir)) };
         // What it acknowledged may be two heartbeats old. It has to be there now, by the way that the blessing goes.
-        self.out.send(conn, Message::Ping(now.as_micros()));
+        self.invitations = self.invitations.wrapping_add(1);
+        let round = self.invitations;
+        self.out.send(conn, Message::Invite(Invite { lineage: self.voter.promise.lineage, term, round }));
         let until = now + self.round();
         self.tell_handover(&heir, HandoverStep::Begun);
-        self.handover = Some(Handover { heir, identity, term, since: now, phase: Phase::Asking, until });
+        self.handover = Some(Handover { heir, identity, term, round, since: now, phase: Phase::Asking, until });
         Ok(())
     }
 
+    /// A leader asks whether this node could lead: it has to reach a majority itself.
+    pub(super) fn on_invite(&mut self, from: &Origin, invite: Invite) {
+        let Invite { lineage, term, round } = invite;
+        let led = self.voter.followed().is_some_and(|f| f.term == term && f.tag == from.identity.tag());
+        let reaches = |s: &Seat| s.identity == self.voter.identity() || self.peers.conn_of(&s.id, s.identity).is_some();
+        let able =
+            led && lineage == self.voter.promise.lineage && self.may_bid() && self.log.line().has_majority(reaches);
+        self.out.send(from.conn, Message::InviteReply(InviteReply { lineage, term, round, able }));
+    }
+
     /// The successor answers.
-    pub(super) fn on_pong(&mut self, from: &Origin, token: u64) {
+    pub(super) fn on_invite_reply(&mut self, from: &Origin, reply: InviteReply) {
         let detection = self.config.detection();
         if let Some(handover) = &mut self.handover
             && handover.phase == Phase::Asking
-            && handover.identity == from.identity
-            && handover.since.as_micros() == token
+            && (handover.identity, handover.term, handover.round) == (from.identity, reply.term, reply.round)
+            && reply.lineage == self.voter.promise.lineage
         {
-            handover.phase = Phase::Levelling;
-            handover.until = handover.since + detection;
+            if reply.able {
+                handover.phase = Phase::Levelling;
+                handover.until = handover.since + detection;
+            } else {
+                handover.phase = Phase::Declined;
+            }
         }
     }
 
@@ -93,6 +109,7 @@ impl Node {
         let Some(handover) = self.handover.clone() else { return };
         match handover.phase {
             Phase::Asking | Phase::Levelling => self.level(now, &handover),
+            Phase::Declined => self.end_handover(now, HandoverStep::Aborted(HandoverFailure::Unable)),
             Phase::Blessed => self.await_successor(now, &handover),
         }
     }
@@ -174,7 +191,7 @@ impl Node {
         }
         if self.is_ready() {
             // What it said of itself meanwhile it puts on the roll now, and the line goes on.
-            let me = self.me.clone();
+            let me = self.description();
             self.register(now, &me, None);
             self.reconcile_line(now);
         }

@@ -177,6 +177,8 @@ pub struct Node {
     lineage_seen: Time,
     leaving: Option<Leaving>,
     handover: Option<Handover>,
+    /// How often it invited somebody to succeed it.
+    invitations: u32,
     preemption: Preemption,
     moving: Option<Moving>,
     stopped: bool,

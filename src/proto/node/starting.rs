@@ -133,6 +133,7 @@ impl Node {
             lineage_seen: now,
             leaving: None,
             handover: None,
+            invitations: 0,
             preemption,
             moving: None,
             stopped: false,
