@@ -388,7 +388,7 @@ impl Node {
             f.leader = Some(leader);
         }
         if self.log.is_empty() {
-            return;
+            return self.step_back(now);
         }
         match (self.log.roll().find(&self.me.id), self.follower.registration) {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {

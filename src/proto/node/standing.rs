@@ -173,6 +173,19 @@ impl Node {
         }
     }
 
+    /// A member that asked for a vote, and changed its mind before it got a place: it is registered as a plain member, so
+    /// that nobody will ever give it the roll.
+    pub(super) fn step_back(&mut self, now: Time) {
+        let lineage = self.voter.promise.lineage;
+        let registered = self.follower.registration;
+        let known = registered.is_some_and(|r| r.lineage == lineage && r.revision >= self.me.revision);
+        let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
+        let seated = view.is_none_or(|v| v.line.iter().any(|s| s.id == self.me.id));
+        if known && !seated && !self.wanted.votes() {
+            self.step_down(now);
+        }
+    }
+
     /// Who had to lead though it is on its way off the line resigns once another one can.
     fn yield_lead(&mut self, now: Time) {
         let me = self.voter.identity();
