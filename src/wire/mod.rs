@@ -73,6 +73,9 @@
 //! | 78, 79 | probe for, its result | slot 4, generation 2, spare 2 | *address* |
 //! | 80, 81 | ping, pong | number 8 | |
 //! | 82 | snapshot's reply | lineage 8, term 8, position 16, offset 4 | |
+//! | 83 | bless | lineage 8, term 8, identity 8, heir's identity 8 | |
+//! | 84 | invite | lineage 8, term 8, round 4 | |
+//! | 85 | its reply | lineage 8, term 8, round 4, flags 1 (1 able), spare 3 | |
 //! | 90 | muster | lineage 8, term 8, position 16, flags 1 (1 sealed), spare 3 | *seat*, up to [`MAX_VOTERS`] (one id may stand more than once), *gone* |
 //! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
 //! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |

@@ -626,7 +626,7 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(21) {
+        match self.input.below(24) {
             0 => {
                 let (parents, info) = (self.parents_(), self.info_());
                 Message::Hello(Hello { convention: "fuzz".into(), lineage, parents, term, info })
@@ -670,18 +670,21 @@ impl<'a> Session<'a> {
                 let probe = ProbeFor { slot, generation, addr };
                 if n == 15 { Message::ProbeFor(probe) } else { Message::ProbeResult(probe) }
             }
-            17 => {
+            18 => Message::Invite(Invite { lineage, term, round: self.input.u8().into() }),
+            19 => Message::InviteReply(InviteReply { lineage, term, round: self.input.u8().into(), able: true }),
+            17 => Message::Bless(Bless { lineage, term, identity: self.identity_(), heir: self.identity_() }),
+            20 => {
                 let (position, voters) = (self.position_(), self.seats_());
                 let gone = (0..self.input.below(3)).map(|_| self.identity_()).collect();
                 Message::Muster(Muster { lineage, term, position, sealed: self.input.yes(), voters, gone })
             }
-            18 => {
+            21 => {
                 let parent = self.node.lineage();
                 let voters = vec![self.node.identity(), self.identity_()];
                 let gone = (0..self.input.below(5)).map(|_| self.identity_()).collect();
                 Message::Recover(Recover { lineage, parent, term, voters, gone })
             }
-            19 => {
+            22 => {
                 let (granted, seen, position) = (self.input.yes(), self.term_(), self.position_());
                 Message::RecoverReply(RecoverReply { lineage, term, granted, seen, position })
             }

@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
     Recover(Vec<NodeId>),
+    /// To this candidate, or to the next that is in sync.
+    Handover(Option<String>),
     Leave,
     Quit,
 }
@@ -48,15 +50,17 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "demote" => alone(word, rest, Command::Stand(Standing::Member))?,
         "move" => destination(rest)?,
         "stats" => alone(word, rest, Command::Stats)?,
+        "handover" if rest.is_empty() => Command::Handover(None),
+        "handover" => Command::Handover(Some(rest.into())),
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" | "handover" => {
+        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
             return Err(format!(
                 "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, move, \
-                 stats, recover, leave, quit"
+                 handover, stats, recover, leave, quit"
             ));
         }
     };
@@ -142,6 +146,8 @@ mod tests {
         );
         assert_eq!(parse("move --seed h:1 --seed [::1]:2"), Ok(Some(Command::Move(None, seeds))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
+        assert_eq!(parse("handover"), Ok(Some(Command::Handover(None))));
+        assert_eq!(parse("handover b"), Ok(Some(Command::Handover(Some("b".into())))));
         for (bad, part) in [
             ("set a", "KEY=VALUE"),
             ("set =b", "KEY=VALUE"),
@@ -161,7 +167,7 @@ mod tests {
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n", "handover"] {
+        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }
