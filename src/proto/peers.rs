@@ -50,6 +50,8 @@ pub(super) struct Peer {
     /// It is in the line or on the roll; others are forgotten where they never shake hands.
     listed: bool,
     dialing: Option<ConnId>,
+    /// That dial was begun before it was heard that the node listens elsewhere now.
+    moved: bool,
     next_dial: Time,
     backoff: Duration,
     noted: Time,
@@ -75,6 +77,7 @@ impl Peer {
             dead: None,
             gone: Vec::new(),
             dialing: None,
+            moved: false,
             next_dial: now,
             backoff: Duration::ZERO,
             noted: now,
@@ -249,6 +252,7 @@ impl Peers {
             } else if info.incarnation > peer.info.incarnation {
                 peer.info = info.clone();
                 peer.lineage = lineage;
+                peer.moved = peer.dialing.is_some();
                 peer.backoff = Duration::ZERO;
                 peer.next_dial = now;
                 self.deadline = self.deadline.min(now);
@@ -528,6 +532,19 @@ impl Peers {
         if self.enabled { self.deadline } else { Time::NEVER }
     }
 
+    /// A dial to an address that a later incarnation has left may wait for long: it is given up for one to the new address.
+    fn end_old_dials(&mut self, out: &mut Outbox) {
+        for peer in self.peers.values_mut().filter(|p| p.moved) {
+            peer.moved = false;
+            let Some(conn) = peer.dialing.filter(|_| peer.suspect.is_none()) else { continue };
+            if matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {
+                self.conns.remove(&conn);
+                peer.dialing = None;
+                out.close(conn);
+            }
+        }
+    }
+
     /// Dials, pings, and cuts what is silent.
     pub(super) fn tick(&mut self, now: Time, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
         if !self.enabled || now < self.deadline {
@@ -560,6 +577,7 @@ impl Peers {
         self.peers.retain(|_, p| {
             p.listed || p.met.is_some() || p.conn.is_some() || p.dialing.is_some() || now - p.noted < forget_after
         });
+        self.end_old_dials(out);
         let due: Vec<(NodeId, SocketAddr)> = self
             .peers
             .iter()

@@ -1,6 +1,6 @@
 use super::super::{Config, Founding, StreamInput, StreamOutput};
 use super::*;
-use crate::types::{Capabilities, ConventionId, Standing, Term};
+use crate::types::{Capabilities, ConventionId, Seat, Standing, Term};
 use crate::wire::encode_message;
 use bytes::BytesMut;
 
@@ -167,4 +167,69 @@ fn who_was_greeted_and_has_not_answered_learns_what_changed() {
     assert_eq!(rig.told_over(conn.0), [1]);
     rig.peers.introduce(hello("a", 2), &mut rig.out);
     assert_eq!(rig.told_over(conn.0), [2]);
+}
+
+/// A host that can't be reached keeps a dial waiting; who is heard to listen elsewhere meanwhile is dialled there.
+#[test]
+fn a_dial_to_an_address_that_was_left_is_given_up() {
+    let mut rig = Rig::new();
+    let (now, elsewhere): (_, SocketAddr) = (Time::from_micros(1_000), "10.0.0.9:10".parse().unwrap());
+    rig.peers.note(now, &info("b", 1), Lineage::ZERO, true);
+    let streams = |rig: &mut Rig, now| {
+        rig.peers.tick(now, &mut rig.out, &mut rig.told);
+        std::iter::from_fn(|| rig.out.poll_stream()).collect::<Vec<_>>()
+    };
+    let first = streams(&mut rig, now);
+    let [StreamOutput::Connect(old, _)] = first[..] else { panic!("{first:?}") };
+    let second = MemberInfo { addrs: vec![elsewhere], ..info("b", 2) };
+    rig.peers.note(now, &second, Lineage::ZERO, true);
+    let then = streams(&mut rig, now);
+    let [StreamOutput::Close(closed), StreamOutput::Connect(_, to)] = then[..] else { panic!("{then:?}") };
+    assert_eq!((closed, to), (old, elsewhere));
+}
+
+fn seat(id: &str, identity: u64, incarnation: u64) -> Seat {
+    let MemberInfo { id, addrs, .. } = info(id, incarnation);
+    let (identity, incarnation) = (Identity(identity), Incarnation(incarnation));
+    let (priority, admitted, witness, voting, slot) = (0, 0, false, true, crate::types::Slot(0));
+    Seat { id, identity, incarnation, priority, admitted, witness, voting, slot, addrs }
+}
+
+/// What was proven of a process at one address says nothing of the same voter at its next one.
+#[test]
+fn a_voter_that_lives_on_elsewhere_is_not_gone() {
+    let (mut rig, proof) = Rig::succeeded();
+    rig.feed(3, StreamInput::Closed);
+    rig.greet(proof, 2);
+    assert_eq!(rig.dead(), [1]);
+    let replaced = |rig: &Rig, identity, incarnation| {
+        rig.peers.get(&info("b", 1).id).unwrap().replaced(&seat("b", identity, incarnation), true)
+    };
+    assert!(replaced(&rig, 1, 1));
+    assert!(!replaced(&rig, 1, 2), "a later incarnation of that voter");
+    assert!(!replaced(&rig, 2, 2), "the one that is there");
+    assert!(!replaced(&rig, 3, 1), "another one");
+}
+
+/// The former voter of a node's own id is proven gone by the node itself, at the address that is recorded of it.
+#[test]
+fn the_former_voter_of_the_own_id_is_gone_once_its_address_refuses() {
+    let mut rig = Rig::new();
+    let former = seat("a", 5, 0);
+    let dial = |rig: &mut Rig, seat: &Seat| {
+        rig.peers.prove(Time::from_micros(1_000), seat, &mut rig.out);
+        let dialled = |out| if let StreamOutput::Connect(conn, _) = out { Some(conn.0) } else { None };
+        std::iter::from_fn(|| rig.out.poll_stream()).filter_map(dialled).collect::<Vec<_>>()
+    };
+    assert_eq!(dial(&mut rig, &seat("a", 1, 1)), [], "it is this node");
+    assert_eq!(dial(&mut rig, &former), [], "it listened where this node does");
+    let former = Seat { addrs: vec!["10.0.0.9:8".parse().unwrap()], ..former };
+    let conn = dial(&mut rig, &former)[0];
+    assert!(!rig.peers.is_former(&former));
+    rig.feed(conn, StreamInput::Failed);
+    assert!(!rig.peers.is_former(&former), "nothing was learned");
+    let conn = dial(&mut rig, &former)[0];
+    rig.feed(conn, StreamInput::Refused);
+    assert!(rig.peers.is_former(&former));
+    assert_eq!(dial(&mut rig, &former), [], "it is known");
 }
