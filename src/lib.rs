@@ -82,8 +82,8 @@
 //! 1. At most one leader per (lineage, term), and at no instant two unexpired leases of one lineage, given ρ, and given
 //!    that a refused connection means a dead process where that evidence is on
 //!    ([`proto::ConfigBuilder::death_evidence`]).
-//! 2. The terms that a node reports within a lineage and its children never go back; across restarts too where it has a store. The term is
-//!    the fencing token.
+//! 2. The terms that a node reports within a lineage and its children never go back; across restarts too where it has a
+//!    store. The term is the fencing token.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order. A recovery
 //!    ([`proto::Event::Recovered`]) may lose entries of which nobody that is left has any.
 //! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.

@@ -2,10 +2,12 @@
 //!
 //! Those that are left found a *child lineage* out of the old one. Properties:
 //!
-//! 1. It is founded only where every voter that any of those left knows of is either left itself, is there, and has
-//!    promised (stored, before it said so) never to act in the parent again; or is gone. Gone is who had no store (or whose
-//!    id has a store of another voter's now), where another voter answers to its id, and one of those left saw every address of the old one refuse, or the new one
-//!    answer there. An operator may name others.
+//! 1. It is founded only where every voter that any of those left knows of, by what is committed and by what may be, is
+//!    either left itself, is there, and has promised (stored, before it said so) never to act in the parent again; or is
+//!    gone. Gone is who had no store (or whose id has a store of another voter's now), where another voter answers to its
+//!    id, and one of those left saw every address of the old one refuse, or the new one answer there. An operator may name
+//!    others. Whoever answers to an id that has a seat, though it doesn't vote, is heard as well: those that are gone may
+//!    have let it in again.
 //! 2. It is founded only where none of those left can win an election: of the line in force by its own roll, too many are
 //!    gone or have promised. Then nobody leads the parent any more: not those who promised, nor those who are no more,
 //!    nor both together.
@@ -19,9 +21,13 @@
 //!    that any of them knows to be committed (as in an election, by the order of positions). What was committed by the
 //!    gone alone, after that, is lost; nobody can know whether there was anything, so the event always says so.
 //!
-//! What none of those left can know: a voter of an id that was admitted after the last entry that any of them holds,
-//! by a majority of which none is left. It can't lead without any of those who
-//! promised, but what it alone held is lost as well.
+//! Who founds is by preference one that may lead the child. Who was taken off the line for good, and is off it, is not put
+//! back: it founds for others, as a witness does.
+//!
+//! What none of those left can know: a voter of an id without a seat, that was admitted after the last entry that any of
+//! them holds, by a majority of which none is left. No rule of theirs finds it out: wherever a line is dead those that are
+//! gone could have made such a majority together with one newcomer, so to be sure of its absence would be to wait for
+//! ever. It can't lead without any of those who promised; but what it alone holds is lost as well.
 
 use super::planted::{Bug, Planted};
 use crate::types::{Identity, Lineage, NodeId, Position, Seat, Term, Time};

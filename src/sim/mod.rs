@@ -67,8 +67,10 @@
 //! [`Run`] draws everything from a seed: how many candidates and members, with stores or without, what the network is
 //! like, and which faults occur when. A phase of faults, in which nothing forbidden may happen, is followed by one in
 //! which the network heals and all processes run: then all have to agree within [`liveness_bound`], and stay so. Agreement
-//! is demanded only where the design can give it: a majority of the voters of the last committed line has to be what it
-//! was, or one of those that are left has to hold the roll and be allowed to lead ([`Report::recoverable`]).
+//! is demanded only where the design can give it: a majority of the voters of the last line, committed or in force, has to
+//! be what it was; or one of those that are left holds the roll, somebody may lead, and whoever may be a voter is what it
+//! was or answers as another voter; or nobody holds anything, and as many candidates are there as a founding takes
+//! ([`Report::recoverable`]).
 //!
 //! # What is checked
 //!
@@ -76,9 +78,10 @@
 //! those of the properties on the crate's front page:
 //!
 //! 1. one leader for each lineage and term, never again in a term that it gave up; no two unexpired leases of a lineage
-//!    and its children at one instant of true time; one that ended is noticed by the first input after it, and never held again in its term;
-//! 2. terms never go back, from a lineage to its children neither: within a run neither what a node knows nor what it tells, across restarts with a store not
-//!    what it told;
+//!    and its children at one instant of true time; one that ended is noticed by the first input after it, and never held
+//!    again in its term;
+//! 2. terms never go back, from a lineage to its children neither: within a run neither what a node knows nor what it
+//!    tells, across restarts with a store not what it told;
 //! 3. committed entries never change, at no node and at no time; each leader's roll reaches as far as everything that
 //!    leaders of earlier terms committed; equal commit index, equal roll; what a store holds can be replayed, and
 //!    is what its node had shown, where no write was lost; where a child lineage is founded, nobody that is left, running

@@ -43,19 +43,31 @@ impl Node {
     fn possible_voters(&self) -> Vec<Seat> {
         let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
         let seated = self.log.roll().line().voters().cloned();
-        let mut slots = Vec::new();
-        for (slot, _, info) in self.log.roll().members().filter(|(_, _, i)| i.standing.votes()) {
-            slots.push(Seat {
-                id: info.id.clone(),
-                identity: info.identity,
-                incarnation: info.incarnation,
-                priority: info.priority,
-                admitted: 0,
-                witness: info.standing == Standing::Witness,
-                voting: false,
-                slot,
-                addrs: info.addrs.clone(),
-            });
+        let member = |slot, info: &MemberInfo| Seat {
+            id: info.id.clone(),
+            identity: info.identity,
+            incarnation: info.incarnation,
+            priority: info.priority,
+            admitted: 0,
+            witness: info.standing == Standing::Witness,
+            voting: false,
+            slot,
+            addrs: info.addrs.clone(),
+        };
+        let mut slots: Vec<Seat> = (self.log.roll().members())
+            .filter(|(_, _, i)| i.standing.votes())
+            .map(|(slot, _, info)| member(slot, info))
+            .collect();
+        // What isn't known to be committed may be.
+        for entry in self.log.uncommitted() {
+            match &entry.change {
+                Change::Joined { slot, info, .. } if info.standing.votes() => slots.push(member(*slot, info)),
+                Change::Restood { slot, standing, identity, .. } if standing.votes() => {
+                    let info = self.log.roll().get(*slot).map(|(_, info)| info);
+                    slots.extend(info.map(|i| Seat { identity: *identity, ..member(*slot, i) }));
+                }
+                _ => {}
+            }
         }
         for seat in seated.chain(slots) {
             if all.iter().all(|s| s.identity != seat.identity) {
