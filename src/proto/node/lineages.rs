@@ -54,22 +54,24 @@ impl Node {
             slot,
             addrs: info.addrs.clone(),
         };
-        let mut slots: Vec<Seat> = (self.log.roll().members())
+        let slots: Vec<Seat> = (self.log.roll().members())
             .filter(|(_, _, i)| i.standing.votes())
             .map(|(slot, _, info)| member(slot, info))
             .collect();
-        // What isn't known to be committed may be.
+        // What isn't known to be committed may be: after a restart that is all since the snapshot, and who has left since.
+        let mut newer: Vec<Seat> = Vec::new();
         for entry in self.log.uncommitted() {
             match &entry.change {
-                Change::Joined { slot, info, .. } if info.standing.votes() => slots.push(member(*slot, info)),
+                Change::Joined { slot, info, .. } if info.standing.votes() => newer.push(member(*slot, info)),
                 Change::Restood { slot, standing, identity, .. } if standing.votes() => {
                     let info = self.log.roll().get(*slot).map(|(_, info)| info);
-                    slots.extend(info.map(|i| Seat { identity: *identity, ..member(*slot, i) }));
+                    newer.extend(info.map(|i| Seat { identity: *identity, ..member(*slot, i) }));
                 }
+                Change::Left { slot, .. } | Change::Restood { slot, .. } => newer.retain(|s| s.slot != *slot),
                 _ => {}
             }
         }
-        for seat in seated.chain(slots) {
+        for seat in seated.chain(slots).chain(newer) {
             if all.iter().all(|s| s.identity != seat.identity) {
                 all.push(Seat { voting: false, ..seat });
             }
