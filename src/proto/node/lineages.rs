@@ -55,7 +55,7 @@ impl Node {
             addrs: info.addrs.clone(),
         };
         let slots: Vec<Seat> = (self.log.roll().members())
-            .filter(|(_, _, i)| i.standing.votes())
+            .filter(|(_, _, i)| self.log.roll().standing(i).votes())
             .map(|(slot, _, info)| member(slot, info))
             .collect();
         // What isn't known to be committed may be: after a restart that is all since the snapshot, and who has left since.
@@ -67,6 +67,8 @@ impl Node {
                     let info = self.log.roll().get(*slot).map(|(_, info)| info);
                     newer.extend(info.map(|i| Seat { identity: *identity, ..member(*slot, i) }));
                 }
+                // Where its retirement isn't carried out yet it is on the line.
+                Change::Retired { id } => newer.retain(|s| s.id != *id),
                 Change::Left { slot, .. } | Change::Restood { slot, .. } => newer.retain(|s| s.slot != *slot),
                 _ => {}
             }
