@@ -35,6 +35,9 @@ pub struct NodeOptions {
     pub wall_ahead_us: u64,
     /// True: each start listens on another port.
     pub new_ports: bool,
+    /// From its n-th start on it writes frames as a newer version would: longer, with fields and kinds that nobody knows
+    /// (never). For rolling upgrades.
+    pub newer_from: Option<u32>,
     /// True: it isn't started yet.
     pub stopped: bool,
 }
@@ -146,6 +149,11 @@ impl Host {
 
     pub(super) fn is_paused(&self) -> bool {
         self.pause % 2 == 1
+    }
+
+    /// True where its node writes frames as a newer version would.
+    pub(super) fn is_newer(&self) -> bool {
+        self.options.newer_from.is_some_and(|n| self.run >= n)
     }
 
     pub(super) fn name(&self) -> &str {

@@ -98,6 +98,7 @@ mod faults;
 mod host;
 mod nemesis;
 mod net;
+mod newer;
 mod packet;
 mod process;
 mod queue;

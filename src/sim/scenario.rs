@@ -61,6 +61,8 @@ pub struct Scenario {
     pub(super) founding: &'static str,
     /// Earlier candidates take over.
     pub(super) preempts: bool,
+    /// Some nodes write frames as a newer version would, from one of their starts on.
+    pub(super) rolling: bool,
 }
 
 /// The bound on clocks that scenarios configure, and stay within.
@@ -96,6 +98,7 @@ impl Scenario {
             reckless: !quiet && rng.one_in(40),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
             preempts: false,
+            rolling: false,
         };
         scenario.draw_cast(&mut rng, options, candidates, members, heartbeat, detect);
         scenario
@@ -125,6 +128,7 @@ impl Scenario {
         let detection = heartbeat * detect;
         self.preempts = self.faults.has(Fault::Handover) && apart.one_in(2);
         let preempt = self.preempts.then(|| detection * apart.range(1, 8) as u32);
+        self.rolling = !quiet && apart.one_in(4);
         let mut starts: Vec<u64> =
             (0..self.voters + members + 1).map(|_| rng.below((heartbeat * detect).as_micros() as u64 * 2)).collect();
         // Nobody joins late in a quiet run: it shows the resting state.
@@ -160,6 +164,7 @@ impl Scenario {
                 clock_start: Time::from_micros(rng.below(1 << 40)),
                 wall_ahead_us: rng.below(2_000_000),
                 new_ports,
+                newer_from: (self.rolling && apart.one_in(2)).then(|| apart.range(1, 3) as u32),
                 stopped: true,
             };
             self.cast.push(Cast { config, options, starts_at });

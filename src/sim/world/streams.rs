@@ -7,6 +7,7 @@
 
 use super::super::host::{addr_of, host_of};
 use super::super::net::{Conditions, travel};
+use super::super::newer;
 use super::super::process::{Arrived, Process};
 use super::super::queue::{Plan, Step};
 use super::super::trace::Detail;
@@ -93,6 +94,8 @@ impl World {
             StreamOutput::Send(conn, bytes) => {
                 let Some(&pipe) = p.conns.get(&conn) else { return };
                 self.counts.stream_bytes += bytes.len() as u64;
+                let newer = self.hosts[h as usize].is_newer();
+                let bytes = if newer { newer::stream(&bytes, self.counts.stream_bytes) } else { bytes };
                 let end = self.end_at(pipe, h, conn);
                 self.pipes.slots[pipe as usize].flows[end].queue.push_back(Item::Bytes(bytes));
                 self.start_flow(pipe, end);
