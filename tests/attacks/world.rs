@@ -402,3 +402,28 @@ fn commits_lost_by_snapshot() {
     println!("hits {hits}");
     assert_eq!(hits, 0);
 }
+
+/// Told to become a witness in the middle of a bid.
+#[test]
+fn witness_by_order_while_bidding() {
+    for seed in 0..20 {
+        let mut w =
+            World::builder(seed).conditions(Conditions { delay: s(3), jitter: s(3), ..Conditions::default() }).build();
+        let hs: Vec<_> =
+            ["a", "b", "c"].iter().map(|n| w.add_node(cfg(n, Founding::Expect(3)), NodeOptions::default())).collect();
+        w.run_for(s(10_000));
+        w.kill(hs[0]);
+        let before = [1, 2].map(|n| w.node(hs[n]).unwrap().stats().bids);
+        assert!(w.run_until(s(5_000), |w| (1..3).any(|n| w.node(hs[n]).unwrap().stats().bids > before[n - 1])));
+        let who = if w.node(hs[1]).unwrap().stats().bids > before[0] { hs[1] } else { hs[2] };
+        let order = w.command(who, Command::SetStanding(Standing::Witness));
+        w.run_for(s(10_000));
+        let n = w.node(who).unwrap();
+        assert!(
+            n.standing() != Standing::Witness || n.role() != Role::Leader,
+            "seed {seed}: {order:?}, a witness leads"
+        );
+        assert!(w.violations().is_empty(), "{}", w.violations()[0]);
+        assert_eq!(w.leaders().count(), 1);
+    }
+}

@@ -106,7 +106,9 @@ impl Node {
         if self.lead.is_some() {
             return Err(CommandError::Leads);
         }
-        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing {
+        // A bid that is under way may still be won: a witness would lead then.
+        let bids = self.campaign.bidding().is_some();
+        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing || bids {
             return Err(CommandError::NotReady);
         }
         if self.lineage() == Lineage::ZERO || self.follower.registration.is_none() {
