@@ -427,3 +427,23 @@ fn witness_by_order_while_bidding() {
         assert_eq!(w.leaders().count(), 1);
     }
 }
+
+fn list(names: &[&str]) -> Founding {
+    Founding::List(names.iter().map(|n| NodeId::new(n).unwrap()).collect())
+}
+
+/// Who was bound to the founding of a part of a list moves, once that is long its convention.
+#[test]
+fn who_was_bound_to_a_part_of_a_list_moves() {
+    let mut w = World::builder(1).build();
+    let st = |stopped| NodeOptions { store: true, stopped, ..Default::default() };
+    let hs: Vec<_> =
+        ["a", "b", "c"].iter().map(|n| w.add_node(cfg(n, list(&["a", "b", "c"])), st(*n == "c"))).collect();
+    w.run_for(s(20_000));
+    assert_eq!(w.leaders().count(), 1);
+    w.start(hs[2]);
+    w.run_for(s(20_000));
+    show(&w, &hs);
+    assert_eq!(w.move_to(hs[1], 2, Vec::new()), Ok(()));
+    assert_eq!(w.move_to(hs[2], 2, Vec::new()), Ok(()));
+}
