@@ -447,3 +447,38 @@ fn who_was_bound_to_a_part_of_a_list_moves() {
     assert_eq!(w.move_to(hs[1], 2, Vec::new()), Ok(()));
     assert_eq!(w.move_to(hs[2], 2, Vec::new()), Ok(()));
 }
+
+/// A plain member with a store is promoted, restarts as the member that it is configured to be, and is promoted once more.
+#[test]
+fn a_promoted_member_restarts() {
+    let mut w = World::builder(1).twins(true).build();
+    let hs: Vec<_> =
+        ["a", "b", "c"].iter().map(|n| w.add_node(cfg(n, Founding::Expect(3)), NodeOptions::default())).collect();
+    let m = w.add_node(memb("m"), NodeOptions { store: true, ..Default::default() });
+    w.run_for(s(10_000));
+    w.command(m, Command::SetStanding(Standing::Candidate)).unwrap();
+    w.run_for(s(10_000));
+    let voter = w.node(m).unwrap().identity();
+    assert!(w.node(hs[0]).unwrap().line().votes(voter));
+    w.take_events();
+    w.restart(m);
+    w.run_for(s(10_000));
+    let n = w.node(m).unwrap();
+    assert_eq!(n.role(), Role::Member);
+    assert!(!w.node(hs[0]).unwrap().line().votes(voter));
+    assert_eq!(n.members().count(), 0, "it holds a roll that nobody keeps up");
+    // All others go, and come back as another lineage.
+    for h in &hs {
+        w.kill(*h);
+    }
+    for h in &hs {
+        w.start(*h);
+    }
+    w.run_for(s(20_000));
+    w.command(m, Command::SetStanding(Standing::Candidate)).unwrap();
+    w.run_for(s(10_000));
+    show(&w, &[hs[0], m]);
+    assert!(w.violations().is_empty(), "{}", w.violations()[0]);
+    assert_ne!(w.node(m).unwrap().identity(), voter, "whoever is promoted was never there before");
+    assert_eq!(w.node(m).unwrap().roll_digest(), w.node(hs[0]).unwrap().roll_digest());
+}
