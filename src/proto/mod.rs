@@ -8,6 +8,7 @@ mod detector;
 mod event;
 mod follower;
 mod founding;
+mod handover;
 mod leadership;
 mod log;
 mod node;
@@ -25,7 +26,7 @@ pub use border::{
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, LinePlace, Notice, Role, StopReason};
+pub use event::{Accusation, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

@@ -59,6 +59,9 @@ faults! {
     Clock = "clock",
     /// A host hears no multicast.
     Deaf = "deaf",
+    /// No fault, but it happens in the midst of them: a leader is ordered to hand over; and in some of the runs earlier
+    /// candidates preempt.
+    Handover = "handover",
     /// A host's links, or one of them, go and come many times in a row.
     Flap = "flap",
     /// A host's addresses change while its node runs.
@@ -115,10 +118,13 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Drawn apart, so that the runs without it stay what they were before there was this kind.
+        // Both drawn apart, so that the runs without them stay what they were before there were these kinds.
         let line = rng.fork(0x11fe).one_in(4);
-        let some = self.iter().filter(|f| *f != Fault::Line).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
-        if line && self.has(Fault::Line) { some.with(Fault::Line) } else { some }
+        let handover = rng.fork(0x4a0d).one_in(2);
+        let apart = |f: &Fault| matches!(f, Fault::Line | Fault::Handover);
+        let some = self.iter().filter(|f| !apart(f)).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        let with = |some: Self, f, drawn: bool| if drawn && self.has(f) { some.with(f) } else { some };
+        with(with(some, Fault::Line, line), Fault::Handover, handover)
     }
 }
 
