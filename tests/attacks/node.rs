@@ -470,3 +470,25 @@ fn f12_a_late_answer_to_who_caught_up_overwrites_newer_leaders_entries() {
     );
     assert_eq!(r.node.position(), newer, "LOST an acknowledged entry of a newer leader");
 }
+
+/// b follows a leader that its line doesn't know yet; c, who isn't that one, says that it resigned.
+#[test]
+fn f13_nobody_resigns_for_a_leader_that_is_not_known_yet() {
+    let config = cfg("b", Founding::Expect(5)).death_evidence(false).build().unwrap();
+    let mut r = Rig::new(config, start(1, 1, Some(restored_b(vec![led(2, 1, 100)], &N5))), ms(0));
+    r.run_to(ms(1_000));
+    let c = r.connect(info(2, "c", 102), L, 1);
+    let (lineage, term) = (Lineage(L), Term(5));
+    let leader = Identity(999).tag();
+    let heartbeat = Heartbeat { lineage, term, number: 1, commit: Index(2), leader, line_version: 2 };
+    r.datagram(addr(9), Lane::Floor, &Datagram::Heartbeat(heartbeat));
+    r.send(c, Message::Resigned(Resigned { lineage, term, identity: Identity(102) }));
+    r.take();
+    let position = Position { term, index: Index(9) };
+    r.send(c, Message::Canvass(Canvass { lineage, term: Term(6), position, line_version: 2, round: 1 }));
+    let granted = r.take().into_iter().find_map(|(_, m)| match m {
+        Message::CanvassReply(reply) => Some(reply.granted),
+        _ => None,
+    });
+    assert_eq!(granted, Some(false), "it protects the leader that it heard just now");
+}
