@@ -266,7 +266,7 @@ impl Node {
     fn catch_up(&mut self, now: Time, from: &Origin, its: Position) {
         if self.may_offer(now) && its > self.log.last() && self.campaign.bidding().is_none() {
             self.next_offer = now + self.config.detection() * 2;
-            self.catching_up = Some(from.identity);
+            self.catching_up = Some((from.identity, self.log.last()));
             let (lineage, after) = (self.voter.promise.lineage, self.log.committed());
             self.out.send(from.conn, Message::Fetch(Fetch { lineage, term: Term::ZERO, after }));
         }

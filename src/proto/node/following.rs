@@ -99,9 +99,10 @@ impl Node {
         self.campaign.bidding() == Some(term) && promise.term == term && promise.granted == Some(promise.identity)
     }
 
-    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
+    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader, nor took anything
+    /// from one since: what it acknowledged meanwhile may be committed, and an answer that was long under way lacks it.
     fn catches_up_with(&self, from: Identity) -> bool {
-        self.catching_up == Some(from)
+        self.catching_up == Some((from, self.log.last()))
             && self.lead.is_none()
             && self.voter.followed().is_none()
             && self.campaign.bidding().is_none()
@@ -118,6 +119,9 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         };
+        if catches_up {
+            self.catching_up = Some((from.identity, self.log.last()));
+        }
         self.campaign.progressed(now);
         self.decide_bid(now);
         let term_there = self.log.term_at(upto);

@@ -245,7 +245,7 @@ impl Node {
             self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, c)| (p.info.identity, c)).collect();
         let draw = self.rng.next() as usize;
         if let Some((identity, conn)) = others.get(draw % others.len().max(1)) {
-            self.catching_up = Some(*identity);
+            self.catching_up = Some((*identity, self.log.last()));
             let fetch = Fetch { lineage, term: Term::ZERO, after: Position::default() };
             self.out.send(*conn, Message::Fetch(fetch));
         }

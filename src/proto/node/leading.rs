@@ -386,9 +386,15 @@ impl Node {
         };
         let retiring = |id: &NodeId| lead.retiring.contains(id);
         let change = succession::next_change(self.log.roll(), self.log.line(), me, level, retiring, self.bug);
-        if let Some(change) = change {
+        if let Some(change) = change.filter(|change| !self.is_overtaken(change)) {
             self.propose(now, vec![change]);
         }
+    }
+
+    /// True where a seat is for somebody of whom it was decided meanwhile, though that isn't committed yet, to be retired.
+    fn is_overtaken(&self, change: &Change) -> bool {
+        let Change::Seated(seat) = change else { return false };
+        self.log.uncommitted().any(|e| matches!(&e.change, Change::Retired { id } if *id == seat.id))
     }
 }
 

@@ -153,8 +153,8 @@ pub struct Node {
     incoming: Option<Incoming>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
-    /// Whose newer roll this voter asked for, outside of any bid.
-    catching_up: Option<Identity>,
+    /// Whose newer roll this voter asked for, outside of any bid, and where its own one ended then.
+    catching_up: Option<(Identity, Position)>,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.

@@ -18,8 +18,10 @@ use crate::wire::Promise;
 
 impl Node {
     pub(super) fn begin_move(&mut self, now: Time, multicast: bool, seeds: bool) -> Result<(), CommandError> {
-        let bound = self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
-        if self.leaving.is_some() || self.moving.is_some() || self.out.is_moving() || self.handover.is_some() || bound {
+        // Once what was accepted has come about, it is left like any other convention.
+        let bound = self.log.is_empty() && self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
+        let busy = self.leaving.is_some() || self.moving.is_some() || self.handover.is_some();
+        if busy || self.out.is_moving() || bound {
             return Err(CommandError::NotReady);
         }
         let alone = matches!(self.config.founding, Some(super::super::config::Founding::Alone));

@@ -54,6 +54,9 @@ impl Node {
         }
         promise.term = promise.term.max(log.last().term);
         promise.seen = promise.seen.max(promise.term);
+        // A plain member that was a candidate before neither keeps a roll up nor votes. Its store stays as it is, for the
+        // case that it is configured as a candidate again.
+        let log = if config.standing.votes() { log } else { Log::empty() };
         promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
         let out = Outbox::new(config.convention().tag(), start.durable);
         let beginning = Beginning { promise, was_voter, log, bound, addrs: start.addrs, durable: start.durable };

@@ -140,10 +140,10 @@ impl Node {
 
     fn on_resigned(&mut self, now: Time, from: &Origin, resigned: Resigned) {
         let ours = resigned.lineage == self.voter.promise.lineage && resigned.identity == from.identity;
-        let about = self
-            .voter
-            .followed()
-            .is_some_and(|f| f.term == resigned.term && f.leader.as_ref().is_none_or(|(_, who)| *who == from.identity));
+        let about = self.voter.followed().is_some_and(|f| {
+            let known = f.leader.as_ref().map(|(_, who)| *who == from.identity);
+            f.term == resigned.term && known.unwrap_or(f.tag == from.identity.tag())
+        });
         if ours && about {
             self.evidence(now, resigned.term);
         }

@@ -2,7 +2,7 @@
 //! was retired stays off it.
 
 use super::{Observer, Verdict};
-use crate::types::{Identity, Line, Lineage, NodeId, Position, Term};
+use crate::types::{Identity, Index, Line, Lineage, NodeId, Position, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node shows of its line.
@@ -28,6 +28,8 @@ struct History {
     voters: BTreeMap<u32, BTreeSet<Identity>>,
     /// Who was seen retired and off the line, and in which version first.
     off: BTreeMap<NodeId, u32>,
+    /// Up to where the roll is known to have ended a retirement: what a node shows that lags behind that is no news.
+    promoted: BTreeMap<NodeId, Index>,
 }
 
 /// The lines of each lineage.
@@ -96,11 +98,19 @@ impl History {
             if seated && self.off.get(*id).is_some_and(|since| version > *since) {
                 return Err(format!("{who} has {id} on the line {version}, which is retired and was off it"));
             }
-            if !seated {
+            if !seated && self.promoted.get(*id).is_none_or(|upto| view.upto.index > *upto) {
                 self.off.entry((*id).clone()).or_insert(version);
             }
         }
-        self.off.retain(|id, since| version < *since || view.retired.contains(&id));
+        let promoted = &mut self.promoted;
+        self.off.retain(|id, since| {
+            let stays = version < *since || view.retired.contains(&id);
+            if !stays {
+                let upto = promoted.entry(id.clone()).or_default();
+                *upto = view.upto.index.max(*upto);
+            }
+            stays
+        });
         Ok(())
     }
 }
@@ -166,5 +176,7 @@ mod tests {
         assert!(!show(&mut c, &without, &again, (2, 2), &n3));
         assert!(!show(&mut c, &again, &again, (2, 2), &n3));
         assert!(show(&mut c, &again, &again, (2, 2), &[]), "restored");
+        assert!(show(&mut c, &without, &without, (2, 2), &n3), "one that lags");
+        assert!(show(&mut c, &again, &again, (2, 2), &n3), "retired again, not carried out yet");
     }
 }
