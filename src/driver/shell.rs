@@ -18,6 +18,8 @@ const DATAGRAMS: usize = 512;
 const PIECES: usize = 64;
 /// How many datagrams are sent before something else gets its turn.
 const SENDS: usize = 4_096;
+/// How often streams are written to in one turn: 128 KiB each time to each, before anything is read again.
+const BURSTS: usize = 4;
 /// How often the core's outputs are drained in one turn.
 const ROUNDS: usize = 64;
 /// How many turns a timeout waits for the sockets to be empty: in so many, all is read that a large receive buffer
@@ -194,13 +196,28 @@ impl Driver {
         self.run_timers(!self.net.has_input());
         self.carry_out();
         self.net.listen_bench(self.node.standing().votes());
-        self.net.flush();
+        self.flush();
         let (now, deadline) = (now(), self.deadline());
         self.more |= self.net.has_work() || deadline <= now;
         if !self.more {
             self.net.arm(now, deadline);
         }
         self.more
+    }
+
+    /// Writes to the streams, and goes on while the kernel takes what the core has.
+    fn flush(&mut self) {
+        for _ in 0..BURSTS {
+            self.net.flush();
+            let mut written = false;
+            while let Some((id, n)) = self.net.take_written() {
+                self.node.handle_stream(now(), id, StreamInput::Written(n));
+                written = true;
+            }
+            if !(written && self.serve_streams(now())) {
+                return;
+            }
+        }
     }
 
     /// Tells the core where it listens, where that changed.
@@ -334,6 +351,7 @@ impl Driver {
             match output {
                 StreamOutput::Connect(id, to) => self.net.connect(now, id, to),
                 StreamOutput::Send(id, bytes) => self.net.write(id, bytes),
+                StreamOutput::Bulk(id, bytes) => self.net.write_bulk(id, bytes),
                 StreamOutput::Close(id) => self.net.close(now, id),
             }
         }

@@ -1,5 +1,6 @@
 //! A node's configuration: checked once, by the builder; nothing later fails because of it.
 
+use super::lanes::MessageLimits;
 use crate::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::fmt;
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub struct Config {
     pub(crate) seeds: bool,
     pub(crate) max_members: usize,
     pub(crate) capabilities: Capabilities,
+    pub(crate) messages: MessageLimits,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -76,6 +78,7 @@ impl Config {
             seeds: false,
             max_members: 65_536,
             capabilities: Capabilities::new(),
+            messages: MessageLimits::default(),
             warnings: Vec::new(),
         })
     }
@@ -220,6 +223,12 @@ impl ConfigBuilder {
         self
     }
 
+    /// How much memory and time messages may take.
+    pub fn messages(mut self, limits: MessageLimits) -> Self {
+        self.0.messages = limits;
+        self
+    }
+
     /// Checks it all.
     ///
     /// # Errors
@@ -244,6 +253,7 @@ impl ConfigBuilder {
         if !(1..=1_000_000).contains(&c.max_members) {
             return Err(format!("max_members is {}: choose 1 to 1,000,000", c.max_members));
         }
+        c.messages.check()?;
         if !(c.multicast || c.broadcast || c.seeds || matches!(c.founding, Some(Founding::Alone))) {
             return Err("there is no way to find others: allow multicast or broadcast, or name a seed".into());
         }

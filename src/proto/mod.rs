@@ -8,6 +8,7 @@ mod detector;
 mod event;
 mod follower;
 mod founding;
+mod lanes;
 mod leadership;
 mod log;
 mod node;
@@ -21,11 +22,12 @@ mod succession;
 mod voter;
 
 pub use border::{
-    Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
+    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput, StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, LinePlace, Notice, Role, StopReason};
+pub use event::{Accusation, Event, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered};
+pub use lanes::MessageLimits;
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

@@ -65,6 +65,8 @@ faults! {
     Renumber = "renumber",
     /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
     Line = "line",
+    /// No fault: embedders send each other messages, and some don't take theirs for a while.
+    Traffic = "traffic",
 }
 
 /// A set of kinds of faults.
@@ -116,9 +118,10 @@ impl Faults {
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
         // Drawn apart, so that the runs without it stay what they were before there was this kind.
-        let line = rng.fork(0x11fe).one_in(4);
-        let some = self.iter().filter(|f| *f != Fault::Line).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
-        if line && self.has(Fault::Line) { some.with(Fault::Line) } else { some }
+        let apart = [(Fault::Line, rng.fork(0x11fe).one_in(4)), (Fault::Traffic, rng.fork(0x7af1).one_in(3))];
+        let kinds = self.iter().filter(|f| apart.iter().all(|(other, _)| f != other));
+        let some = kinds.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |some, (f, _)| some.with(*f))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::proto::{Dest, Lane};
 
 impl World {
     /// A node sends a datagram.
-    pub(super) fn send(&mut self, h: u32, dest: Dest, bytes: Vec<u8>) {
+    pub(super) fn transmit(&mut self, h: u32, dest: Dest, bytes: Vec<u8>) {
         self.counts.datagrams_sent += 1;
         self.trace.bytes(&bytes);
         if self.trace.tells(Detail::Everything) {
