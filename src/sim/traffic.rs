@@ -33,10 +33,6 @@ impl Traffic {
         Self { rng, on, next: if on { 0 } else { u64::MAX }, beat_us, count: 0, lazy: Vec::new() }
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.on
-    }
-
     /// When something happens next.
     pub(super) fn next_at(&self) -> u64 {
         self.next

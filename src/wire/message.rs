@@ -67,6 +67,8 @@ pub struct Open {
     pub incarnation: Incarnation,
     /// The incarnation that they are meant for.
     pub to: Incarnation,
+    /// What has a smaller number is acknowledged, or came back.
+    pub base: u64,
 }
 
 /// The answer to an [`Open`]. What was sent on earlier connections and isn't counted in it never came.

@@ -117,7 +117,7 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
         Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
         Message::Open(m) => {
-            frame::begin(buf, kind::OPEN, tag, FixedOut::<16>::new().u64(m.incarnation.0).u64(m.to.0));
+            frame::begin(buf, kind::OPEN, tag, FixedOut::<24>::new().u64(m.incarnation.0).u64(m.to.0).u64(m.base));
         }
         Message::Resume(m) => {
             let fixed = FixedOut::<24>::new().u64(m.incarnation.0).u64(m.have).u64(m.credit);
@@ -275,8 +275,9 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
         kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
         kind::OPEN => {
-            let mut c = body.fixed::<16>()?;
-            Ok(Message::Open(Open { incarnation: Incarnation(c.count()?), to: Incarnation(c.count()?) }))
+            let mut c = body.fixed::<24>()?;
+            let (incarnation, to) = (Incarnation(c.count()?), Incarnation(c.count()?));
+            Ok(Message::Open(Open { incarnation, to, base: c.count()? }))
         }
         kind::RESUME => resume(&body).map(Message::Resume),
         kind::DATA => data(&body, bytes).map(Message::Data),

@@ -88,9 +88,6 @@ impl Lanes {
         let waits = p.wants_way() || p.phase == Phase::Opening;
         if waits && now >= p.since + patience {
             let known = p.place.is_some() || p.courier.bound.is_some();
-            if p.phase == Phase::Opening {
-                p.phase = Phase::Idle;
-            }
             self.give_up(at, if known { Undelivered::Unreachable } else { Undelivered::NoSuchMember });
             return;
         }

@@ -64,6 +64,11 @@ impl Courier {
         self.queue.is_empty()
     }
 
+    /// The number of the first that is neither acknowledged nor came back.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// What it all counts.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 /// The first window of a connection; it grows as it is used.
 const FIRST_WINDOW: usize = 32 << 10;
 
+/// So many that were declined are remembered until their sender has heard of it.
+const MAX_DECLINED: usize = 1_024;
+
 /// What is wrong with a frame: its sender doesn't keep to the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -55,6 +58,8 @@ pub(super) struct Intake {
     taken: u64,
     partial: Option<Partial>,
     inbox: VecDeque<Received>,
+    /// What the sender may not have heard of.
+    declined: VecDeque<Declined>,
     /// Open on the present connection.
     pub(super) open: bool,
     granted: u64,
@@ -81,6 +86,7 @@ impl Intake {
             taken: 0,
             partial: None,
             inbox: VecDeque::new(),
+            declined: VecDeque::new(),
             open: false,
             granted: 0,
             received: 0,
@@ -121,15 +127,28 @@ impl Intake {
     }
 
     /// The sender wants to send.
-    pub(super) fn resume(&mut self, pool: &mut Pool, forgetful: bool) -> Resume {
+    /// `base`: what is below is of no interest to it any more.
+    pub(super) fn resume(&mut self, pool: &mut Pool, base: u64, forgetful: bool) -> Resume {
         self.detach(pool);
+        self.declined.retain(|d| d.number >= base);
         self.open = true;
         let granted = pool.some(self.window);
         self.windows += granted;
         self.granted = granted as u64;
         let have = if forgetful { 0 } else { self.have };
-        self.told = Taken { number: self.taken, credit: self.granted };
+        // What the sender heard of on an earlier connection isn't known.
+        self.told = Taken { number: 0, credit: self.granted };
         Resume { incarnation: self.incarnation, have, credit: self.granted }
+    }
+
+    /// What was declined on earlier connections: that may not have come through.
+    pub(super) fn declined(&self) -> impl Iterator<Item = Declined> + use<> {
+        self.declined.clone().into_iter()
+    }
+
+    /// True where the sender lacks credit.
+    pub(super) fn is_short(&self) -> bool {
+        self.open && self.granted - self.received.min(self.granted) < self.window as u64 / 2
     }
 
     /// Takes a frame; what isn't taken of it is declined. `lax`: takes twice what comes twice.
@@ -232,7 +251,12 @@ impl Intake {
         if self.inbox.is_empty() {
             self.taken = self.have;
         }
-        Declined { number: p.number, reason }
+        let declined = Declined { number: p.number, reason };
+        if self.declined.len() >= MAX_DECLINED {
+            self.declined.pop_front();
+        }
+        self.declined.push_back(declined);
+        declined
     }
 
     /// What came of it is thrown away.

@@ -261,7 +261,15 @@ impl Lanes {
         let twice = bug.has(Bug::DeliverTwice);
         match message {
             Message::Open(m) if m.incarnation == line.incarnation && m.to == me && !p.intake.open => {
-                out.send(conn, Message::Resume(p.intake.resume(pool, twice)));
+                out.send(conn, Message::Resume(p.intake.resume(pool, m.base, twice)));
+                for declined in p.intake.declined() {
+                    out.send(conn, Message::Declined(declined));
+                }
+                if p.intake.is_short() && !p.starving {
+                    p.starving = true;
+                    self.starving.push_back(at);
+                }
+                self.owe(now, at);
             }
             Message::Data(data) if p.intake.open => {
                 let declined = p.intake.data(now, data, pool, twice).map_err(|_| ())?;
@@ -277,11 +285,7 @@ impl Lanes {
                     p.starving = true;
                     self.starving.push_back(at);
                 }
-                if p.intake.has_news() && !p.owes {
-                    p.owes = true;
-                    self.owing.push(at);
-                    self.news_at = self.news_at.min(now + super::ACK_DELAY);
-                }
+                self.owe(now, at);
                 if partial {
                     self.look_after(now, at);
                 }
@@ -321,6 +325,15 @@ impl Lanes {
             _ => return Err(()),
         }
         Ok(())
+    }
+
+    /// The sender has to hear something, soon.
+    fn owe(&mut self, now: Time, at: usize) {
+        if let Some(p) = self.get(at).filter(|p| p.intake.has_news() && !p.owes) {
+            p.owes = true;
+            self.owing.push(at);
+            self.news_at = self.news_at.min(now + super::ACK_DELAY);
+        }
     }
 
     /// A frame about messages over a connection between candidates.

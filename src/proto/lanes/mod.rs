@@ -373,6 +373,7 @@ impl Lanes {
         self.refused.clear();
         self.owing.clear();
         self.starving.clear();
+        self.writable.clear();
         (self.care_at, self.scan_at, self.news_at) = (Time::NEVER, Time::NEVER, Time::NEVER);
         self.returned = returned;
     }
@@ -413,7 +414,8 @@ impl Lanes {
         let Some(p) = self.get(at).filter(|p| p.phase == Phase::Idle && !p.courier.is_empty()) else { return };
         if let Some(line) = p.line {
             p.phase = Phase::Opening;
-            out.send(line.conn, Message::Open(Open { incarnation: me, to: line.incarnation }));
+            let base = p.courier.base();
+            out.send(line.conn, Message::Open(Open { incarnation: me, to: line.incarnation, base }));
         }
     }
 

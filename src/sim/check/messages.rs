@@ -109,9 +109,10 @@ impl Messages {
     #[must_use]
     pub fn open(&self, who: Observer, from: &NodeId) -> Option<String> {
         let sent = self.sent.get(&(from.clone(), who))?;
-        for ((to, _), fates) in sent {
+        for ((to, body), fates) in sent {
             if let Some(fate) = fates.iter().find(|f| !f.delivered && f.returned.is_none()) {
-                return Some(format!("message {} of {from} to {to} was neither delivered nor came back", fate.number));
+                let (n, len) = (fate.number, body.len());
+                return Some(format!("message {n} of {from} to {to}, {len} bytes, was neither delivered nor came back"));
             }
         }
         None
