@@ -437,6 +437,13 @@ impl Lanes {
         self.feed_starving();
     }
 
+    /// As [`Lanes::left`], of one who speaks though it is gone.
+    pub(super) fn bar(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
+        if self.partner(now, id).is_some() {
+            self.left(now, id, incarnation, out);
+        }
+    }
+
     /// This incarnation, and all before it, are off the roll.
     pub(super) fn left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
         if self.bug.has(Bug::MessageAfterLeft) {

@@ -21,8 +21,7 @@ impl Node {
         }
         self.lanes.send(now, to, body)?;
         self.out.stats.messages_out += 1;
-        self.find_ways(now);
-        self.deadline = self.deadline.min(self.lanes.deadline());
+        self.touched(now);
         Ok(())
     }
 
@@ -36,9 +35,16 @@ impl Node {
             return Err(SendError::Stopped);
         }
         self.lanes.send_note(now, to, body)?;
-        self.find_ways(now);
-        self.deadline = self.deadline.min(self.lanes.deadline());
+        self.touched(now);
         Ok(())
+    }
+
+    /// The short way of an input that concerns messages alone, and comes for each of them: what has ended ends all the same.
+    pub(super) fn touched(&mut self, now: Time) {
+        if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) && self.begin(now) {
+            self.settle(now);
+        }
+        self.find_ways(now);
     }
 
     /// Finds ways to those for whom something waits.
@@ -60,6 +66,9 @@ impl Node {
             return self.way_by_others(need);
         }
         if let Some((conn, info)) = self.peers.get(&need.id).and_then(|p| Some((p.conn?, &p.info))) {
+            if self.is_gone(&need.id, info.incarnation) {
+                return Answer::Wait;
+            }
             return Answer::Lent(conn, info.incarnation, info.addrs.clone());
         }
         let roll = self.log.roll();
@@ -139,7 +148,7 @@ impl Node {
     pub(super) fn greeted(&mut self, now: Time, greeted: Vec<Greeted>) {
         for (id, incarnation) in greeted {
             if self.is_gone(&id, incarnation) {
-                self.lanes.left(now, &id, incarnation, &mut self.out);
+                self.lanes.bar(now, &id, incarnation, &mut self.out);
             }
         }
     }
@@ -154,7 +163,7 @@ impl Node {
     /// A frame about messages, over a connection between candidates.
     pub(super) fn lane_message(&mut self, now: Time, from: &MemberInfo, conn: ConnId, message: Message) {
         if matches!(message, Message::Open(_)) && self.is_gone(&from.id, from.incarnation) {
-            self.lanes.left(now, &from.id, from.incarnation, &mut self.out);
+            self.lanes.bar(now, &from.id, from.incarnation, &mut self.out);
         }
         self.lanes.lent(now, (&from.id, from.incarnation, conn), message, &mut self.out);
     }

@@ -233,7 +233,8 @@ impl Node {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
         if let StreamInput::Written(n) = input {
-            return self.lanes.written(conn, n);
+            self.lanes.written(conn, n);
+            return self.touched(now);
         }
         if !self.begin(now) {
             return;

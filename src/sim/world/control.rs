@@ -340,12 +340,8 @@ impl World {
 
     /// Whether a node's embedder leaves its messages where they are, and takes all other events.
     pub fn set_lazy(&mut self, host: HostId, lazy: bool) {
-        let h = &mut self.hosts[host.at()];
-        h.lazy = lazy;
-        let paused = h.is_paused();
-        if let Some(process) = h.process.take_if(|_| !paused) {
-            self.drain(host.0, process);
-        }
+        // What waits is taken after the next input.
+        self.hosts[host.at()].lazy = lazy;
     }
 
     /// What was told since this was last called: when (true time), by which node, and what.
