@@ -24,6 +24,7 @@
 mod file_store;
 mod handle;
 mod journal;
+mod outgoing;
 mod shell;
 mod store;
 

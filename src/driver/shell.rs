@@ -2,8 +2,11 @@
 
 use super::{BindError, DriverEvent, MoveError, Setup, Store};
 use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
-use crate::proto::{Command, CommandError, Config, Dest, Lane, Node, Role, Start, StreamInput, StreamOutput};
-use crate::types::Time;
+use crate::proto::{
+    Command, CommandError, Config, Dest, Lane, Node, Role, SendError, Start, StreamInput, StreamOutput,
+};
+use crate::types::{NodeId, Time};
+use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
@@ -38,6 +41,8 @@ pub struct Driver {
     events: VecDeque<DriverEvent>,
     /// Where the core writes a datagram that shall be sent.
     buffer: Vec<u8>,
+    /// When the present turn began.
+    turn: Time,
     /// Something is left to do without waiting.
     more: bool,
     /// Turns since a timeout fell due that still waits for the sockets to be empty.
@@ -105,7 +110,8 @@ impl Driver {
         };
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
-        Ok(Self { node, net, store, events, buffer, more: true, turns_since_due: 0, told, moves_to: None })
+        let turn = now();
+        Ok(Self { node, net, store, events, buffer, turn, more: true, turns_since_due: 0, told, moves_to: None })
     }
 
     /// The core, to look at.
@@ -155,6 +161,32 @@ impl Driver {
         Ok(())
     }
 
+    /// Sends a message to another node's embedder, as [`Node::send`] does. It goes out at the next [`Driver::advance`].
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn send(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.more = true;
+        self.node.send(self.turn, to, body)
+    }
+
+    /// Sends a message as one datagram, as [`Node::send_datagram`] does.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn send_datagram(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.more = true;
+        self.node.send_datagram(self.turn, to, body)
+    }
+
+    /// The next event that is neither a message nor about one, as [`Node::poll_notice`]: for those who have no room for
+    /// messages now.
+    pub fn poll_notice(&mut self) -> Option<DriverEvent> {
+        let own = self.events.pop_front();
+        own.or_else(|| self.node.poll_notice().map(DriverEvent::Node))
+            .or_else(|| self.net.poll_notice().map(DriverEvent::Net))
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<DriverEvent> {
         let own = self.events.pop_front();
@@ -189,7 +221,8 @@ impl Driver {
             tracing::error!("can't poll the node's sockets: {e}");
         }
         self.more = false;
-        self.net.handle_timeout(now());
+        self.turn = now();
+        self.net.handle_timeout(self.turn);
         self.follow_address();
         self.read_datagrams();
         self.read_streams();

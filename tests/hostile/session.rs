@@ -835,7 +835,7 @@ impl<'a> Session<'a> {
                     let old = self.conns.insert(conn, Conn::default());
                     assert!(old.is_none(), "a number is used once");
                 }
-                StreamOutput::Send(conn, data) => {
+                StreamOutput::Send(conn, data) | StreamOutput::Bulk(conn, data) => {
                     bytes += data.len();
                     assert!(bytes < STREAM_BYTES, "too many bytes for streams");
                     // The driver drops what goes to a connection that ended meanwhile.

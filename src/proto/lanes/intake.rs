@@ -146,9 +146,9 @@ impl Intake {
         self.declined.clone().into_iter()
     }
 
-    /// True where the sender lacks credit.
+    /// True where the sender lacks credit, and there is room for more.
     pub(super) fn is_short(&self) -> bool {
-        self.open && self.granted - self.received.min(self.granted) < self.window as u64 / 2
+        self.open && self.window.saturating_sub(self.windows) >= self.window / 2
     }
 
     /// Takes a frame; what isn't taken of it is declined. `lax`: takes twice what comes twice.

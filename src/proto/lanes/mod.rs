@@ -305,6 +305,10 @@ impl Lanes {
                 self.owing.push(at);
                 self.news_at = self.news_at.min(self.now + ACK_DELAY);
             }
+            if p.intake.is_short() {
+                // Its sender may be waiting.
+                self.news_at = self.news_at.min(self.now);
+            }
             out.stats.messages_in += 1;
             return Some(Event::Message { from, incarnation, body, lane: MessageLane::Stream });
         }

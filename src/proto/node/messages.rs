@@ -19,9 +19,10 @@ impl Node {
         if self.stopped || self.out.is_moving() {
             return Err(SendError::Stopped);
         }
+        self.touch(now);
         self.lanes.send(now, to, body)?;
         self.out.stats.messages_out += 1;
-        self.touched(now);
+        self.find_ways(now);
         Ok(())
     }
 
@@ -34,17 +35,17 @@ impl Node {
         if self.stopped || self.out.is_moving() {
             return Err(SendError::Stopped);
         }
+        self.touch(now);
         self.lanes.send_note(now, to, body)?;
-        self.touched(now);
+        self.find_ways(now);
         Ok(())
     }
 
     /// The short way of an input that concerns messages alone, and comes for each of them: what has ended ends all the same.
-    pub(super) fn touched(&mut self, now: Time) {
+    pub(super) fn touch(&mut self, now: Time) {
         if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) && self.begin(now) {
             self.settle(now);
         }
-        self.find_ways(now);
     }
 
     /// Finds ways to those for whom something waits.

@@ -233,8 +233,8 @@ impl Node {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
         if let StreamInput::Written(n) = input {
-            self.lanes.written(conn, n);
-            return self.touched(now);
+            self.touch(now);
+            return self.lanes.written(conn, n);
         }
         if !self.begin(now) {
             return;
@@ -364,9 +364,10 @@ impl Node {
         self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
     }
 
-    /// Takes the next event that isn't a message: for those who have no room for messages now.
+    /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
+    /// messages themselves.
     pub fn poll_notice(&mut self) -> Option<Event> {
-        self.out.poll_event().or_else(|| self.lanes.poll_outcome(&mut self.out))
+        self.out.poll_event()
     }
 
     /// True where a message waits.
