@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 const DATAGRAMS: usize = 512;
 /// How many pieces of streams, of up to 64 KiB, are read in one turn.
 const PIECES: usize = 64;
+/// How many bytes of streams are read in one turn: messages are taken, and room for more is told, while they still come.
+const READ: usize = 256 << 10;
 /// How many datagrams are sent before something else gets its turn.
 const SENDS: usize = 4_096;
 /// How often streams are written to in one turn: 128 KiB each time to each, before anything is read again.
@@ -45,6 +47,8 @@ pub struct Driver {
     turn: Time,
     /// Something is left to do without waiting.
     more: bool,
+    /// That is only what was sent since the last turn.
+    sent: bool,
     /// Turns since a timeout fell due that still waits for the sockets to be empty.
     turns_since_due: usize,
     /// The address that the core knows to be this node's.
@@ -111,7 +115,7 @@ impl Driver {
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
         let turn = now();
-        Ok(Self { node, net, store, events, buffer, turn, more: true, turns_since_due: 0, told, moves_to: None })
+        Ok(Self { node, net, store, events, buffer, turn, more: true, sent: false, turns_since_due: 0, told, moves_to: None })
     }
 
     /// The core, to look at.
@@ -143,7 +147,7 @@ impl Driver {
     /// # Errors
     /// [`CommandError`]; nothing changed then.
     pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
-        self.more = true;
+        (self.more, self.sent) = (true, false);
         self.node.handle_command(now(), command)
     }
 
@@ -166,8 +170,9 @@ impl Driver {
     /// # Errors
     /// [`SendError`]; nothing changed then.
     pub fn send(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
-        self.more = true;
-        self.node.send(self.turn, to, body)
+        self.node.send(self.turn, to, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
     }
 
     /// Sends a message as one datagram, as [`Node::send_datagram`] does.
@@ -175,8 +180,9 @@ impl Driver {
     /// # Errors
     /// [`SendError`]; nothing changed then.
     pub fn send_datagram(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
-        self.more = true;
-        self.node.send_datagram(self.turn, to, body)
+        self.node.send_datagram(self.turn, to, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
     }
 
     /// The next event that is neither a message nor about one, as [`Node::poll_notice`]: for those who have no room for
@@ -220,7 +226,7 @@ impl Driver {
         if let Err(e) = self.net.poll(Some(Duration::ZERO)) {
             tracing::error!("can't poll the node's sockets: {e}");
         }
-        self.more = false;
+        (self.more, self.sent) = (false, false);
         self.turn = now();
         self.net.handle_timeout(self.turn);
         self.follow_address();
@@ -229,7 +235,7 @@ impl Driver {
         self.run_timers(!self.net.has_input());
         self.carry_out();
         self.net.listen_bench(self.node.standing().votes());
-        self.flush();
+        self.write_out();
         let (now, deadline) = (now(), self.deadline());
         self.more |= self.net.has_work() || deadline <= now;
         if !self.more {
@@ -238,8 +244,23 @@ impl Driver {
         self.more
     }
 
+    /// Sends what was given to [`Driver::send`] and [`Driver::command`] since the last turn at once, without a look at what
+    /// came in: for those who answer and then wait. The next [`Driver::advance`] would do it too.
+    pub fn flush(&mut self) {
+        // What made a turn necessary otherwise still does.
+        let more = std::mem::replace(&mut self.more, false) && !self.sent;
+        self.sent = false;
+        self.carry_out();
+        self.write_out();
+        let (now, deadline) = (now(), self.deadline());
+        self.more |= more || self.net.has_work() || deadline <= now;
+        if !self.more {
+            self.net.arm(now, deadline);
+        }
+    }
+
     /// Writes to the streams, and goes on while the kernel takes what the core has.
-    fn flush(&mut self) {
+    fn write_out(&mut self) {
         for _ in 0..BURSTS {
             self.net.flush();
             let mut written = false;
@@ -287,14 +308,21 @@ impl Driver {
 
     fn read_streams(&mut self) {
         let (now, node) = (now(), &mut self.node);
+        let mut read = 0;
         for _ in 0..PIECES {
+            if read >= READ {
+                break;
+            }
             let told = self.net.next_stream(now, |id, event| {
                 let input = match event {
                     StreamEvent::Accepted(peer) => StreamInput::Accepted(peer),
                     StreamEvent::Connected => StreamInput::Connected,
                     StreamEvent::Refused => StreamInput::Refused,
                     StreamEvent::Failed => StreamInput::Failed,
-                    StreamEvent::Bytes(bytes) => StreamInput::Bytes(bytes),
+                    StreamEvent::Bytes(bytes) => {
+                        read += bytes.len();
+                        StreamInput::Bytes(bytes)
+                    }
                     StreamEvent::Closed => StreamInput::Closed,
                 };
                 node.handle_stream(now, id, input);

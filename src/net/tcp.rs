@@ -54,6 +54,8 @@ struct Conn {
     stream: TcpStream,
     state: State,
     readable: bool,
+    /// The poll told of its end: it is read up to there, whatever a short read may mean otherwise.
+    ends: bool,
     writable: bool,
     /// In the queue of those to be read.
     queued: bool,
@@ -149,7 +151,7 @@ impl Streams {
         self.timed += usize::from(state != State::Open);
         let (output, dirty) = (VecDeque::new(), false);
         let conn =
-            Conn { id, stream, state, readable: false, writable: false, queued: false, dirty, output, output_bytes: 0, written: 0 };
+            Conn { id, stream, state, readable: false, ends: false, writable: false, queued: false, dirty, output, output_bytes: 0, written: 0 };
         if slot == self.conns.len() {
             self.conns.push(Some(conn));
         } else {
@@ -280,6 +282,7 @@ impl Streams {
     pub(crate) fn note(&mut self, slot: usize, event: &mio::event::Event) {
         let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        conn.ends |= event.is_read_closed() || event.is_error();
         conn.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         if !std::mem::replace(&mut conn.queued, true) {
             self.ready.push_back(slot);
@@ -395,9 +398,14 @@ impl Streams {
                     return false;
                 }
                 Ok(n) => {
-                    // There may be more: its turn comes again after the others'.
-                    conn.queued = true;
-                    self.ready.push_back(slot);
+                    if n == self.buffer.len() || conn.ends {
+                        // There may be more: its turn comes again after the others'.
+                        conn.queued = true;
+                        self.ready.push_back(slot);
+                    } else {
+                        // The kernel has no more: what comes from now on the poll tells anew.
+                        conn.readable = false;
+                    }
                     stats.stream_bytes_in += n as u64;
                     if conn.state == State::Open {
                         tell(conn.id, StreamEvent::Bytes(&self.buffer[..n]));

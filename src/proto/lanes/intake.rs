@@ -340,8 +340,10 @@ impl Intake {
     /// What the sender has to hear, where it doesn't know it; `now`: also what can wait.
     pub(super) fn news(&mut self, now: bool) -> Option<Taken> {
         let is = Taken { number: self.taken, credit: self.granted };
-        let more = is.credit.saturating_sub(self.told.credit) as usize >= self.window / 4;
-        if !self.open || is == self.told || !(now || more) {
+        let more = is.credit.saturating_sub(self.told.credit) as usize;
+        // Where its sender has little left it may be waiting already.
+        let low = self.told.credit.saturating_sub(self.received) < self.window as u64 / 4;
+        if !self.open || is == self.told || !(now || more >= self.window / 4 || more > 0 && low) {
             return None;
         }
         self.told = is;
