@@ -316,7 +316,13 @@ fn main() {
     let parts = ["oneway", "echo", "urgent"];
     let named = args.iter().any(|a| parts.contains(&a.as_str()));
     let runs = |part: &str| !named || args.iter().any(|a| a == part);
-    for round in 0..if !runs("oneway") { 0 } else if short { 1 } else { 3 } {
+    for round in 0..if !runs("oneway") {
+        0
+    } else if short {
+        1
+    } else {
+        3
+    } {
         let (raw, lane) = (raw_one_way(time), lane_one_way(time, port + round));
         println!(
             "one way, {BODY} bytes: raw {:.2}, lane {:.2} million messages a second: {:.0} % of raw",

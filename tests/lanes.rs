@@ -97,7 +97,10 @@ fn between_any_two_in_order_and_by_one_connection() {
             site.get(from).send(&id(to), Bytes::copy_from_slice(&n.to_be_bytes())).unwrap();
         }
         for n in 0..200_u32 {
-            assert_eq!(message(site.get(to)), (id(from), Bytes::copy_from_slice(&n.to_be_bytes()), MessageLane::Stream));
+            assert_eq!(
+                message(site.get(to)),
+                (id(from), Bytes::copy_from_slice(&n.to_be_bytes()), MessageLane::Stream)
+            );
         }
     }
     let opened = |name: &str| site.get(name).inspect(|n| n.stats().lanes_opened).unwrap();

@@ -189,14 +189,14 @@ impl Handle {
         let limits = setup.config.messages.clone();
         let driver = Driver::bind(setup, poll.registry(), DRIVER)?;
         let local = driver.local_addr();
-        let queue = Queue { events: VecDeque::new(), messages: 0, held: false, lost: 0, ended: None, signalled: false, signal };
-        let shared =
-            Arc::new(Shared {
-                queue: Mutex::new(queue),
-                outgoing: Mutex::new(Outgoing::new(limits)),
-                arrived: Condvar::new(),
-                stop: AtomicBool::new(false),
-            });
+        let queue =
+            Queue { events: VecDeque::new(), messages: 0, held: false, lost: 0, ended: None, signalled: false, signal };
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            outgoing: Mutex::new(Outgoing::new(limits)),
+            arrived: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
         let (orders, ordered) = sync_channel(MAX_COMMANDS);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, poll, ordered, &theirs));

@@ -146,7 +146,8 @@ impl Feeder {
         let fresh = std::mem::take(&mut outgoing.fresh);
         drop(outgoing);
         let stalled = std::mem::take(&mut self.stalled).into_iter();
-        let stalled = stalled.flat_map(|(to, queue)| queue.into_iter().map(move |(body, lane)| (to.clone(), body, lane)));
+        let stalled =
+            stalled.flat_map(|(to, queue)| queue.into_iter().map(move |(body, lane)| (to.clone(), body, lane)));
         stalled.chain(fresh).map(|(to, body, lane)| returned(to, body, lane, Undelivered::Stopped)).collect()
     }
 }

@@ -115,7 +115,19 @@ impl Driver {
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
         let turn = now();
-        Ok(Self { node, net, store, events, buffer, turn, more: true, sent: false, turns_since_due: 0, told, moves_to: None })
+        Ok(Self {
+            node,
+            net,
+            store,
+            events,
+            buffer,
+            turn,
+            more: true,
+            sent: false,
+            turns_since_due: 0,
+            told,
+            moves_to: None,
+        })
     }
 
     /// The core, to look at.

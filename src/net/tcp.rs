@@ -150,8 +150,19 @@ impl Streams {
         }
         self.timed += usize::from(state != State::Open);
         let (output, dirty) = (VecDeque::new(), false);
-        let conn =
-            Conn { id, stream, state, readable: false, ends: false, writable: false, queued: false, dirty, output, output_bytes: 0, written: 0 };
+        let conn = Conn {
+            id,
+            stream,
+            state,
+            readable: false,
+            ends: false,
+            writable: false,
+            queued: false,
+            dirty,
+            output,
+            output_bytes: 0,
+            written: 0,
+        };
         if slot == self.conns.len() {
             self.conns.push(Some(conn));
         } else {

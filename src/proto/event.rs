@@ -1,9 +1,9 @@
 //! What the core tells its embedder.
 
-use bytes::Bytes;
 use crate::types::{
     Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Standing, Term,
 };
+use bytes::Bytes;
 
 /// What a node is at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -22,7 +22,8 @@ mod succession;
 mod voter;
 
 pub use border::{
-    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput, StreamOutput,
+    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
+    StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};

@@ -167,12 +167,7 @@ impl Nemesis {
                 true
             }
             Fault::Line => self.change_line(world),
-            Fault::Loss
-            | Fault::Duplicate
-            | Fault::Reorder
-            | Fault::Delay
-            | Fault::Corrupt
-            | Fault::Traffic => false,
+            Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt | Fault::Traffic => false,
         }
     }
 

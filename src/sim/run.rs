@@ -118,7 +118,13 @@ impl Course {
             scenario.cast.iter().zip(0..).map(|(c, at)| (c.starts_at, super::HostId(at))).collect();
         starts.sort_unstable();
         starts.reverse();
-        Self { nemesis: Nemesis::new(scenario), traffic: Traffic::new(scenario), starts, agreed_after: None, recoverable: true }
+        Self {
+            nemesis: Nemesis::new(scenario),
+            traffic: Traffic::new(scenario),
+            starts,
+            agreed_after: None,
+            recoverable: true,
+        }
     }
 
     fn play(&mut self, world: &mut World, scenario: &Scenario) {

@@ -2,16 +2,16 @@
 
 use super::codec::{Body, FixedOut, Sink, once, put_field, required};
 use super::datagram::{
-    Ack, Announce, Beat, Datagram, Heartbeat, Join, Leave, Note, Probe, RefuseReason, Refused, Registered, Resigned, Seek,
-    Stranger, WhereIs, Whereabouts,
+    Ack, Announce, Beat, Datagram, Heartbeat, Join, Leave, Note, Probe, RefuseReason, Refused, Registered, Resigned,
+    Seek, Stranger, WhereIs, Whereabouts,
 };
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{
     flag, put_id, put_member, put_sender, put_view, read_id, read_member, read_sender, read_view, tag as field,
 };
 use super::reject::Reject;
-use bytes::Bytes;
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
+use bytes::Bytes;
 
 /// The second byte of each kind of datagram.
 pub(super) mod kind {
@@ -37,7 +37,7 @@ pub(super) mod kind {
 /// The most bytes of the body of a [`Note`]: with the longest id it fits [`MAX_DATAGRAM`].
 pub const MAX_NOTE: usize = 1_024;
 
-/// The size of a [`WhereIs`]: no answer is larger.
+/// The least size of a [`WhereIs`]: no answer is larger.
 const WHERE_IS_LEN: usize = 320;
 
 const KNOWN_BY_LEADER: u8 = 1;
@@ -271,7 +271,7 @@ fn note(body: &Body<'_>) -> Result<Note, Reject> {
 }
 
 fn where_is(body: &Body<'_>, len: usize) -> Result<WhereIs, Reject> {
-    if len != WHERE_IS_LEN {
+    if len < WHERE_IS_LEN {
         return Err(Reject::Malformed);
     }
     let mut c = body.fixed::<16>()?;

@@ -4,8 +4,8 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Hello, Message, Open,
-    Overruled, ProbeFor, Propose, ProposeReply, Release, Resume, Snapshot, SnapshotReply, Taken,
+    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Hello, Message,
+    Open, Overruled, ProbeFor, Propose, ProposeReply, Release, Resume, Snapshot, SnapshotReply, Taken,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,

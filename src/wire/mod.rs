@@ -51,7 +51,7 @@
 //! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
 //! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
 //!
-//! A seek or a join that isn't padded to exactly 1,200 bytes, or a *where is* to 320, is malformed: its answer is never larger. Where
+//! A seek or a join that isn't padded to exactly 1,200 bytes, or a *where is* to at least 320, is malformed: its answer is never larger. Where
 //! the line doesn't fit an announcement or a registration, seats are left out from its end; the leader's stays.
 //! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy.
 //!

@@ -403,9 +403,11 @@ impl Lanes {
             let ends = match link.state {
                 State::Dialing(_) => false,
                 State::Open(_) => now >= link.opened + silence,
-                State::Ready(at) => self.partners.get(at).and_then(Option::as_ref).is_none_or(|p| {
-                    now >= p.used + idle && !p.needs_care() && !p.intake.has_message() && !p.owes
-                }),
+                State::Ready(at) => self
+                    .partners
+                    .get(at)
+                    .and_then(Option::as_ref)
+                    .is_none_or(|p| now >= p.used + idle && !p.needs_care() && !p.intake.has_message() && !p.owes),
             };
             if ends {
                 over.push((*conn, matches!(link.state, State::Ready(_))));

@@ -38,11 +38,11 @@ use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, Lineage, NodeId, Time};
 use crate::wire::{Hello, MAX_NOTE, Message, Open};
 use bytes::Bytes;
-use intake::Intake;
 pub(super) use care::{Answer, Need};
+use intake::Intake;
 pub use limits::MessageLimits;
-use links::Link;
 pub(super) use links::Greeted;
+use links::Link;
 use partner::{Line, Partner, Phase};
 use pool::Pool;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -613,3 +613,6 @@ impl Lanes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,9 @@ impl Messages {
         for ((to, body), fates) in sent {
             if let Some(fate) = fates.iter().find(|f| !f.delivered && f.returned.is_none()) {
                 let (n, len) = (fate.number, body.len());
-                return Some(format!("message {n} of {from} to {to}, {len} bytes, was neither delivered nor came back"));
+                return Some(format!(
+                    "message {n} of {from} to {to}, {len} bytes, was neither delivered nor came back"
+                ));
             }
         }
         None

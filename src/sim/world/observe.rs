@@ -1,7 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Commits, Events, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView, Slots, Standpoint, Terms,
+    Verdict,
 };
 use super::super::host::{HostId, Seen};
 use super::super::process::Process;
