@@ -8,6 +8,7 @@ mod detector;
 mod event;
 mod follower;
 mod founding;
+mod handover;
 mod lanes;
 mod leadership;
 mod log;
@@ -27,7 +28,9 @@ pub use border::{
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered};
+pub use event::{
+    Accusation, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered,
+};
 pub use lanes::MessageLimits;
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]

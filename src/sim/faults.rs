@@ -59,6 +59,9 @@ faults! {
     Clock = "clock",
     /// A host hears no multicast.
     Deaf = "deaf",
+    /// No fault, but it happens in the midst of them: a leader is ordered to hand over; and in some of the runs earlier
+    /// candidates preempt.
+    Handover = "handover",
     /// A host's links, or one of them, go and come many times in a row.
     Flap = "flap",
     /// A host's addresses change while its node runs.
@@ -117,8 +120,12 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Drawn apart, so that the runs without it stay what they were before there was this kind.
-        let apart = [(Fault::Line, rng.fork(0x11fe).one_in(4)), (Fault::Traffic, rng.fork(0x7af1).one_in(3))];
+        // Drawn apart, so that the runs without them stay what they were before there were these kinds.
+        let apart = [
+            (Fault::Line, rng.fork(0x11fe).one_in(4)),
+            (Fault::Handover, rng.fork(0x4a0d).one_in(2)),
+            (Fault::Traffic, rng.fork(0x7af1).one_in(3)),
+        ];
         let kinds = self.iter().filter(|f| apart.iter().all(|(other, _)| f != other));
         let some = kinds.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
         apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |some, (f, _)| some.with(*f))

@@ -76,6 +76,9 @@
 //! | 78, 79 | probe for, its result | slot 4, generation 2, spare 2 | *address* |
 //! | 80, 81 | ping, pong | number 8 | |
 //! | 82 | snapshot's reply | lineage 8, term 8, position 16, offset 4 | |
+//! | 83 | bless | lineage 8, term 8, identity 8, heir's identity 8 | |
+//! | 84 | invite | lineage 8, term 8, round 4 | |
+//! | 85 | its reply | lineage 8, term 8, round 4, flags 1 (1 able), spare 3 | |
 //! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
 //! | 121 | resume | that incarnation 8, have 8, credit 8 | |
 //! | 122 | data | number 8, offset 4, spare 4 | *data*, 1 byte to [`MAX_PIECE`] |

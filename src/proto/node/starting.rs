@@ -4,6 +4,7 @@ use super::super::border::Start;
 use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
+use super::super::handover::Preemption;
 use super::super::lanes::Lanes;
 use super::super::log::Log;
 use super::super::outbox::Outbox;
@@ -103,6 +104,7 @@ impl Node {
             anew: false,
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
+        let preemption = Preemption::new(config.preempt);
         let mut node = Self {
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
@@ -133,6 +135,9 @@ impl Node {
             heard_commit: Index::ZERO,
             lineage_seen: now,
             leaving: None,
+            handover: None,
+            invitations: 0,
+            preemption,
             moving: None,
             stopped: false,
             told,

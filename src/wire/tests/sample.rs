@@ -199,6 +199,9 @@ pub(super) fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Bless(Bless { lineage, term, identity: Identity(3), heir: Identity(4) }),
+        Message::Invite(Invite { lineage, term, round: 5 }),
+        Message::InviteReply(InviteReply { lineage, term, round: 5, able: true }),
         Message::Open(Open { incarnation: Incarnation(1), to: Incarnation(2), base: 3 }),
         Message::Resume(Resume { incarnation: Incarnation(1), have: 2, credit: 3 }),
         Message::Data(Data { number: 1, offset: 2, records: Bytes::from_static(b"\0\0\0\x05hello") }),
@@ -591,6 +594,16 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
         any_resigned().prop_map(Message::Resigned),
         any::<(u64, u64)>()
             .prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t >> 1) })),
+        any::<(u64, u64, u64, u64)>().prop_map(|(l, t, i, h)| {
+            Message::Bless(Bless { lineage: Lineage(l), term: Term(t >> 1), identity: Identity(i), heir: Identity(h) })
+        }),
+        any::<(u64, u64, u32, Option<bool>)>().prop_map(|(l, t, round, reply)| {
+            let (lineage, term) = (Lineage(l), Term(t >> 1));
+            match reply {
+                None => Message::Invite(Invite { lineage, term, round }),
+                Some(able) => Message::InviteReply(InviteReply { lineage, term, round, able }),
+            }
+        }),
         (any::<(u32, u16, bool)>(), any_addr()).prop_map(|((s, g, result), addr)| {
             let probe = ProbeFor { slot: Slot(s), generation: Generation(g), addr };
             if result { Message::ProbeResult(probe) } else { Message::ProbeFor(probe) }
