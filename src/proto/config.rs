@@ -1,6 +1,6 @@
 //! A node's configuration: checked once, by the builder; nothing later fails because of it.
 
-use super::lanes::MessageLimits;
+use super::limits::MessageLimits;
 use crate::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::fmt;
 use std::time::Duration;

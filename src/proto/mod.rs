@@ -11,6 +11,7 @@ mod founding;
 mod handover;
 mod lanes;
 mod leadership;
+mod limits;
 mod log;
 mod node;
 mod outbox;
@@ -31,7 +32,7 @@ pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
     Accusation, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered,
 };
-pub use lanes::MessageLimits;
+pub use limits::MessageLimits;
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

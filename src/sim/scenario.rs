@@ -6,7 +6,6 @@ use super::net::Conditions;
 use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
-use super::traffic::LARGEST;
 use super::world::World;
 use crate::proto::{Config, Founding, MessageLimits};
 use crate::types::{ConventionId, NodeId, Time};
@@ -63,6 +62,9 @@ pub struct Scenario {
     /// Earlier candidates take over.
     pub(super) preempts: bool,
 }
+
+/// The largest body of a scenario's messages.
+pub(super) const LARGEST: usize = 100_000;
 
 /// The bound on clocks that scenarios configure, and stay within.
 pub(super) const DRIFT_PPM: u32 = 1_000;

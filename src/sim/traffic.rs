@@ -5,14 +5,11 @@
 use super::faults::Fault;
 use super::host::HostId;
 use super::rng::{Rng, mix};
-use super::scenario::Scenario;
+use super::scenario::{LARGEST, Scenario};
 use super::world::World;
 use crate::types::NodeId;
 use bytes::Bytes;
 use std::time::Duration;
-
-/// The largest body of a scenario's messages.
-pub(super) const LARGEST: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Traffic {

@@ -4,7 +4,7 @@
 //! go out in order, none that the receiver said it has; what was begun and not acknowledged is told apart from what never
 //! left; no more leaves than the receiver gave credit for, and no more waits in the driver than [`HOLD`].
 
-use super::limits::cost;
+use super::super::limits::cost;
 use crate::types::Incarnation;
 use crate::wire::{DataWriter, RECORD_COST};
 use bytes::{Bytes, BytesMut};

@@ -4,7 +4,7 @@
 //! nothing beyond the credit is taken, and credit is given only for memory that the pool promised; what is claimed and not
 //! sent takes no memory.
 
-use super::limits::cost;
+use super::super::limits::cost;
 use super::pool::Pool;
 use crate::types::{Incarnation, Time};
 use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, Resume, Taken};

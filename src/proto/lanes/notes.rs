@@ -4,8 +4,9 @@
 //! handed on; what the embedder doesn't take is bounded, and dropped and counted beyond that.
 
 use super::super::border::Dest;
+use super::super::limits;
 use super::super::outbox::Outbox;
-use super::{Lanes, limits};
+use super::Lanes;
 use crate::types::{Incarnation, NodeId, Time};
 use crate::wire::{Datagram, Note};
 use bytes::Bytes;
