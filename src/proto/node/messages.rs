@@ -2,6 +2,7 @@
 
 use super::super::border::{Dest, SendError};
 use super::super::lanes::{Answer, Greeted, Need};
+use super::super::log::Log;
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, MemberInfo, NodeId, Time};
@@ -138,11 +139,13 @@ impl Node {
         }
     }
 
-    /// True where the roll says that this incarnation is not there any more.
+    /// True where the roll says that this incarnation is not there any more, or the one that this node held and told.
     fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
-        let roll = self.log.roll();
-        roll.departed(id).is_some_and(|gone| gone >= incarnation)
-            || roll.find(id).is_some_and(|(_, _, info)| info.incarnation > incarnation)
+        let before = self.abandoned.as_ref().filter(|log| log.lineage() == self.lineage());
+        [Some(&self.log), before].into_iter().flatten().map(Log::roll).any(|roll| {
+            roll.departed(id).is_some_and(|gone| gone >= incarnation)
+                || roll.find(id).is_some_and(|(_, _, info)| info.incarnation > incarnation)
+        })
     }
 
     /// Somebody shook hands: nothing is heard of an incarnation that was told to have left.
