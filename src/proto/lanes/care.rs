@@ -1,6 +1,7 @@
 //! What time brings: ways are found, connections made, and what can't be delivered comes back within a bound.
 
 use super::super::outbox::Outbox;
+use super::super::rng::Rng;
 use super::partner::{Phase, Place};
 use super::{Lanes, Undelivered};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
@@ -135,8 +136,9 @@ impl Lanes {
     ) -> Option<(SocketAddr, WhereIs)> {
         let (step, interval, lineage) = (self.step, self.interval, self.hello.lineage);
         let at = need.at;
+        // Not to be guessed by who doesn't hear what this node says.
         self.next_nonce += 1;
-        let nonce = self.next_nonce;
+        let nonce = Rng::new(self.hello.info.identity.0 ^ self.next_nonce).nonzero();
         let p = self.get(at)?;
         match answer {
             Answer::Lent(conn, incarnation, addrs) => {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::super::StreamInput;
+use super::super::limits::cost;
 use super::courier::Courier;
 use super::intake::{Fault, Intake};
 use super::links::Greeted;
@@ -133,6 +134,30 @@ fn what_is_too_large_there_comes_back_alone() {
     }
     pair.settle();
     assert_eq!(pair.got, [body(0, 100), body(2, 100), body(4, 10_000)]);
+    assert!(pair.courier.is_empty());
+}
+
+/// What was declined counted as there, and its sender heard nothing of it where the connection broke just then.
+#[test]
+fn what_was_declined_when_the_connection_broke_is_declined_again() {
+    let mut pair = Pair::new(10_000, 64 << 10);
+    pair.connect();
+    pair.courier.push(body(0, 20_000));
+    pair.courier.push(body(1, 10));
+    while pair.send() {}
+    while let Some(frame) = pair.wire.pop_front() {
+        let mut reader = FrameReader::new();
+        reader.push(&frame);
+        let Ok(Some(Message::Data(data))) = reader.next(TAG) else { panic!() };
+        pair.intake.data(Time::ZERO, data, &mut pair.pool, false).unwrap();
+    }
+    assert_eq!(pair.courier.base(), 1);
+    let large = cost(20_000);
+    let before = pair.courier.bytes();
+    pair.connect();
+    assert_eq!(pair.courier.bytes(), before - large, "it came back");
+    pair.settle();
+    assert_eq!(pair.got, [body(1, 10)]);
     assert!(pair.courier.is_empty());
 }
 

@@ -95,7 +95,9 @@ impl Node {
         if let Some(seat) = line.iter().find(|s| s.id == need.id).filter(|_| attempts.is_multiple_of(2)) {
             return Answer::At { incarnation: seat.incarnation, addrs: vec![seat.addr], paired: false };
         }
-        let leader = self.follower.bond().map(|bond| bond.addr).filter(|_| attempts.is_multiple_of(2));
+        // The question is larger than a heartbeat: an address that nothing but one vouches for isn't asked.
+        let leader = self.follower.bond().filter(|bond| bond.is_verified() && attempts.is_multiple_of(2));
+        let leader = leader.map(|bond| bond.addr);
         let other = || (!line.is_empty()).then(|| line[attempts % line.len()].addr);
         leader.or_else(other).map_or(Answer::Wait, Answer::Ask)
     }
