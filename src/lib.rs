@@ -12,6 +12,7 @@
 //!  deadline ──┤►  voter (promises)   campaign (canvass, bid, fetch)   founding                    ├──► stream orders
 //!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession             ├──► records to store
 //!  stored   ──┤►  log over roll (who is here, the line)              outbox (what waits for disk) ├──► events
+//!  message  ──┤►  lanes (messages between any two nodes: order, acknowledgement, credit)          ├──► messages
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
 //! ```
@@ -67,6 +68,25 @@
 //! leaves in order hands over first. [`proto::ConfigBuilder::preempt`] lets earlier candidates take over by themselves,
 //! once they have been in sync for a while; they never do unless told.
 //!
+//! # Messages
+//!
+//! [`proto::Node::send`] (`Driver::send`, `Handle::send`) gives a message to any node of the convention by its name. For
+//! each pair of a sender's and a receiver's incarnation messages are delivered in the order in which they were accepted,
+//! each at most once, over any number of connections. What was accepted is delivered ([`proto::Event::Message`]) or comes
+//! back ([`proto::Event::Undeliverable`], with the reason), as long as the sender's process lives. Delivered means: taken
+//! by `poll_event` (with a `Handle`: by its thread, whose queue loses no message); that is what is acknowledged, some
+//! milliseconds later. What was sent and not acknowledged when its way ended may have been delivered and come back as well:
+//! the event says so (`uncertain`); what comes back without that was not delivered and never will be. Nothing is delivered
+//! of an incarnation that was told to have left.
+//!
+//! Two nodes that talk have one connection, whichever made it: that between candidates, which stands anyway, or one that is
+//! made on demand, with the address that the roll has (who holds no roll asks a candidate), and closed when nobody uses it.
+//! Frames of control go before messages, which are cut into pieces of 32 KiB: at most 128 KiB of messages lie in the
+//! driver, and as much unsent in the kernel. A receiver that takes nothing uses up the credit of its senders, each by
+//! itself: then `send` says [`proto::SendError::Full`], and [`proto::Event::Writable`] when there is room again. How much
+//! memory all of it may take at both ends is configured ([`proto::MessageLimits`]).
+//! [`proto::Node::send_datagram`] sends one datagram instead: unordered, and acknowledged by nobody.
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core
@@ -86,23 +106,25 @@
 //!    the fencing token.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order.
 //! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
-//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation. (After a `Moved` who is
-//!    there is told anew.)
+//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
+//!    either. (After a `Moved` who is there is told anew.)
+//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, all nodes agree
 //!    on leader, term and line within a bound (`sim::liveness_bound`).
 //! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.
 //!
-//! The numbers are those of the protocol's description; 6 is about requests, which are yet to come. The simulator checks 1
-//! to 5, 7 and 9 after every input of every node, and a panic is a bug.
+//! The numbers are those of the protocol's description; of 6 the part about requests is yet to come. The simulator checks 1
+//! to 7 and 9 after every input of every node, and a panic is a bug.
 //!
 //! # What is not
 //!
 //! - A convention whose diskless voters restarted in such numbers that the old line can never reach its majority waits, and
 //!   names for whom ([`proto::Notice::WaitingFor`]). With stores everybody may restart at once.
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
-//! - No side without a majority goes on; there is no messaging for the embedder yet.
+//! - No side without a majority goes on; there are no broadcasts and no requests to the leader yet.
+//! - Plain members hold no roll yet: that a sender has left they learn only when they look for it, or from its successor.
 //!
 //! # Features
 //!

@@ -199,7 +199,7 @@ fn commands_are_answered() {
     node.say("stats");
     assert!(node.event("stats")["leaderships"].as_u64().unwrap() >= 1);
     for (bad, part) in
-        [("unset colour", "no capability"), ("jump", "no command"), ("send a b", "not yet"), ("set x", "KEY=VALUE")]
+        [("unset colour", "no capability"), ("jump", "no command"), ("claim n", "not yet"), ("set x", "KEY=VALUE")]
     {
         node.say(bad);
         let message = node.event("error")["message"].as_str().unwrap().to_owned();
@@ -208,6 +208,38 @@ fn commands_are_answered() {
     node.say("leave");
     assert_eq!(node.event("stopped")["reason"], "left");
     assert_eq!(node.end().code(), Some(0));
+}
+
+/// Both lanes, from one node to another.
+fn talk(from: &mut Node, to: &mut Node, ids: [&str; 2]) {
+    for (command, lane) in [("send", "stream"), ("datagram", "datagram")] {
+        from.say(&format!("{command} {} hello  world", ids[1]));
+        let message = to.event("message");
+        let fields = [&message["from"], &message["body"], &message["lane"]];
+        assert_eq!(fields, [ids[0], "hello  world", lane]);
+    }
+}
+
+#[test]
+fn messages_go_to_other_nodes_and_come_back_from_nobody() {
+    let base = alone("messages");
+    let mut leader = Node::start(&base);
+    let seed = leader.event("started")["admin"].as_str().unwrap().to_owned();
+    leader.event("leader");
+    let base = base.replace("--id a", "--id m").replace("--candidate --found alone", &format!("--seed {seed}"));
+    let mut member = Node::start(&base);
+    member.event("registered");
+    talk(&mut leader, &mut member, ["a", "m"]);
+    talk(&mut member, &mut leader, ["m", "a"]);
+    for nobody in ["nobody", "a"] {
+        leader.say(&format!("send {nobody} hello?"));
+        let back = leader.event("undeliverable");
+        assert_eq!([&back["to"], &back["body"], &back["reason"]], [nobody, "hello?", "no_such_member"]);
+    }
+    member.signal("KILL");
+    assert!(!member.end().success());
+    leader.say("send m hello?");
+    assert_eq!(leader.event("undeliverable")["to"], "m");
 }
 
 #[test]

@@ -68,6 +68,31 @@ fn a_leader_that_fetched_nothing_is_seen() {
     assert!(caught(Bug::LeadWithoutFetching, 3, 0..8, &options) >= 1);
 }
 
+fn traffic(words: &str) -> Options {
+    Options { members: Some(4), ..faults(&format!("traffic,{words}")) }
+}
+
+#[test]
+fn a_message_that_is_dropped_without_a_word_is_seen() {
+    assert!(caught(Bug::DropSilently, 6, 0..6, &traffic("crash,flap,hole")) >= 2);
+}
+
+#[test]
+fn a_message_that_is_delivered_twice_is_seen() {
+    assert!(caught(Bug::DeliverTwice, 6, 0..6, &traffic("flap,hole")) >= 2);
+}
+
+#[test]
+fn messages_that_overtake_each_other_are_seen() {
+    assert!(caught(Bug::OutOfOrder, 6, 0..6, &traffic("hole")) >= 2);
+}
+
+/// Who was declared gone and lives speaks on, until it knows.
+#[test]
+fn a_message_of_one_who_has_left_is_seen() {
+    assert!(caught(Bug::MessageAfterLeft, 5, 0..12, &traffic("partition,oneway")) >= 1);
+}
+
 // ---- Scripts ----
 
 fn config(name: &str, voters: usize) -> Config {

@@ -45,6 +45,8 @@ pub enum StreamInput<'a> {
     Failed,
     /// Bytes came in.
     Bytes(&'a [u8]),
+    /// So many bytes that were given by [`StreamOutput::Bulk`] were handed to the system. Tell it once for each turn.
+    Written(usize),
     /// The connection ended (end of file, reset, or an error); nothing follows for it.
     Closed,
 }
@@ -56,6 +58,9 @@ pub enum StreamOutput {
     Connect(ConnId, SocketAddr),
     /// Send these bytes, in order. The core bounds what it gives for each connection.
     Send(ConnId, Bytes),
+    /// As `Send`, and the core hears by [`StreamInput::Written`] when the bytes have left the driver: until then it gives no
+    /// more than 128 KiB of these for a connection, so that what it has to send meanwhile doesn't wait behind them.
+    Bulk(ConnId, Bytes),
     /// Send what was given before, then close. No input is expected for it any more.
     Close(ConnId),
 }
@@ -180,6 +185,33 @@ pub enum Command {
     Addresses(Vec<SocketAddr>),
 }
 
+/// Why a message was not accepted. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The node has stopped, or leaves for another address.
+    Stopped,
+    /// So many bytes are the most ([`super::MessageLimits::message`]; for datagrams [`crate::wire::MAX_NOTE`]).
+    TooLarge(usize),
+    /// Too much waits for this receiver, or for all: [`super::Event::Writable`] tells when there is room.
+    Full,
+    /// It is this very node.
+    Itself,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the node has stopped"),
+            Self::TooLarge(most) => write!(f, "the message is too large: {most} bytes are the most"),
+            Self::Full => f.write_str("too much waits to be sent: try again when there is room"),
+            Self::Itself => f.write_str("a node sends no messages to itself"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
 /// Why a command was not carried out. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -280,6 +312,12 @@ pub struct Stats {
     pub leases_lost: u64,
     pub probes_sent: u64,
     pub late: u64,
+    pub messages_out: u64,
+    pub messages_in: u64,
+    pub messages_returned: u64,
+    pub messages_dropped: u64,
+    pub lanes_opened: u64,
+    pub lanes_closed: u64,
 }
 
 impl Stats {

@@ -1,5 +1,6 @@
 //! A node's configuration: checked once, by the builder; nothing later fails because of it.
 
+use super::limits::MessageLimits;
 use crate::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::fmt;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub struct Config {
     pub(crate) max_members: usize,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
+    pub(crate) messages: MessageLimits,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -78,6 +80,7 @@ impl Config {
             max_members: 65_536,
             capabilities: Capabilities::new(),
             preempt: None,
+            messages: MessageLimits::default(),
             warnings: Vec::new(),
         })
     }
@@ -230,6 +233,12 @@ impl ConfigBuilder {
         self
     }
 
+    /// How much memory and time messages may take.
+    pub fn messages(mut self, limits: MessageLimits) -> Self {
+        self.0.messages = limits;
+        self
+    }
+
     /// Checks it all.
     ///
     /// # Errors
@@ -261,6 +270,7 @@ impl ConfigBuilder {
         if !(1..=1_000_000).contains(&c.max_members) {
             return Err(format!("max_members is {}: choose 1 to 1,000,000", c.max_members));
         }
+        c.messages.check()?;
         if !(c.multicast || c.broadcast || c.seeds || matches!(c.founding, Some(Founding::Alone))) {
             return Err("there is no way to find others: allow multicast or broadcast, or name a seed".into());
         }

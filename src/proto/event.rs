@@ -4,6 +4,7 @@ use crate::types::{
     Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
     Term,
 };
+use bytes::Bytes;
 
 /// What a node is at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,6 +152,68 @@ pub enum Notice {
     Handover(NodeId, HandoverStep),
 }
 
+/// By which lane a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageLane {
+    /// Ordered and acknowledged: [`super::Node::send`].
+    Stream,
+    /// One datagram: [`super::Node::send_datagram`].
+    Datagram,
+}
+
+impl MessageLane {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Datagram => "datagram",
+        }
+    }
+}
+
+/// Why a message came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Undelivered {
+    /// Nobody of this id is on the roll.
+    NoSuchMember,
+    /// The receiver left, or was declared gone.
+    Left,
+    /// Another incarnation took the place of the one that it was sent to.
+    Replaced,
+    /// The receiver could not be reached in time.
+    Unreachable,
+    /// The connection ended, and afterwards the receiver no longer knew how far it had come.
+    ConnectionLost,
+    /// This node was taken off the roll while it was alive and came back as another incarnation.
+    Renewed,
+    /// The receiver takes no messages as large as this one.
+    TooLarge,
+    /// The receiver gave it up, since its rest didn't come in time.
+    Stalled,
+    /// This node stops, or goes to another address.
+    Stopped,
+}
+
+impl Undelivered {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSuchMember => "no_such_member",
+            Self::Left => "left",
+            Self::Replaced => "replaced",
+            Self::Unreachable => "unreachable",
+            Self::ConnectionLost => "connection_lost",
+            Self::Renewed => "renewed",
+            Self::TooLarge => "too_large",
+            Self::Stalled => "stalled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What the core tells its embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -243,6 +306,36 @@ pub enum Event {
         left: Lineage,
         /// What it is now: the next start, so to say.
         incarnation: Incarnation,
+    },
+    /// A message from another node's embedder. Taking this event is what acknowledges it.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// The incarnation that sent it.
+        incarnation: Incarnation,
+        /// What it says: a slice of the buffer in which it came. Copy what is small and kept for long.
+        body: Bytes,
+        /// By which lane.
+        lane: MessageLane,
+    },
+    /// A message that [`super::Node::send`] had accepted comes back.
+    Undeliverable {
+        /// Whom it was for.
+        to: NodeId,
+        /// What it says.
+        body: Bytes,
+        /// By which lane.
+        lane: MessageLane,
+        /// Why it comes back.
+        reason: Undelivered,
+        /// True where it was sent and not acknowledged: it may have been delivered all the same. False: it was not, and
+        /// never will be.
+        uncertain: bool,
+    },
+    /// There is room again for messages to this node, after [`super::SendError::Full`].
+    Writable {
+        /// To whom.
+        to: NodeId,
     },
     /// Something about the network.
     Network(Notice),

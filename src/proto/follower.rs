@@ -50,6 +50,11 @@ const LEAVE: u16 = 36;
 const SMALL: u16 = 24;
 
 impl Bond {
+    /// True where its address is known to be that of the leader.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// True where a frame of so many bytes may go to the leader's address.
     fn pays(&mut self, bytes: u16) -> bool {
         let left = self.credit.checked_sub(bytes);

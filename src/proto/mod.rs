@@ -9,7 +9,9 @@ mod event;
 mod follower;
 mod founding;
 mod handover;
+mod lanes;
 mod leadership;
+mod limits;
 mod log;
 mod node;
 mod outbox;
@@ -22,11 +24,15 @@ mod succession;
 mod voter;
 
 pub use border::{
-    Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
+    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
+    StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
+pub use event::{
+    Accusation, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered,
+};
+pub use limits::MessageLimits;
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

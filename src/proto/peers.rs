@@ -28,6 +28,8 @@ pub(super) enum PeerEvent {
     Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
     /// A message over a handshaken connection, with who its sender was when it came.
     Message(Box<MemberInfo>, ConnId, Message),
+    /// A plain member shook hands: what it said and says is for messages alone, and no concern of this machine any more.
+    Plain(ConnId, Box<Hello>, Box<FrameReader>),
     /// Another node carries this node's id, with this incarnation.
     Namesake(Incarnation),
 }
@@ -327,6 +329,7 @@ impl Peers {
             In::Refused => self.dial_ended(now, conn, true, told),
             In::Failed => self.dial_ended(now, conn, false, told),
             In::Closed => self.closed(now, conn, true, out, told),
+            In::Written(_) => {}
             In::Bytes(bytes) => self.bytes(now, conn, bytes, out, told),
         }
     }
@@ -489,6 +492,13 @@ impl Peers {
     }
 
     fn hello(&mut self, now: Time, conn: ConnId, hello: Hello, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
+        if first && hello.convention == self.hello.convention && !hello.info.standing.votes() {
+            let reader = self.conns.get_mut(&conn).map(|c| std::mem::take(&mut c.reader)).unwrap_or_default();
+            self.closed(now, conn, false, out, told);
+            told.push(PeerEvent::Plain(conn, Box::new(hello), Box::new(reader)));
+            return;
+        }
         if hello.convention != self.hello.convention || !hello.info.standing.votes() || self.shuns(hello.lineage) {
             out.stats.dropped_other_convention += 1;
             return self.cut(now, conn, out, told);
@@ -502,7 +512,6 @@ impl Peers {
             }
             return self.cut(now, conn, out, told);
         }
-        let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
         self.note(now, &hello.info, hello.lineage, false);
         let id = hello.info.id.clone();
         self.proof_answered(conn, &hello, told);

@@ -112,6 +112,8 @@ pub(super) struct Host {
     pub(super) moves_to: Option<(u16, Vec<HostId>)>,
     /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
     pub(super) leaves: Option<Lineage>,
+    /// Its embedder takes no messages at present.
+    pub(super) lazy: bool,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -143,6 +145,7 @@ impl Host {
             stopped: None,
             moves_to: None,
             leaves: None,
+            lazy: false,
             plant: None,
         }
     }

@@ -106,6 +106,7 @@ mod rng;
 mod run;
 mod scenario;
 mod trace;
+mod traffic;
 mod world;
 
 pub use faults::{Fault, Faults, UnknownFault};

@@ -41,7 +41,7 @@ impl Nemesis {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let acts = |f: &Fault| {
             use Fault as F;
-            !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
+            !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt | F::Traffic)
         };
         Self {
             rng: Rng::new(mix(scenario.seed) ^ 0xfa17),
@@ -168,7 +168,7 @@ impl Nemesis {
                 true
             }
             Fault::Line => self.change_line(world),
-            Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
+            Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt | Fault::Traffic => false,
         }
     }
 

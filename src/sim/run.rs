@@ -5,6 +5,7 @@ use super::net::Conditions;
 use super::process::Plant;
 use super::scenario::{Options, Scenario, liveness_bound};
 use super::trace::Detail;
+use super::traffic::Traffic;
 use super::world::{Checked, Counts, Violation, World};
 use crate::types::Time;
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ impl Run {
 /// The course of a run.
 struct Course {
     nemesis: Nemesis,
+    traffic: Traffic,
     starts: Vec<(u64, super::HostId)>,
     agreed_after: Option<Duration>,
     recoverable: bool,
@@ -116,7 +118,13 @@ impl Course {
             scenario.cast.iter().zip(0..).map(|(c, at)| (c.starts_at, super::HostId(at))).collect();
         starts.sort_unstable();
         starts.reverse();
-        Self { nemesis: Nemesis::new(scenario), starts, agreed_after: None, recoverable: true }
+        Self {
+            nemesis: Nemesis::new(scenario),
+            traffic: Traffic::new(scenario),
+            starts,
+            agreed_after: None,
+            recoverable: true,
+        }
     }
 
     fn play(&mut self, world: &mut World, scenario: &Scenario) {
@@ -130,14 +138,17 @@ impl Course {
                 }
             }
             self.nemesis.act(world, scenario.faults);
+            self.traffic.act(world);
             if now >= end {
                 break;
             }
-            let next = self.nemesis.next_at().min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
+            let next = self.nemesis.next_at().min(self.traffic.next_at());
+            let next = next.min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
             world.run_for(Duration::from_micros(next.min(end).saturating_sub(now).max(1)));
         }
         if world.violations().is_empty() {
             self.heal(world, scenario);
+            self.traffic.end(world, scenario.patience());
         }
     }
 
@@ -163,6 +174,7 @@ impl Course {
             for host in world.hosts() {
                 world.start(host);
             }
+            self.traffic.act(world);
             // To look at all rolls takes longer than to live through that time.
             world.run_for((detection / if open.is_some() { 8 } else { 2 }).max(Duration::from_millis(10)));
             open = unsettled(world);

@@ -7,7 +7,7 @@ use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::world::World;
-use crate::proto::{Config, Founding};
+use crate::proto::{Config, Founding, MessageLimits};
 use crate::types::{ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
@@ -64,6 +64,9 @@ pub struct Scenario {
     /// Some nodes write frames as a newer version would, from one of their starts on.
     pub(super) rolling: bool,
 }
+
+/// The largest body of a scenario's messages.
+pub(super) const LARGEST: usize = 100_000;
 
 /// The bound on clocks that scenarios configure, and stay within.
 pub(super) const DRIFT_PPM: u32 = 1_000;
@@ -143,7 +146,8 @@ impl Scenario {
                 .drift_ppm(DRIFT_PPM)
                 .multicast(!no_multicast)
                 .seeds(no_multicast || !quiet && rng.one_in(4))
-                .preempt(preempt);
+                .preempt(preempt)
+                .messages(self.message_limits(rng));
             let votes = at < self.voters;
             if votes {
                 builder = if at < candidates { builder.candidate() } else { builder.witness() }.found(founding.clone());
@@ -188,6 +192,28 @@ impl Scenario {
             world.add_node(cast.config.clone(), cast.options.clone());
         }
         world
+    }
+
+    /// So small that they matter. Drawn apart from all else.
+    fn message_limits(&self, rng: &Rng) -> MessageLimits {
+        if !self.faults.has(Fault::Traffic) {
+            return MessageLimits::default();
+        }
+        let mut rng = rng.fork(0x11b1);
+        MessageLimits {
+            message: if rng.one_in(4) { LARGEST / 2 } else { LARGEST },
+            queue: LARGEST * 2,
+            queues: LARGEST * 4,
+            window: 64 << 10,
+            windows: LARGEST * 5,
+            idle: self.detection().max(Duration::from_secs(1)) * rng.range(1, 8) as u32,
+            patience: None,
+        }
+    }
+
+    /// How long a message may wait for a way.
+    pub(super) fn patience(&self) -> Duration {
+        (self.detection() * 5).max(Duration::from_secs(2))
     }
 
     /// The detection time of all nodes.

@@ -4,15 +4,16 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Fetch, Hello, Invite, InviteReply, Message,
-    Overruled, ProbeFor, Propose, ProposeReply, Release, Snapshot, SnapshotReply,
+    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Hello,
+    Invite, InviteReply, Message, Open, Overruled, ProbeFor, Propose, ProposeReply, Release, Resume, Snapshot,
+    SnapshotReply, Taken,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
 };
 use super::reject::Reject;
 use super::roll_codec::{decode_entry, put_entry};
-use crate::types::{ConventionId, Generation, Identity, Index, Lineage, Position, Slot, Term};
+use crate::types::{ConventionId, Generation, Identity, Incarnation, Index, Lineage, Position, Slot, Term};
 use bytes::{Bytes, BytesMut};
 
 /// The most entries that one [`Append`] may carry.
@@ -48,6 +49,11 @@ pub(super) mod kind {
     pub(in crate::wire) const BLESS: u8 = 83;
     pub(in crate::wire) const INVITE: u8 = 84;
     pub(in crate::wire) const INVITE_REPLY: u8 = 85;
+    pub(in crate::wire) const OPEN: u8 = 120;
+    pub(in crate::wire) const RESUME: u8 = 121;
+    pub(in crate::wire) const DATA: u8 = 122;
+    pub(in crate::wire) const TAKEN: u8 = 123;
+    pub(in crate::wire) const DECLINED: u8 = 124;
 }
 
 const ABLE: u8 = 1;
@@ -124,6 +130,82 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
         Message::ProbeResult(m) => put_probe_for(m, kind::PROBE_RESULT, tag, buf),
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
         Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
+        Message::Open(m) => {
+            frame::begin(buf, kind::OPEN, tag, FixedOut::<24>::new().u64(m.incarnation.0).u64(m.to.0).u64(m.base));
+        }
+        Message::Resume(m) => {
+            let fixed = FixedOut::<24>::new().u64(m.incarnation.0).u64(m.have).u64(m.credit);
+            frame::begin(buf, kind::RESUME, tag, fixed);
+        }
+        Message::Data(m) => {
+            put_data(m.number, m.offset, tag, buf);
+            put_field(buf, field::DATA, |s| s.put(&m.records));
+        }
+        Message::Taken(m) => {
+            frame::begin(buf, kind::TAKEN, tag, FixedOut::<16>::new().u64(m.number).u64(m.credit));
+        }
+        Message::Declined(m) => {
+            let code = match m.reason {
+                DeclineReason::TooLarge => 1,
+                DeclineReason::Stalled => 2,
+                DeclineReason::Other(code) => code,
+            };
+            frame::begin(buf, kind::DECLINED, tag, FixedOut::<12>::new().u64(m.number).u8(code).spare(3));
+        }
+    }
+}
+
+fn put_data(number: u64, offset: u32, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind::DATA, tag, FixedOut::<16>::new().u64(number).u32(offset).spare(4));
+}
+
+/// Writes a [`Data`] frame, its records put together on the spot.
+#[derive(Debug)]
+pub struct DataWriter<'a> {
+    buf: &'a mut BytesMut,
+    start: usize,
+    records: usize,
+}
+
+impl<'a> DataWriter<'a> {
+    /// Begins a frame behind what is in `buf`.
+    pub fn begin(number: u64, offset: u32, tag: u32, buf: &'a mut BytesMut) -> Self {
+        let start = buf.len();
+        buf.put(&[0; 4]);
+        put_data(number, offset, tag, buf);
+        buf.put(&[field::DATA, 0, 0]);
+        let records = buf.len();
+        Self { buf, start, records }
+    }
+
+    /// Adds bytes of records. The caller keeps to [`MAX_PIECE`].
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.buf.put(bytes);
+    }
+
+    /// How many bytes of records there are.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buf.len() - self.records
+    }
+
+    /// True where there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the frame.
+    pub fn end(self) {
+        let len = self.len();
+        debug_assert!((1..=MAX_PIECE).contains(&len), "{len} bytes of records");
+        self.buf.patch(self.records - 2, &(len as u16).to_be_bytes());
+        let check = frame::checksum(&self.buf[self.start + 4..]);
+        self.buf.put(&check);
+        let len = self.buf.len() - self.start - 4;
+        self.buf.patch(self.start, &(len as u32).to_be_bytes());
     }
 }
 
@@ -214,8 +296,52 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
         kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
+        kind::OPEN => {
+            let mut c = body.fixed::<24>()?;
+            let (incarnation, to) = (Incarnation(c.count()?), Incarnation(c.count()?));
+            Ok(Message::Open(Open { incarnation, to, base: c.count()? }))
+        }
+        kind::RESUME => resume(&body).map(Message::Resume),
+        kind::DATA => data(&body, bytes).map(Message::Data),
+        kind::TAKEN => {
+            let mut c = body.fixed::<16>()?;
+            Ok(Message::Taken(Taken { number: c.count()?, credit: c.count()? }))
+        }
+        kind::DECLINED => declined(&body).map(Message::Declined),
         unknown => Err(Reject::UnknownKind(unknown)),
     }
+}
+
+fn resume(body: &Body<'_>) -> Result<Resume, Reject> {
+    let mut c = body.fixed::<24>()?;
+    Ok(Resume { incarnation: Incarnation(c.count()?), have: c.count()?, credit: c.count()? })
+}
+
+fn data(body: &Body<'_>, frame: &Bytes) -> Result<Data, Reject> {
+    let mut c = body.fixed::<16>()?;
+    let (number, offset) = (c.count()?, c.u32()?);
+    let (mut records, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::DATA {
+            once(&mut records, frame.slice_ref(content))?;
+        }
+    }
+    let records = required(records)?;
+    if number == 0 || records.is_empty() || records.len() > MAX_PIECE {
+        return Err(Reject::Malformed);
+    }
+    Ok(Data { number, offset, records })
+}
+
+fn declined(body: &Body<'_>) -> Result<Declined, Reject> {
+    let mut c = body.fixed::<12>()?;
+    let (number, code) = (c.count()?, c.u8()?);
+    let reason = match code {
+        1 => DeclineReason::TooLarge,
+        2 => DeclineReason::Stalled,
+        other => DeclineReason::Other(other),
+    };
+    Ok(Declined { number, reason })
 }
 
 fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {

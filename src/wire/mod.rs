@@ -47,8 +47,11 @@
 //! | 11 | stranger | slot 4, generation 2, spare 2, lineage 4 | | 24 |
 //! | 12, 13 | leave, gone | lineage 8, incarnation 8, slot 4, generation 2, spare 2 | | 36 |
 //! | 14 | resigned | lineage 8, term 8, identity 8 | | 36 |
+//! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
+//! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
+//! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
 //!
-//! A seek or a join that isn't padded to exactly 1,200 bytes is malformed: its answer is never larger than it. Where
+//! A seek or a join that isn't padded to exactly 1,200 bytes, or a *where is* to at least 320, is malformed: its answer is never larger. Where
 //! the line doesn't fit an announcement or a registration, seats are left out from its end; the leader's stays.
 //! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy.
 //!
@@ -76,8 +79,14 @@
 //! | 83 | bless | lineage 8, term 8, identity 8, heir's identity 8 | |
 //! | 84 | invite | lineage 8, term 8, round 4 | |
 //! | 85 | its reply | lineage 8, term 8, round 4, flags 1 (1 able), spare 3 | |
+//! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
+//! | 121 | resume | that incarnation 8, have 8, credit 8 | |
+//! | 122 | data | number 8, offset 4, spare 4 | *data*, 1 byte to [`MAX_PIECE`] |
+//! | 123 | taken | number 8, credit 8 | |
+//! | 124 | declined | number 8, reason 1 (1 too large, 2 stalled), spare 3 | |
 //!
-//! A position is a term and an index.
+//! A position is a term and an index. A data frame's *data* are records: length 4, body; the first may be the rest of one
+//! that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers may be left out.
 //!
 //! ## Fields
 //!
@@ -134,10 +143,10 @@ mod roll_codec;
 mod stream;
 
 pub use datagram::*;
-pub use datagram_codec::{DatagramView, encode_datagram};
+pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
 pub use message::*;
-pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
+pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;
 pub use roll::*;
 pub use roll_codec::{

@@ -144,7 +144,7 @@ impl Rig {
             while let Some(o) = self.node.poll_stream() {
                 any = true;
                 match o {
-                    StreamOutput::Send(c, b) => {
+                    StreamOutput::Send(c, b) | StreamOutput::Bulk(c, b) => {
                         let r = self.readers.entry(c).or_default();
                         r.push(&b);
                         while let Ok(Some(m)) = r.next(tag()) {

@@ -403,7 +403,19 @@ impl<'a> Session<'a> {
 
     fn a_datagram(&mut self) -> Datagram {
         let lineage = self.lineage_();
-        match self.input.below(14) {
+        match self.input.below(17) {
+            14 => {
+                let (from, incarnation, to) =
+                    (id(self.input.below(PEERS + 2)), self.incarnation_(), self.incarnation_());
+                Datagram::Note(Note { lineage, from, incarnation, to, body: Bytes::from_static(b"note") })
+            }
+            15 => Datagram::WhereIs(WhereIs { nonce: self.nonce_(), lineage, id: id(self.input.below(PEERS + 2)) }),
+            16 => {
+                let found = self.input.yes().then(|| self.sender_());
+                let (nonce, id, leads) =
+                    (self.input.below(8).into(), id(self.input.below(PEERS + 2)), self.input.yes());
+                Datagram::Whereabouts(Whereabouts { nonce, lineage, id, found, leads })
+            }
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
                 let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
@@ -609,7 +621,8 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(21) {
+        match self.input.below(26) {
+            20..=24 => self.a_lane_message(),
             0 => Message::Hello(Hello { convention: "fuzz".into(), lineage, term, info: self.info_() }),
             1 => Message::Propose(Propose { lineage, round: self.input.u8().into(), term, seats: self.seats_() }),
             2 => {
@@ -654,6 +667,31 @@ impl<'a> Session<'a> {
             19 => Message::InviteReply(InviteReply { lineage, term, round: self.input.u8().into(), able: true }),
             17 => Message::Bless(Bless { lineage, term, identity: self.identity_(), heir: self.identity_() }),
             _ => Message::Ping(self.input.u8().into()),
+        }
+    }
+
+    /// About messages of embedders.
+    fn a_lane_message(&mut self) -> Message {
+        let (incarnation, to, number) = (self.incarnation_(), self.incarnation_(), self.input.number(&[1, 2, 3]) >> 1);
+        match self.input.below(5) {
+            0 => Message::Open(Open { incarnation, to, base: number }),
+            1 => Message::Resume(Resume {
+                incarnation,
+                have: number,
+                credit: self.input.number(&[0, 100, 1 << 20]) >> 1,
+            }),
+            2 => {
+                let len = self.input.number(&[0, 4, 1 << 16, u64::from(u32::MAX)]) as u32;
+                let mut records = len.to_be_bytes().to_vec();
+                records.resize(4 + usize::from(self.input.u8()) * 16, 7);
+                Message::Data(Data {
+                    number: number.max(1),
+                    offset: self.input.below(3).into(),
+                    records: records.into(),
+                })
+            }
+            3 => Message::Taken(Taken { number, credit: self.input.number(&[0, 1 << 20]) >> 1 }),
+            _ => Message::Declined(Declined { number, reason: DeclineReason::TooLarge }),
         }
     }
 
@@ -754,7 +792,14 @@ impl<'a> Session<'a> {
     }
 
     fn command(&mut self) {
-        let command = match self.input.below(8) {
+        let n = self.input.below(10);
+        if n >= 8 {
+            let (to, body) = (id(self.input.below(PEERS + 2)), vec![n; usize::from(self.input.u8()) * 32].into());
+            let _ =
+                if n == 8 { self.node.send(self.now, &to, body) } else { self.node.send_datagram(self.now, &to, body) };
+            return;
+        }
+        let command = match n {
             0 => Command::Leave,
             1..=3 => {
                 let mut capabilities = Capabilities::new();
@@ -838,7 +883,7 @@ impl<'a> Session<'a> {
                     let old = self.conns.insert(conn, Conn::default());
                     assert!(old.is_none(), "a number is used once");
                 }
-                StreamOutput::Send(conn, data) => {
+                StreamOutput::Send(conn, data) | StreamOutput::Bulk(conn, data) => {
                     bytes += data.len();
                     assert!(bytes < STREAM_BYTES, "too many bytes for streams");
                     // The driver drops what goes to a connection that ended meanwhile.

@@ -70,6 +70,26 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
                 .with("incarnation", incarnation.0)
                 .with("left", format!("{:016x}", left.0))
         }
+        Event::Message { from, incarnation, body, lane } => {
+            let text = String::from_utf8_lossy(body);
+            Line::new("message", format!("from {from} by {}: {text}", lane.as_str()))
+                .with("from", from.as_str())
+                .with("incarnation", incarnation.0)
+                .with("body", text.as_ref())
+                .with("lane", lane.as_str())
+        }
+        Event::Undeliverable { to, body, lane, reason, uncertain } => {
+            let (text, why) = (String::from_utf8_lossy(body), reason.as_str());
+            let perhaps = if *uncertain { ", perhaps delivered" } else { "" };
+            Line::new("undeliverable", format!("to {to} ({why}{perhaps}): {text}"))
+                .with("to", to.as_str())
+                .with("body", text.as_ref())
+                .with("lane", lane.as_str())
+                .with("reason", why)
+                .with("uncertain", *uncertain)
+        }
+        // Who types has no more to say than there is room for.
+        Event::Writable { .. } => return,
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,

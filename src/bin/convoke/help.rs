@@ -43,6 +43,8 @@ convoke node: one node, in the foreground
   SIGTERM, SIGINT: leave in order. Logs go to stderr, CONVOKE_LOG filters them (CONVOKE_LOG=convoke=debug).
 
 Commands, a line each on stdin:
+  send ID TEXT              a message to another node: in order, delivered or back
+  datagram ID TEXT          the same as one datagram, which may be lost
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE, members   who is on the roll (candidates)
   line                      the line of succession

@@ -253,6 +253,10 @@ impl Running {
                 }
                 self.reporter.print(&events::places(version, &places));
             }
+            Command::Send(id, text) => self.handle.send(&id, text.into()).map_err(|e| format!("send: {e}"))?,
+            Command::Datagram(id, text) => {
+                self.handle.send_datagram(&id, text.into()).map_err(|e| format!("datagram: {e}"))?;
+            }
             Command::Retire(id) => self.order(proto::Command::Retire(id))?,
             Command::Priority(id, priority) => self.order(proto::Command::SetPriority { id, priority })?,
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,

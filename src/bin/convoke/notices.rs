@@ -83,6 +83,7 @@ counters! {
     dropped_other_lineage dropped_checksum dropped_unknown_kind dropped_malformed dropped_keyed dropped_stale
     dropped_unexpected dropped_term_leap
     streams_cut canvasses bids grants leaderships leases_lost probes_sent late
+    messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
 }
 
 counters! {

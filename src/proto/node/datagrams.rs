@@ -58,6 +58,9 @@ impl Node {
             Datagram::Leave(d) => self.on_leave(now, from, d),
             Datagram::Gone(d) => self.on_gone(now, d),
             Datagram::Resigned(d) => self.on_resigned_datagram(now, d),
+            Datagram::Note(d) => self.on_note(now, d),
+            Datagram::WhereIs(d) => self.on_where_is(from, d),
+            Datagram::Whereabouts(d) => self.on_whereabouts(now, d),
         }
     }
 

@@ -237,7 +237,7 @@ impl Node {
             }
             let old = self.log.roll().clone();
             self.install(further.as_ref().unwrap_or(image));
-            self.tell_outcome(&old);
+            self.tell_outcome(now, &old);
             self.line_changed(now);
         }
         if last.fetched {
@@ -254,7 +254,7 @@ impl Node {
     }
 
     /// What happened between an older roll and the present one is told as its outcome.
-    fn tell_outcome(&mut self, old: &Roll) {
+    fn tell_outcome(&mut self, now: Time, old: &Roll) {
         let roll = self.log.roll();
         let stayed = |other: &Roll, info: &MemberInfo| {
             other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
@@ -274,7 +274,12 @@ impl Node {
                 Some(_) => {}
             }
         }
-        events.into_iter().for_each(|event| self.out.event(event));
+        for event in events {
+            if let Event::Left { id, incarnation, .. } = &event {
+                self.lanes.left(now, id, *incarnation, &mut self.out);
+            }
+            self.out.event(event);
+        }
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:

@@ -229,6 +229,7 @@ impl Node {
             // Taken off the roll while alive: a larger incarnation asks anew.
             self.renew_incarnation(now, incarnation);
         }
+        self.lanes.left(now, id, incarnation, &mut self.out);
         self.out.event(Event::Left { id: id.clone(), incarnation, reason });
     }
 

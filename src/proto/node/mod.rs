@@ -10,6 +10,7 @@ mod founder;
 mod handing;
 mod leading;
 mod members;
+mod messages;
 mod moving;
 mod standing;
 mod starting;
@@ -24,6 +25,7 @@ use super::event::{Event, Notice, Role, StopReason};
 use super::follower::Follower;
 use super::founding::Founding;
 use super::handover::{Handover, Preemption};
+use super::lanes::Lanes;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
 use super::outbox::Outbox;
@@ -143,6 +145,7 @@ pub struct Node {
     log: Log,
     voter: Voter,
     peers: Peers,
+    lanes: Lanes,
     campaign: Campaign,
     follower: Follower,
     founding: Option<Founding>,
@@ -206,6 +209,7 @@ impl Node {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
         self.peers.bug = self.bug;
+        self.lanes.bug = self.bug;
         self.follower.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
@@ -234,12 +238,24 @@ impl Node {
 
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
-        if self.begin(now) {
+        if let StreamInput::Written(n) = input {
+            self.touch(now);
+            return self.lanes.written(conn, n);
+        }
+        if !self.begin(now) {
+            return;
+        }
+        let accepted = matches!(input, StreamInput::Accepted(_));
+        if self.lanes.owns(conn) || accepted && !self.me.standing.votes() {
+            let mut greeted = Vec::new();
+            self.lanes.handle(now, conn, input, &mut self.out, &mut greeted);
+            self.greeted(now, greeted);
+        } else {
             let mut told = Vec::new();
             self.peers.handle(now, conn, input, &mut self.out, &mut told);
             self.peer_events(now, told);
-            self.settle(now);
         }
+        self.settle(now);
     }
 
     /// Does what is due. Read what waits in the sockets first: a node that was late judges nobody before it has.
@@ -335,7 +351,7 @@ impl Node {
 
     /// Takes the next order about streams.
     pub fn poll_stream(&mut self) -> Option<StreamOutput> {
-        self.out.poll_stream()
+        self.lanes.poll_stream(&mut self.out)
     }
 
     /// Takes the next records to make durable. Nothing without a store.
@@ -346,12 +362,25 @@ impl Node {
     /// When [`Node::handle_timeout`] is due; nothing where the node has stopped.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        (!self.stopped).then_some(self.deadline)
+        (!self.stopped).then(|| self.deadline.min(self.lanes.deadline()))
     }
 
-    /// Takes the next event.
+    /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
+    /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
+    }
+
+    /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
+    /// messages themselves.
+    pub fn poll_notice(&mut self) -> Option<Event> {
         self.out.poll_event()
+    }
+
+    /// True where a message waits.
+    #[must_use]
+    pub fn has_message(&self) -> bool {
+        self.lanes.has_message()
     }
 
     // ---- Looks ----
@@ -489,6 +518,7 @@ impl Node {
         self.out.event(Event::Network(Notice::Late(late.as_micros() as u64)));
         self.voter.excuse(late);
         self.peers.excuse(now);
+        self.lanes.excuse(now);
         self.follower.excuse(now, late);
         if let Some(lead) = &mut self.lead {
             lead.detector.excuse(now, late);
@@ -500,6 +530,7 @@ impl Node {
         let mut told = Vec::new();
         self.peers.tick(now, &mut self.out, &mut told);
         self.peer_events(now, told);
+        self.lanes.tick(now, &mut self.out);
         self.tick_follower(now);
         self.tick_founding(now);
         self.tick_campaign(now);
@@ -521,13 +552,14 @@ impl Node {
         if self.stopped {
             return;
         }
+        self.lanes_settle(now);
         self.schedule_campaign(now);
         self.tell(now);
         self.find_deadline(now);
     }
 
     fn find_deadline(&mut self, now: Time) {
-        let mut at = self.peers.deadline();
+        let mut at = self.peers.deadline().min(self.lanes.deadline());
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
@@ -582,6 +614,10 @@ impl Node {
         self.lead = None;
         self.stopped = true;
         self.told.role = Role::Stopped;
+        self.lanes.stop(&mut self.out);
+        while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
+            self.out.event(event);
+        }
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }

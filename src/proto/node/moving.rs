@@ -82,6 +82,7 @@ impl Node {
         let left = self.lineage();
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
+        self.lanes.stop(&mut out);
         out.moves();
         // Nothing of the lineage that it left is in the store any more; the promise follows, in the same write.
         out.store_anew();
@@ -95,11 +96,12 @@ impl Node {
         let (addrs, durable) = (std::mem::take(&mut self.me.addrs), self.me.durable);
         let beginning = Beginning { promise, was_voter: false, log: Log::empty(), bound: None, addrs, durable };
         let fresh = Self::assemble(config, beginning, Rng::new(self.rng.next()), out, now);
-        let old = std::mem::replace(self, fresh);
+        let mut old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
         (self.peers.bug, self.follower.bug) = (old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
+        self.lanes.go_on_after(&mut old.lanes);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
         // The terms that it tells go on until it is in another lineage.
         self.told.lineage = old.told.lineage;

@@ -5,6 +5,7 @@ use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
 use super::super::handover::Preemption;
+use super::super::lanes::Lanes;
 use super::super::log::Log;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
@@ -82,6 +83,7 @@ impl Node {
             term: promise.seen,
             info: me.clone(),
         };
+        let lanes = Lanes::new(hello.clone(), &config, now);
         let mut peers = Peers::new(hello, &config, now);
         for seat in log.line().seats() {
             peers.note(now, &members::seat_info(seat), log.lineage(), true);
@@ -116,6 +118,7 @@ impl Node {
             out,
             rng,
             log,
+            lanes,
             peers,
             follower,
             founding,

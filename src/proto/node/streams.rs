@@ -22,8 +22,15 @@ impl Node {
                 return;
             }
             match event {
-                PeerEvent::Up(id) => self.peer_up(now, &id),
-                PeerEvent::Down(id) => self.peer_down(now, &id),
+                PeerEvent::Up(id) => {
+                    self.candidate_conn(now, &id);
+                    self.peer_up(now, &id);
+                }
+                PeerEvent::Down(id) => {
+                    self.candidate_conn(now, &id);
+                    self.peer_down(now, &id);
+                }
+                PeerEvent::Plain(conn, hello, reader) => self.plain_connection(now, conn, *hello, *reader),
                 PeerEvent::Dead { id, identity, incarnation } => self.peer_dead(now, &id, identity, incarnation),
                 PeerEvent::Message(from, conn, message) => {
                     if self.peers.get(&from.id).is_some_and(|p| p.conn == Some(conn)) {
@@ -133,6 +140,9 @@ impl Node {
             Message::Bless(m) => self.on_bless(now, &origin, m),
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
+            Message::Open(_) | Message::Resume(_) | Message::Data(_) | Message::Taken(_) | Message::Declined(_) => {
+                self.lane_message(now, from, conn, message);
+            }
             // Handled where the connections are.
             Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
         }

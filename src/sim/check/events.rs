@@ -73,6 +73,22 @@ impl Events {
         }
     }
 
+    /// A message of a member was handed on.
+    ///
+    /// # Errors
+    /// The sentence that says that this incarnation has left.
+    pub fn message(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        let told = self.observers.get(&(who, lineage)).and_then(|told| told.get(id));
+        match told {
+            Some(t) if incarnation < t.incarnation || incarnation == t.incarnation && !t.here => Err(format!(
+                "{who}: a message of {id} incarnation {incarnation}, but incarnation {} has {}",
+                t.incarnation,
+                if t.here { "joined" } else { "left" }
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// It went over to another address: who is there is told anew wherever it comes. Who left is gone all the same.
     pub fn moved(&mut self, who: Observer) {
         for (_, told) in self.observers.iter_mut().filter(|((w, _), _)| *w == who) {
@@ -118,6 +134,11 @@ mod tests {
             (&[('j', 2), ('l', 2), ('j', 1)], false),
             (&[('j', 1), ('l', 1), ('j', 2)], true),
             (&[('j', 1), ('l', 1), ('j', 2), ('l', 1)], false),
+            (&[('m', 1)], true),
+            (&[('j', 1), ('m', 1)], true),
+            (&[('j', 1), ('l', 1), ('m', 1)], false),
+            (&[('j', 1), ('l', 1), ('m', 2)], true),
+            (&[('j', 1), ('l', 1), ('j', 2), ('m', 1)], false),
         ];
         for (history, allowed) in cases {
             let mut c = Events::default();
@@ -127,6 +148,7 @@ mod tests {
                 last = match what {
                     'j' => c.joined(A, L, &m, n),
                     'u' => c.updated(A, L, &m, n),
+                    'm' => c.message(A, L, &m, n),
                     _ => c.left(A, L, &m, n),
                 };
             }

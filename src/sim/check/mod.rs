@@ -9,6 +9,7 @@ mod events;
 mod leaders;
 mod lines;
 mod members;
+mod messages;
 mod terms;
 
 pub use agreement::{RollView, Standpoint, disagreement};
@@ -17,6 +18,7 @@ pub use events::Events;
 pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
 pub use members::{OnRoll, Slots};
+pub use messages::Messages;
 pub use terms::Terms;
 
 /// One run of one node: what a restart ends.

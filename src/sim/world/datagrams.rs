@@ -9,7 +9,7 @@ use crate::proto::{Dest, Lane};
 
 impl World {
     /// A node sends a datagram.
-    pub(super) fn send(&mut self, h: u32, dest: Dest, mut bytes: Vec<u8>) {
+    pub(super) fn transmit(&mut self, h: u32, dest: Dest, mut bytes: Vec<u8>) {
         self.counts.datagrams_sent += 1;
         if self.hosts[h as usize].is_newer() {
             newer::datagram(&mut bytes);

@@ -1,13 +1,14 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Commits, Events, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView, Slots, Standpoint, Terms,
+    Verdict,
 };
 use super::super::host::{HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{Event, HandoverStep, Node, Notice, Role};
+use crate::proto::{Event, HandoverStep, MessageLane, Node, Notice, Role};
 use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +42,7 @@ pub(super) struct Watch {
     commits: Commits,
     slots: Slots,
     events: Events,
+    messages: Messages,
     line_changes: Lines,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
@@ -149,6 +151,22 @@ impl Watch {
                 let id = node.config().id();
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, lineage, *term).map_err(|e| (2, e))
+            }
+            Event::Message { from, incarnation, body, lane } => {
+                self.checked[5] += 1;
+                self.checked[6] += 1;
+                fifth(self.events.message(who, lineage, from, *incarnation))?;
+                let me = node.config().id();
+                let verdict = match lane {
+                    MessageLane::Stream => self.messages.delivered(who, me, from, body),
+                    MessageLane::Datagram => self.messages.note_delivered(me, from, body),
+                };
+                verdict.map_err(|e| (6, e))
+            }
+            Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
+                self.checked[6] += 1;
+                let me = node.config().id();
+                self.messages.returned(who, me, to, body, *uncertain).map_err(|e| (6, e))
             }
             Event::Moved { .. } => {
                 self.events.moved(who);
@@ -299,8 +317,37 @@ impl World {
         }
     }
 
+    /// A node accepted a message of its embedder.
+    pub(super) fn accepted(&mut self, host: HostId, p: &Process, to: &NodeId, body: &[u8], stream: bool) {
+        self.trace.bytes(body);
+        if let Some(watch) = &mut self.watch {
+            let (who, from) = (Observer { node: host.0, run: p.run }, p.node.config().id());
+            if stream {
+                watch.messages.accepted(who, from, to, body);
+            } else {
+                watch.messages.note_accepted(from, to, body);
+            }
+        }
+    }
+
+    /// A message of a process that runs was neither delivered nor came back.
+    #[must_use]
+    pub fn open_message(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| (Observer { node, run: p.run }, p.node.config().id()))
+            .find_map(|(who, from)| watch.messages.open(who, from))
+    }
+
     fn narrate(&mut self, h: u32, event: &Event) {
         match event {
+            Event::Message { from, body, lane, .. } => {
+                self.say(h, format_args!("is given {} bytes of {from} by {}", body.len(), lane.as_str()));
+            }
+            Event::Undeliverable { to, body, reason, uncertain, .. } => {
+                let reason = reason.as_str();
+                self.say(h, format_args!("gets {} bytes to {to} back: {reason}, uncertain {uncertain}", body.len()));
+            }
             Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
             Event::Leader { leader: Some(leader), term, .. } => {
                 self.say(h, format_args!("follows {leader} in term {term}"));

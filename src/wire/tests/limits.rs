@@ -60,7 +60,21 @@ fn the_lengths_that_were_promised() {
     let lengths: Vec<usize> = sample::datagrams().iter().map(|d| encode(d).len()).collect();
     assert_eq!(lengths[..4], [48, 24, 40, MAX_DATAGRAM]);
     assert_eq!(lengths[5], MAX_DATAGRAM);
-    assert_eq!(lengths[7..], [44, 24, 24, 24, 36, 36, 36]);
+    assert_eq!(lengths[7..14], [44, 24, 24, 24, 36, 36, 36]);
+    assert_eq!(lengths[15], 320);
+}
+
+#[test]
+fn no_answer_is_larger_than_its_question() {
+    let (nonce, lineage) = (u64::MAX, Lineage(u64::MAX));
+    let question = encode(&Datagram::WhereIs(WhereIs { nonce, lineage, id: long_id(0) }));
+    let found = Some(worst_announce(0).from);
+    let answer = encode(&Datagram::Whereabouts(Whereabouts { nonce, lineage, id: long_id(0), found, leads: true }));
+    assert!(answer.len() <= question.len(), "{} bytes", answer.len());
+    let body = vec![0; MAX_NOTE].into();
+    let (incarnation, to) = (Incarnation(1), Incarnation(2));
+    let note = encode(&Datagram::Note(Note { lineage, from: long_id(0), incarnation, to, body }));
+    assert!(note.len() <= MAX_DATAGRAM, "{} bytes", note.len());
 }
 
 #[test]

@@ -117,6 +117,21 @@ pub(super) fn datagrams() -> Vec<Datagram> {
         Datagram::Leave(leave),
         Datagram::Gone(leave),
         Datagram::Resigned(Resigned { lineage: Lineage(1), term: Term(2), identity: Identity(3) }),
+        Datagram::Note(Note {
+            lineage: Lineage(1),
+            from: id("a"),
+            incarnation: Incarnation(2),
+            to: Incarnation(3),
+            body: Bytes::from_static(b"hello"),
+        }),
+        Datagram::WhereIs(WhereIs { nonce: 1, lineage: Lineage(2), id: id("a") }),
+        Datagram::Whereabouts(Whereabouts {
+            nonce: 1,
+            lineage: Lineage(2),
+            id: id("host-7"),
+            found: Some(sender()),
+            leads: true,
+        }),
     ]
 }
 
@@ -187,6 +202,11 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Bless(Bless { lineage, term, identity: Identity(3), heir: Identity(4) }),
         Message::Invite(Invite { lineage, term, round: 5 }),
         Message::InviteReply(InviteReply { lineage, term, round: 5, able: true }),
+        Message::Open(Open { incarnation: Incarnation(1), to: Incarnation(2), base: 3 }),
+        Message::Resume(Resume { incarnation: Incarnation(1), have: 2, credit: 3 }),
+        Message::Data(Data { number: 1, offset: 2, records: Bytes::from_static(b"\0\0\0\x05hello") }),
+        Message::Taken(Taken { number: 1, credit: 2 }),
+        Message::Declined(Declined { number: 1, reason: DeclineReason::TooLarge }),
     ]
 }
 
@@ -415,6 +435,7 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
 pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
     prop_oneof![
         2 => any_small_datagram(),
+        1 => any_message_datagram(),
         1 => (any_sender(), any::<(u64, u16, u64, u64)>()).prop_map(|(from, (nonce, attempt, l, t))| {
             Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t >> 1) })
         }),
@@ -611,6 +632,44 @@ fn any_election_message() -> impl Strategy<Value = Message> {
     })
 }
 
+fn any_lane_message() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, u64, u32, u8)>();
+    (0..5_u8, numbers, vec(any::<u8>(), 1..2_000)).prop_map(|(which, (a, b, c, offset, code), records)| {
+        let (incarnation, number) = (Incarnation(a >> 1), (a >> 1).max(1));
+        match which {
+            0 => Message::Open(Open { incarnation, to: Incarnation(b >> 1), base: c >> 1 }),
+            1 => Message::Resume(Resume { incarnation, have: b >> 1, credit: c >> 1 }),
+            2 => Message::Data(Data { number, offset, records: records.into() }),
+            3 => Message::Taken(Taken { number, credit: b >> 1 }),
+            _ => {
+                let reason = match code {
+                    1 => DeclineReason::TooLarge,
+                    2 => DeclineReason::Stalled,
+                    other => DeclineReason::Other(other),
+                };
+                Message::Declined(Declined { number, reason })
+            }
+        }
+    })
+}
+
+fn any_message_datagram() -> impl Strategy<Value = Datagram> {
+    let numbers = any::<(u64, u64, u64, bool)>();
+    (0..3_u8, numbers, option::of(any_sender()), vec(any::<u8>(), 0..=MAX_NOTE)).prop_map(
+        |(which, (a, b, c, leads), found, body)| match which {
+            0 => Datagram::Note(Note {
+                lineage: Lineage(a),
+                from: id("n"),
+                incarnation: Incarnation(b >> 1),
+                to: Incarnation(c >> 1),
+                body: body.into(),
+            }),
+            1 => Datagram::WhereIs(WhereIs { nonce: a, lineage: Lineage(b), id: id("n") }),
+            _ => Datagram::Whereabouts(Whereabouts { nonce: a, lineage: Lineage(b), id: id("n"), found, leads }),
+        },
+    )
+}
+
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message()]
+    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message()]
 }
