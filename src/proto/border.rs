@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, NodeId, Standing};
+use crate::types::{Capabilities, ConnId, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -172,6 +172,12 @@ pub enum Command {
         /// Whether it has seeds.
         seeds: bool,
     },
+    /// Claims a name for this node. Names are unique in the convention; a name is its owner's until it is released, or its
+    /// owner is off the roll. The outcome is [`super::Event::Claimed`], however long that takes: it is asked until the
+    /// leader has answered, across failovers. At most 256 requests wait for their turn.
+    Claim(Name),
+    /// Gives a name up. Answered likewise.
+    Release(Name),
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -194,7 +200,7 @@ pub enum CommandError {
     NoSeat(NodeId),
     /// Nobody else of the line could lead.
     LastCandidate,
-    /// So many decisions of this kind aren't kept.
+    /// So many decisions of this kind aren't kept, or so many requests don't wait.
     TooMany,
     /// This node isn't registered anywhere yet.
     NotRegistered,
@@ -213,7 +219,7 @@ impl fmt::Display for CommandError {
             Self::Leads => f.write_str("this node leads: hand over first"),
             Self::NoSeat(id) => write!(f, "{id} is not in the line"),
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
-            Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::TooMany => f.write_str("there are too many of that kind already"),
             Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }

@@ -43,6 +43,7 @@ pub struct Config {
     pub(crate) broadcast: bool,
     pub(crate) seeds: bool,
     pub(crate) max_members: usize,
+    pub(crate) subscribe: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) warnings: Vec<String>,
 }
@@ -75,6 +76,7 @@ impl Config {
             broadcast: false,
             seeds: false,
             max_members: 65_536,
+            subscribe: false,
             capabilities: Capabilities::new(),
             warnings: Vec::new(),
         })
@@ -211,6 +213,13 @@ impl ConfigBuilder {
     /// The most members that the roll takes (65,536): 1 to 1,000,000.
     pub fn max_members(mut self, n: usize) -> Self {
         self.0.max_members = n;
+        self
+    }
+
+    /// Whether to follow the whole roll as a plain member: [`super::Event::Joined`], `Left`, `Updated`, `Line` and `Name` for
+    /// every member (false). Candidates and witnesses always do.
+    pub fn subscribe(mut self, on: bool) -> Self {
+        self.0.subscribe = on;
         self
     }
 

@@ -1,7 +1,7 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Slot, Standing, Term,
+    Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, Name, NodeId, Slot, Standing, Term,
 };
 
 /// What a node is at present.
@@ -100,6 +100,24 @@ pub enum Notice {
     Accused(NodeId, Accusation),
 }
 
+/// What came of a claim, or of what was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimOutcome {
+    /// The name is this node's own: that is committed.
+    Yours,
+    /// It isn't any more, as was asked: that is committed.
+    Released,
+    /// This one has it.
+    Taken(NodeId),
+    /// This node has 64 names, or all together have 65,536: more aren't kept.
+    TooMany,
+    /// This node had to register anew before it had an answer. Where the name was its own meanwhile, it isn't any more.
+    Unknown,
+    /// The name was this node's own, and isn't any more: it was taken off the roll while alive, or is in another lineage.
+    Lost,
+}
+
 /// What the core tells its embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -168,6 +186,20 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// A name has another owner, or none. (Told by those who hold the roll, before the `Left` of who had it.)
+    Name {
+        /// The name.
+        name: Name,
+        /// Who has it.
+        owner: Option<NodeId>,
+    },
+    /// What came of this node's own claims and releases: told once for each, in their order.
+    Claimed {
+        /// The name.
+        name: Name,
+        /// What came of it.
+        outcome: ClaimOutcome,
     },
     /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
     /// while it lasts.

@@ -10,6 +10,7 @@ mod follower;
 mod founding;
 mod leadership;
 mod log;
+mod names;
 mod node;
 mod outbox;
 mod peers;
@@ -25,7 +26,7 @@ pub use border::{
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, LinePlace, Notice, Role, StopReason};
+pub use event::{Accusation, ClaimOutcome, Event, LinePlace, Notice, Role, StopReason};
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

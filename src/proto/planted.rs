@@ -61,6 +61,12 @@ pub enum Bug {
     NeverGivesUp,
     /// Any term is believed, however far above all that were seen.
     BelieveAnyTerm,
+    /// A claim is confirmed when its entry is in the leader's log, before it is committed.
+    ClaimBeforeCommit,
+    /// Who leaves keeps its names.
+    NamesOutliveOwner,
+    /// A subscriber takes what comes though it missed what was before.
+    SkipsGap,
 }
 
 /// The bug of this node, if any.

@@ -65,6 +65,10 @@ faults! {
     Renumber = "renumber",
     /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
     Line = "line",
+    /// No fault either: members claim names and give them up.
+    Names = "names",
+    /// No fault: some of the members follow the whole roll.
+    Follow = "follow",
 }
 
 /// A set of kinds of faults.
@@ -115,10 +119,16 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Drawn apart, so that the runs without it stay what they were before there was this kind.
+        // Drawn apart, so that the runs without these stay what they were before there were these kinds.
         let line = rng.fork(0x11fe).one_in(4);
-        let some = self.iter().filter(|f| *f != Fault::Line).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
-        if line && self.has(Fault::Line) { some.with(Fault::Line) } else { some }
+        let apart = [
+            (Fault::Line, line),
+            (Fault::Names, rng.fork(0x4a3e).one_in(3)),
+            (Fault::Follow, rng.fork(0xf011).one_in(3)),
+        ];
+        let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
+        let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |set, (f, _)| set.with(*f))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
+use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
 };
@@ -37,6 +38,18 @@ pub enum Datagram {
     Gone(Leave),
     /// A leader to all: I no longer lead. Immediate evidence.
     Resigned(Resigned),
+    /// Member to leader: a name shall be mine, or no longer. Idempotent.
+    Claim(Claim),
+    /// What came of it.
+    ClaimReply(ClaimReply),
+    /// Committed entries of the roll: from the leader to all, or as the answer to [`Missed`].
+    News(News),
+    /// A subscriber to a candidate: I have the roll up to here, and there is more.
+    Missed(Missed),
+    /// Member to leader: who has this capability?
+    Find(Find),
+    /// They do.
+    Found(Found),
 }
 
 /// The leader's heartbeat, at most 48 bytes.

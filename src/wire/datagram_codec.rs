@@ -8,6 +8,7 @@ use super::datagram::{
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{put_member, put_sender, put_view, read_member, read_sender, read_view, tag as field};
 use super::reject::Reject;
+use super::request::{self, kind as asked};
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 
 /// The second byte of each kind of datagram.
@@ -63,6 +64,13 @@ impl<'a> DatagramView<'a> {
         self.kind
     }
 
+    /// True for entries of the roll, which only subscribers read.
+    #[inline]
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.kind == asked::NEWS
+    }
+
     /// What it means. Allocates only for frames with names or addresses in them.
     ///
     /// # Errors
@@ -114,6 +122,12 @@ impl<'a> DatagramView<'a> {
             kind::LEAVE => leave(body).map(Datagram::Leave),
             kind::GONE => leave(body).map(Datagram::Gone),
             kind::RESIGNED => read_resigned(body).map(Datagram::Resigned),
+            asked::CLAIM => request::claim(body, self.len).map(Datagram::Claim),
+            asked::CLAIM_REPLY => request::claim_reply(body).map(Datagram::ClaimReply),
+            asked::NEWS => request::news(body).map(Datagram::News),
+            asked::MISSED => padded(self.len).and_then(|()| request::missed(body)).map(Datagram::Missed),
+            asked::FIND => padded(self.len).and_then(|()| request::find(body)).map(Datagram::Find),
+            asked::FOUND => request::found(body).map(Datagram::Found),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -275,6 +289,12 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Resigned(d) => {
             frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(d));
         }
+        Datagram::Claim(d) => request::put_claim(d, tag, buf),
+        Datagram::ClaimReply(d) => request::put_claim_reply(d, tag, buf),
+        Datagram::News(d) => request::put_news(d, tag, buf),
+        Datagram::Missed(d) => request::put_missed(d, tag, buf),
+        Datagram::Find(d) => request::put_find(d, tag, buf),
+        Datagram::Found(d) => request::put_found(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);

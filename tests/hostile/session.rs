@@ -160,6 +160,7 @@ fn info(n: u8) -> MemberInfo {
         durable: false,
         multicast: n.is_multiple_of(2),
         provable: true,
+        follows: false,
         addrs: vec![addr(n)],
         revision: 0,
         capabilities: Capabilities::new(),

@@ -73,6 +73,7 @@ fn info() -> MemberInfo {
         durable: true,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
         revision: 9,
         capabilities,

@@ -253,6 +253,8 @@ impl Running {
                 }
                 self.reporter.print(&events::places(version, &places));
             }
+            Command::Claim(name) => self.order(proto::Command::Claim(name))?,
+            Command::Release(name) => self.order(proto::Command::Release(name))?,
             Command::Retire(id) => self.order(proto::Command::Retire(id))?,
             Command::Priority(id, priority) => self.order(proto::Command::SetPriority { id, priority })?,
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,

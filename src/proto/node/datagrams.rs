@@ -58,6 +58,11 @@ impl Node {
             Datagram::Leave(d) => self.on_leave(now, from, d),
             Datagram::Gone(d) => self.on_gone(now, d),
             Datagram::Resigned(d) => self.on_resigned_datagram(now, d),
+            Datagram::Claim(d) => self.on_claim(now, from, d),
+            Datagram::ClaimReply(d) => self.on_claim_reply(d),
+            Datagram::News(_) | Datagram::Missed(_) | Datagram::Find(_) | Datagram::Found(_) => {
+                self.out.stats.dropped_unexpected += 1;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::campaign::{Standpoint, Step, is_better};
 use super::super::detector::Detector;
 use super::super::leadership::Leadership;
+use super::super::names::Claims;
 use super::super::planted::Bug;
 use super::super::registrar::Registrar;
 use super::streams::Origin;
@@ -381,7 +382,8 @@ impl Node {
         leadership.bug = self.bug;
         let mut registrar = Registrar::new(now, self.log.roll(), detection, self.config.max_members);
         registrar.bug = self.bug;
-        self.lead = Some(Lead { leadership, detector, registrar, retiring: BTreeSet::new() });
+        self.lead =
+            Some(Lead { leadership, detector, registrar, retiring: BTreeSet::new(), claims: Claims::default() });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);
         self.heartbeat(now);

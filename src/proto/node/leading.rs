@@ -346,9 +346,11 @@ impl Node {
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
                 Applied::Restood { slot, info } => self.member_restood(now, slot, info),
-                Applied::Left { slot, id, incarnation, reason } => {
+                Applied::Left { slot, id, incarnation, reason, names } => {
+                    names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
+                Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Line => self.line_changed(now),
             }
         }

@@ -38,6 +38,7 @@ pub(super) fn sender_info(sender: &Sender) -> MemberInfo {
         durable: sender.durable,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: sender.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -54,6 +55,7 @@ pub(super) fn seat_info(seat: &Seat) -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: seat.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -70,6 +72,7 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         priority: seat.priority,
         durable: false,
         provable: true,
+        follows: false,
         multicast: true,
         addrs: vec![seat.addr],
         revision: 0,
@@ -223,6 +226,7 @@ impl Node {
         if let Some(lead) = &mut self.lead {
             lead.detector.remove(slot);
             lead.registrar.freed(now, slot);
+            lead.claims.gone(slot);
         }
         if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {
             // Taken off the roll while alive: a larger incarnation asks anew.

@@ -10,6 +10,7 @@ mod founder;
 mod leading;
 mod members;
 mod moving;
+mod naming;
 mod standing;
 mod starting;
 mod streams;
@@ -24,6 +25,7 @@ use super::follower::Follower;
 use super::founding::Founding;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
+use super::names::{Claimant, Claims};
 use super::outbox::Outbox;
 use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
@@ -50,6 +52,7 @@ struct Lead {
     registrar: Registrar,
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
+    claims: Claims,
 }
 
 /// A snapshot that comes in.
@@ -159,6 +162,7 @@ pub struct Node {
     canvassers: BTreeMap<Identity, (NodeId, Canvass, Time)>,
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
+    claimant: Claimant,
     /// The writes that are under way, with the last index that each makes durable.
     storing: VecDeque<(u64, Index)>,
     durable_index: Index,
@@ -201,6 +205,7 @@ impl Node {
         self.voter.plant(self.bug);
         self.peers.bug = self.bug;
         self.follower.bug = self.bug;
+        self.log.plant(self.bug);
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -294,6 +299,8 @@ impl Node {
                     self.register(now, &me, None);
                 }
             }
+            Command::Claim(name) => self.wish(name, false)?,
+            Command::Release(name) => self.wish(name, true)?,
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
             Command::SetStanding(standing) => self.set_standing(now, standing)?,
@@ -416,6 +423,12 @@ impl Node {
         self.log.roll().members()
     }
 
+    /// A member of the committed roll by its name. (Those who hold the roll only.)
+    #[must_use]
+    pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
+        self.log.roll().find(id)
+    }
+
     /// How far its roll is committed, as far as it knows.
     #[must_use]
     pub fn commit_index(&self) -> Index {
@@ -511,6 +524,7 @@ impl Node {
             return;
         }
         self.schedule_campaign(now);
+        self.tick_claims(now);
         self.tell(now);
         self.find_deadline(now);
     }
@@ -532,6 +546,9 @@ impl Node {
         if let Some(lead) = &self.lead {
             at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
             at = at.min(self.stalled_at());
+        }
+        if self.lead.is_none() && self.follower.addressee().is_some() {
+            at = at.min(self.claimant.deadline());
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);

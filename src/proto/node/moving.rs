@@ -96,6 +96,7 @@ impl Node {
         let old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
+        self.claimant = old.claimant;
         (self.peers.bug, self.follower.bug) = (old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };

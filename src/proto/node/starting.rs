@@ -5,6 +5,7 @@ use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
 use super::super::log::Log;
+use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
@@ -122,6 +123,7 @@ impl Node {
             serving: None,
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
+            claimant: Claimant::new(interval),
             storing: VecDeque::new(),
             bid_ticket: 0,
             abstain_until: Time::ZERO,
@@ -161,6 +163,7 @@ impl Node {
             durable,
             multicast: config.multicast,
             provable: config.death_evidence,
+            follows: config.subscribe,
             addrs,
             revision: 0,
             capabilities: config.capabilities.clone(),

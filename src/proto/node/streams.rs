@@ -132,6 +132,7 @@ impl Node {
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             // Handled where the connections are.
             Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Follow(_) | Message::TurnedAway(_) => self.out.stats.dropped_unexpected += 1,
         }
     }
 

@@ -159,6 +159,9 @@ impl Node {
         for (slot, info) in members {
             self.out.event(Event::Joined { info, slot });
         }
+        for (name, owner) in self.log.roll().names().map(|(n, i)| (n.clone(), i.id.clone())) {
+            self.out.event(Event::Name { name, owner: Some(owner) });
+        }
     }
 
     fn role_now(&self, now: Time) -> Role {

@@ -1,14 +1,15 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
+    Answer, Claims, Commits, Events, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint,
+    Terms, Verdict,
 };
 use super::super::host::{HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{Event, Node, Role};
-use crate::types::{Incarnation, Index, Line, Lineage, Time};
+use crate::proto::{ClaimOutcome, Command, Event, Node, Role};
+use crate::types::{Incarnation, Index, Line, Lineage, NodeId, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -42,6 +43,7 @@ pub(super) struct Watch {
     slots: Slots,
     events: Events,
     line_changes: Lines,
+    pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
@@ -52,6 +54,7 @@ impl Watch {
         let who = Observer { node, run };
         self.leases.released(who);
         self.events.ended(who);
+        self.claims.ended(who);
         if seen.role == Role::Leader {
             self.leaders.stopped(who, seen.lineage, seen.term);
         }
@@ -103,6 +106,10 @@ impl Watch {
             self.slots.roll(who, roll).map_err(|e| (4, e))?;
         }
         if holds_roll {
+            if is.commit > self.lines.get(&is.lineage).map_or(Index::ZERO, |last| last.0) {
+                let find = |id: &NodeId| node.member(id).map(|(_, _, info)| info.incarnation);
+                self.claims.roll(is.lineage, find).map_err(|e| (4, e))?;
+            }
             let last = self.lines.entry(is.lineage).or_default();
             if is.commit > last.0 {
                 last.0 = is.commit;
@@ -140,7 +147,24 @@ impl Watch {
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
+                self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
                 fifth(self.events.left(who, lineage, id, *incarnation))
+            }
+            Event::Name { name, owner } => {
+                self.checked[4] += 1;
+                self.events.name(who, lineage, name, owner.as_ref()).map_err(|e| (4, e))
+            }
+            Event::Claimed { name, outcome } => {
+                self.checked[4] += 1;
+                let answer = match outcome {
+                    ClaimOutcome::Lost => return Ok(()),
+                    ClaimOutcome::Yours => Some(Answer::Yours),
+                    ClaimOutcome::Released => Some(Answer::Released),
+                    ClaimOutcome::Taken(owner) => Some(Answer::Taken(owner.clone())),
+                    _ => None,
+                };
+                let asker = (who, node.config().id());
+                self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
             }
             Event::Role { term, .. } => self.terms.tells(who, lineage, *term).map_err(|e| (2, e)),
             Event::Leader { term, lineage, .. } => self.terms.tells(who, *lineage, *term).map_err(|e| (2, e)),
@@ -155,6 +179,22 @@ impl Watch {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl World {
+    /// A node took a command.
+    pub(super) fn commanded(&mut self, h: u32, p: &Process, command: &Command) {
+        let (name, release) = match command {
+            Command::Claim(name) => (name, false),
+            Command::Release(name) => (name, true),
+            _ => return,
+        };
+        if let Some(watch) = &mut self.watch {
+            let (who, node) = (Observer { node: h, run: p.run }, &p.node);
+            let asker = (who, node.config().id(), node.incarnation());
+            watch.claims.invoked(node.lineage(), asker, name, release);
         }
     }
 }
