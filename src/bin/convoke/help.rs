@@ -45,6 +45,7 @@ convoke node: one node, in the foreground
 Commands, a line each on stdin:
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE, members   who is on the roll (candidates)
+  claim NAME, release NAME  names that one member at a time has
   line                      the line of succession
   retire ID                 leader: take a candidate off the line for good, until it is promoted
   priority ID N             leader: its place in the line from now on
