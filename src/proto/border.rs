@@ -268,6 +268,9 @@ pub struct Stats {
     pub leaderships: u64,
     pub leases_lost: u64,
     pub probes_sent: u64,
+    pub news_in: u64,
+    pub news_out: u64,
+    pub repairs: u64,
     pub late: u64,
 }
 

@@ -106,6 +106,12 @@ impl Config {
         self.standing
     }
 
+    /// Whether this node follows the whole roll as a plain member.
+    #[must_use]
+    pub fn subscribes(&self) -> bool {
+        self.subscribe
+    }
+
     /// The interval of heartbeats.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {

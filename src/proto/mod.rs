@@ -18,6 +18,7 @@ mod planted;
 mod registrar;
 mod rng;
 mod roll;
+mod subscriber;
 mod succession;
 mod voter;
 

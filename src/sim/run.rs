@@ -193,6 +193,8 @@ impl Course {
         if world.violations().is_empty() {
             if let Some(why) = world.disagreement() {
                 world.violated(7, format!("agreement was lost again without a reason: {why}"));
+            } else if let Err(why) = world.adds_up() {
+                world.violated(5, why);
             } else if (world.leaders().collect::<Vec<_>>(), world.leaderships()) != (leaders, terms) {
                 world.violated(7, "the leader changed without a reason".into());
             }

@@ -69,6 +69,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         departed: vec![],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

@@ -880,6 +880,7 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         departed: vec![(id(9), Incarnation(3))],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 

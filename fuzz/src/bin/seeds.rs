@@ -150,6 +150,7 @@ fn image() -> Image {
         departed: vec![(seat().id, Incarnation(7))],
         retired: vec![],
         ranked: vec![],
+        names: vec![(Name::new("printer").unwrap(), Slot(0))],
     }
 }
 

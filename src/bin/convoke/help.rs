@@ -36,7 +36,7 @@ convoke node: one node, in the foreground
   --repair-store            cut off a last write there that a crash left unfinished
   --give-up MS              no leader within this time from the start: exit 1 (never)
   --capability KEY=VALUE    repeatable
-  --subscribe               report the whole roll (candidates do; plain members: not yet)
+  --subscribe               follow the whole roll as a plain member (candidates do anyway)
   --until-eof               the end of stdin is an order to stop at once (it is none)
   --json                    one JSON object a line on stdout; otherwise readable lines
 

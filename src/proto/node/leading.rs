@@ -41,6 +41,7 @@ impl Node {
             self.abstain_until = now + self.config.detection();
             return;
         }
+        self.tick_telling(now);
         let Some(lead) = &mut self.lead else { return };
         let due = now >= lead.leadership.next_heartbeat;
         let mut deafened = Vec::new();
@@ -357,6 +358,7 @@ impl Node {
         if self.log.compact() {
             self.rewrite_store();
         }
+        self.note_news(now);
     }
 
     /// The store holds what is still needed, and nothing else.

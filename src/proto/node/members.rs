@@ -195,6 +195,9 @@ impl Node {
             if info.id != self.me.id {
                 lead.detector.add(now, slot, generation, info.multicast);
             }
+            if info.follows && !info.standing.votes() {
+                lead.telling.followers.insert(slot);
+            }
             // It is back, whatever it was about to do before.
             lead.retiring.remove(&info.id);
             if let Some(asker) = lead.registrar.committed(&info.id) {
@@ -227,6 +230,7 @@ impl Node {
             lead.detector.remove(slot);
             lead.registrar.freed(now, slot);
             lead.claims.gone(slot);
+            lead.telling.followers.remove(&slot);
         }
         if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {
             // Taken off the roll while alive: a larger incarnation asks anew.

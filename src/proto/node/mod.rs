@@ -7,6 +7,7 @@ mod datagrams;
 mod electing;
 mod following;
 mod founder;
+mod hosting;
 mod leading;
 mod members;
 mod moving;
@@ -14,6 +15,7 @@ mod naming;
 mod standing;
 mod starting;
 mod streams;
+mod subscribing;
 mod telling;
 
 use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
@@ -33,6 +35,7 @@ use super::planted::Bug;
 use super::planted::Planted;
 use super::registrar::Registrar;
 use super::rng::Rng;
+use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
@@ -40,6 +43,7 @@ use crate::types::{
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
+use hosting::{Hosting, Telling};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,6 +57,7 @@ struct Lead {
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
     claims: Claims,
+    telling: Telling,
 }
 
 /// A snapshot that comes in.
@@ -163,6 +168,10 @@ pub struct Node {
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,
+    subscriber: Subscriber,
+    /// The lineage whose roll it follows.
+    subscribed: Lineage,
+    hosting: Hosting,
     /// The writes that are under way, with the last index that each makes durable.
     storing: VecDeque<(u64, Index)>,
     durable_index: Index,
@@ -206,6 +215,7 @@ impl Node {
         self.peers.bug = self.bug;
         self.follower.bug = self.bug;
         self.log.plant(self.bug);
+        self.subscriber.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -234,9 +244,13 @@ impl Node {
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
         if self.begin(now) {
-            let mut told = Vec::new();
-            self.peers.handle(now, conn, input, &mut self.out, &mut told);
-            self.peer_events(now, told);
+            if self.subscriber.owns(conn) {
+                self.subscription_stream(now, conn, input);
+            } else {
+                let mut told = Vec::new();
+                self.peers.handle(now, conn, input, &mut self.out, &mut told);
+                self.peer_events(now, told);
+            }
             self.settle(now);
         }
     }
@@ -406,10 +420,10 @@ impl Node {
         self.lead.as_ref().and_then(|l| l.leadership.lease_until())
     }
 
-    /// The committed line. (Candidates and witnesses; members know it by events.)
+    /// The committed line. (Those who hold the roll; other members know it by events.)
     #[must_use]
     pub fn line(&self) -> &Line {
-        self.log.roll().line()
+        self.held().roll().line()
     }
 
     /// The line in force: with the change, if any, that is not committed yet.
@@ -418,21 +432,21 @@ impl Node {
         self.log.line()
     }
 
-    /// The committed members. (Candidates and witnesses only.)
+    /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
     pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
-        self.log.roll().members()
+        self.held().roll().members()
     }
 
     /// A member of the committed roll by its name. (Those who hold the roll only.)
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
-        self.log.roll().find(id)
+        self.held().roll().find(id)
     }
 
     /// How far its roll is committed, as far as it knows.
     #[must_use]
     pub fn commit_index(&self) -> Index {
-        self.log.commit()
+        self.held().commit()
     }
 
     /// The last entry of its roll, committed or not.
@@ -444,13 +458,13 @@ impl Node {
     /// The term and a digest of an entry that is in its log, not yet in the snapshot.
     #[must_use]
     pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
-        self.log.get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
     }
 
     /// A digest of the committed roll. Costs time in proportion to its size.
     #[must_use]
     pub fn roll_digest(&self) -> u64 {
-        crate::wire::image_digest(&self.log.image())
+        crate::wire::image_digest(&self.held().image())
     }
 
     /// Its own registration, where it is committed.
@@ -525,6 +539,7 @@ impl Node {
         }
         self.schedule_campaign(now);
         self.tick_claims(now);
+        self.tick_subscription(now);
         self.tell(now);
         self.find_deadline(now);
     }
@@ -545,7 +560,10 @@ impl Node {
         }
         if let Some(lead) = &self.lead {
             at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
-            at = at.min(self.stalled_at());
+            at = at.min(self.stalled_at()).min(lead.telling.deadline());
+        }
+        if self.follows_now() {
+            at = at.min(self.subscriber.deadline());
         }
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline());

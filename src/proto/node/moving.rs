@@ -80,6 +80,7 @@ impl Node {
         let left = self.lineage();
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
+        self.subscriber.rest(&mut out);
         out.moves();
         // Nothing of the lineage that it left is in the store any more; the promise follows, in the same write.
         out.store_anew();
@@ -93,10 +94,13 @@ impl Node {
         let (addrs, durable) = (std::mem::take(&mut self.me.addrs), self.me.durable);
         let beginning = Beginning { promise, was_voter: false, log: Log::empty(), bound: None, addrs, durable };
         let fresh = Self::assemble(config, beginning, Rng::new(self.rng.next()), out, now);
+        let told_of = (self.held().lineage(), self.held().commit());
         let old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
         self.claimant = old.claimant;
+        self.subscriber.bug = old.bug;
+        self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug) = (old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };

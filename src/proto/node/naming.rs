@@ -125,11 +125,11 @@ impl Node {
     /// Who has this name, as far as this node holds the roll.
     #[must_use]
     pub fn owner(&self, name: &Name) -> Option<&NodeId> {
-        self.log.roll().owner(name).map(|(_, info)| &info.id)
+        self.held().roll().owner(name).map(|(_, info)| &info.id)
     }
 
     /// All names of the committed roll, in their order, each with its owner. (Those who hold the roll only.)
     pub fn names(&self) -> impl Iterator<Item = (&Name, &NodeId)> {
-        self.log.roll().names().map(|(name, info)| (name, &info.id))
+        self.held().roll().names().map(|(name, info)| (name, &info.id))
     }
 }

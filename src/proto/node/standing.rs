@@ -136,6 +136,12 @@ impl Node {
     /// It counts once the leader has put it on the line.
     fn step_up(&mut self, now: Time) {
         let lineage = self.lineage();
+        if let Some(log) = self.subscriber.give_up(&mut self.out) {
+            // What was told so far counts.
+            self.abandoned = Some(log);
+            self.told.anew = false;
+        }
+        self.subscribed = Lineage::ZERO;
         self.me.standing = self.wanted;
         self.me.identity = self.voter.identity();
         self.follower.stand(true);
@@ -218,6 +224,7 @@ impl Node {
         self.heard_commit = Index::ZERO;
         self.incoming = None;
         self.serving = None;
+        self.hosting = super::hosting::Hosting::default();
         self.canvassers.clear();
         self.asked.clear();
         self.storing.clear();

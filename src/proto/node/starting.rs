@@ -10,7 +10,9 @@ use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
 use super::super::rng::Rng;
+use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
+use super::hosting::Hosting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
 use crate::wire::{Hello, Promise, Record};
@@ -102,6 +104,8 @@ impl Node {
             anew: false,
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
+        // Drawn apart, so that who doesn't follow the roll draws what it always drew.
+        let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
@@ -124,6 +128,9 @@ impl Node {
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
             claimant: Claimant::new(interval),
+            subscriber: Subscriber::new(interval, Rng::new(salt)),
+            subscribed: Lineage::ZERO,
+            hosting: Hosting::default(),
             storing: VecDeque::new(),
             bid_ticket: 0,
             abstain_until: Time::ZERO,

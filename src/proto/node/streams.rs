@@ -32,6 +32,7 @@ impl Node {
                 }
                 PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
                 PeerEvent::Namesake(_) => {}
+                PeerEvent::Guest(conn, says) => self.guest_says(conn, says),
             }
         }
     }

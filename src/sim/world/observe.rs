@@ -121,6 +121,27 @@ impl Watch {
         Ok(())
     }
 
+    /// What a subscriber holds is what others hold for committed.
+    fn followed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
+        let known = if was.lineage == is.lineage { was.followed } else { Index::ZERO };
+        if is.followed < known {
+            return Err((3, format!("{who} followed the roll up to {known}, and now up to {}", is.followed)));
+        }
+        let mut index = is.followed;
+        while index > known
+            && let Some((term, digest)) = node.entry_digest(index)
+        {
+            self.checked[3] += 1;
+            let at = crate::types::Position { term, index };
+            self.commits.entry(who, is.lineage, at, digest).map_err(|e| (3, e))?;
+            index.0 -= 1;
+        }
+        if all || is.followed.0.is_multiple_of(64) {
+            self.commits.shown(who, is.lineage, is.followed, node.roll_digest()).map_err(|e| (3, e))?;
+        }
+        Ok(())
+    }
+
     fn line(&mut self, who: Observer, node: &Node, is: Seen) -> Result<(), (u8, String)> {
         self.checked[3] += 1;
         let view = LineView {
@@ -220,13 +241,15 @@ impl World {
             self.violated(9, format!("{name} and its twin got the same inputs and differ: {difference}"));
         }
         let node = &p.node;
+        let votes = node.standing().votes();
         let is = Seen {
             role: node.role(),
             term: node.term(),
             lineage: node.lineage(),
-            commit: node.commit_index(),
+            commit: if votes { node.commit_index() } else { Index::ZERO },
+            followed: if votes { Index::ZERO } else { node.commit_index() },
             lease: node.lease_until(),
-            lines: (node.line().version(), node.line_in_force().version()),
+            lines: if votes { (node.line().version(), node.line_in_force().version()) } else { (0, 0) },
         };
         let host = &mut self.hosts[h as usize];
         let was = std::mem::replace(&mut host.seen, is);
@@ -252,7 +275,10 @@ impl World {
         if (was.role, was.term, was.lineage, was.commit) != (is.role, is.term, is.lineage, is.commit) {
             verdict = watch.changed(who, node, was, is, small);
         }
-        if verdict.is_ok() && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
+        if verdict.is_ok() && (was.followed, was.lineage) != (is.followed, is.lineage) && is.followed > Index::ZERO {
+            verdict = watch.followed(who, node, was, is, small);
+        }
+        if verdict.is_ok() && votes && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
             verdict = watch.line(who, node, is);
         }
         let mut lease = Ok(());
@@ -381,7 +407,9 @@ impl World {
     #[must_use]
     pub fn standpoint(&self, host: HostId) -> Option<Standpoint> {
         let node = self.node(host)?;
-        let roll = node.standing().votes().then(|| RollView {
+        let votes = node.standing().votes();
+        let subscribes = !votes && node.config().subscribes();
+        let roll = (votes || subscribes).then(|| RollView {
             commit: node.commit_index(),
             digest: node.roll_digest(),
             line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
@@ -395,8 +423,25 @@ impl World {
             term: node.term(),
             leader: node.leader().map(|l| l.id),
             slot: node.registration().map(|(slot, _)| slot),
+            votes,
             roll,
         })
+    }
+
+    /// Whether all that was told to those who hold the roll adds up to what they hold.
+    ///
+    /// # Errors
+    /// The sentence that says what differs.
+    pub fn adds_up(&self) -> Result<(), String> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        for (h, p) in (0..).zip(&self.hosts).filter_map(|(h, host)| Some((h, host.process.as_ref()?))) {
+            let (who, node) = (Observer { node: h, run: p.run }, &p.node);
+            if node.holds_roll() {
+                let members = node.members().map(|(_, _, info)| (&info.id, info.incarnation));
+                watch.events.adds_up(who, node.lineage(), members, node.names())?;
+            }
+        }
+        Ok(())
     }
 
     /// The first thing that the running nodes don't agree about; nothing where they agree.
