@@ -63,6 +63,13 @@ fn names_that_outlive_their_owner_are_seen() {
     assert!(caught(Bug::NamesOutliveOwner, 5, 0..5, &faults("names,restart")) >= 3);
 }
 
+/// It has another roll than the others at the same index.
+#[test]
+fn a_subscriber_that_skips_a_gap_is_seen() {
+    let options = Options { members: Some(8), ..faults("follow,names,loss,restart") };
+    assert!(caught(Bug::SkipsGap, 3, 0..5, &options) >= 2);
+}
+
 #[test]
 fn a_forgotten_term_is_seen() {
     let options = Options { stores: Some(true), ..faults("restart") };

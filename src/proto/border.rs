@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, Name, NodeId, Standing};
+use crate::types::{Capabilities, CapabilityError, ConnId, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -178,6 +178,16 @@ pub enum Command {
     Claim(Name),
     /// Gives a name up. Answered likewise.
     Release(Name),
+    /// Asks who has a capability. Answered by [`super::Event::Found`]: at once where this node holds the roll, by the leader
+    /// otherwise, who is asked until it has answered. At most 64 questions wait. Who leads has `leader=yes`.
+    Find {
+        /// Comes back in the answer.
+        number: u64,
+        /// The capability's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -204,6 +214,8 @@ pub enum CommandError {
     TooMany,
     /// This node isn't registered anywhere yet.
     NotRegistered,
+    /// There can be no such capability.
+    BadCapability(CapabilityError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
 }
@@ -220,6 +232,7 @@ impl fmt::Display for CommandError {
             Self::NoSeat(id) => write!(f, "{id} is not in the line"),
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
             Self::TooMany => f.write_str("there are too many of that kind already"),
+            Self::BadCapability(why) => why.fmt(f),
             Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }

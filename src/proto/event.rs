@@ -194,6 +194,16 @@ pub enum Event {
         /// Who has it.
         owner: Option<NodeId>,
     },
+    /// Who has a capability: the answer to [`super::Command::Find`].
+    Found {
+        /// The number that was given with the question.
+        number: u64,
+        /// Who, in the order of their slots: as many as fit a datagram (18 of the longest names, about 100 of usual ones),
+        /// or 400 where this node holds the roll.
+        members: Vec<NodeId>,
+        /// How many have it.
+        total: usize,
+    },
     /// What came of this node's own claims and releases: told once for each, in their order.
     Claimed {
         /// The name.

@@ -15,6 +15,7 @@ mod node;
 mod outbox;
 mod peers;
 mod planted;
+mod questions;
 mod registrar;
 mod rng;
 mod roll;

@@ -68,6 +68,7 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
             let text = owner.as_ref().map_or(format!("{name}: nobody's"), |id| format!("{name}: {id}"));
             Line::new("name", text).with("name", name.as_str()).with("owner", id_or_null(owner.as_ref()))
         }
+        Event::Found { members, total, .. } => found(members, *total),
         Event::Claimed { name, outcome } => claimed(name, outcome),
         Event::Moved { left, incarnation } => {
             let from = if left.0 == 0 { "nowhere".into() } else { format!("lineage {:016x}", left.0) };
@@ -81,6 +82,13 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
     };
     reporter.print(&line);
+}
+
+/// The leader's answer to `find`, for a member that doesn't hold the roll: names only.
+fn found(ids: &[NodeId], total: usize) -> Line {
+    let list: Vec<Value> = ids.iter().map(|id| json!({ "member": id.as_str() })).collect();
+    let more = if total > ids.len() { ", …" } else { "" };
+    Line::new("find", format!("{total}: {}{more}", names(ids))).with("count", total).with("members", list)
 }
 
 fn id_or_null(id: Option<&NodeId>) -> Value {

@@ -44,7 +44,8 @@ convoke node: one node, in the foreground
 
 Commands, a line each on stdin:
   set KEY=VALUE, unset KEY  change this node's capabilities
-  find KEY=VALUE, members   who is on the roll (candidates)
+  find KEY=VALUE            who can do that; find leader=yes: who leads
+  members                   who is on the roll (candidates, and with --subscribe)
   claim NAME, release NAME  names that one member at a time has
   line                      the line of succession
   retire ID                 leader: take a candidate off the line for good, until it is promoted

@@ -66,9 +66,8 @@ impl Node {
             Datagram::ClaimReply(d) => self.on_claim_reply(d),
             Datagram::News(d) => self.on_news(now, from, &d),
             Datagram::Missed(d) => self.on_missed(from, d),
-            Datagram::Find(_) | Datagram::Found(_) => {
-                self.out.stats.dropped_unexpected += 1;
-            }
+            Datagram::Find(d) => self.on_find(from, &d),
+            Datagram::Found(d) => self.on_found(d),
         }
     }
 

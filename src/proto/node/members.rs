@@ -80,6 +80,11 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
     }
 }
 
+/// A place as a view shows it.
+pub(super) fn place_ref(s: &SeatRef) -> LinePlace {
+    LinePlace { id: s.id.clone(), incarnation: s.incarnation, priority: s.priority, active: s.voting }
+}
+
 pub(super) fn places(line: &Line) -> Vec<LinePlace> {
     let place =
         |s: &Seat| LinePlace { id: s.id.clone(), incarnation: s.incarnation, priority: s.priority, active: s.voting };

@@ -5,6 +5,7 @@
 
 mod datagrams;
 mod electing;
+mod finding;
 mod following;
 mod founder;
 mod hosting;
@@ -33,6 +34,7 @@ use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
+use super::questions::Questions;
 use super::registrar::Registrar;
 use super::rng::Rng;
 use super::subscriber::Subscriber;
@@ -168,6 +170,7 @@ pub struct Node {
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,
+    questions: Questions,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
     subscribed: Lineage,
@@ -315,6 +318,7 @@ impl Node {
             }
             Command::Claim(name) => self.wish(name, false)?,
             Command::Release(name) => self.wish(name, true)?,
+            Command::Find { number, key, value } => self.find_for(number, &key, &value)?,
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
             Command::SetStanding(standing) => self.set_standing(now, standing)?,
@@ -540,6 +544,7 @@ impl Node {
         self.schedule_campaign(now);
         self.tick_claims(now);
         self.tick_subscription(now);
+        self.tick_questions(now);
         self.tell(now);
         self.find_deadline(now);
     }
@@ -566,7 +571,7 @@ impl Node {
             at = at.min(self.subscriber.deadline());
         }
         if self.lead.is_none() && self.follower.addressee().is_some() {
-            at = at.min(self.claimant.deadline());
+            at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);

@@ -98,7 +98,7 @@ impl Node {
         let old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
-        self.claimant = old.claimant;
+        (self.claimant, self.questions) = (old.claimant, old.questions);
         self.subscriber.bug = old.bug;
         self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug) = (old.bug, old.bug);

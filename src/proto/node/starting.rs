@@ -9,6 +9,7 @@ use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
+use super::super::questions::Questions;
 use super::super::rng::Rng;
 use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
@@ -128,6 +129,7 @@ impl Node {
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
             claimant: Claimant::new(interval),
+            questions: Questions::new(interval, Rng::new(salt ^ 1)),
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,
             hosting: Hosting::default(),
