@@ -8,7 +8,7 @@ use super::datagram::{
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{put_member, put_sender, put_view, read_member, read_sender, read_view, tag as field};
 use super::reject::Reject;
-use super::request::{self, kind as asked};
+use super::request_codec::{self as request, kind as asked};
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 
 /// The second byte of each kind of datagram.

@@ -142,6 +142,7 @@ mod message_codec;
 mod parts;
 mod reject;
 mod request;
+mod request_codec;
 mod roll;
 mod roll_codec;
 mod stream;
@@ -152,7 +153,8 @@ pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
 pub use message::*;
 pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;
-pub use request::{Claim, ClaimAnswer, ClaimReply, Find, Found, MAX_NEWS_BYTES, Missed, News};
+pub use request::{Claim, ClaimAnswer, ClaimReply, Find, Found, Missed, News};
+pub use request_codec::MAX_NEWS_BYTES;
 pub use roll::*;
 pub use roll_codec::{
     decode_entry, decode_image, decode_record, digest, encode_entry, encode_image, encode_record, entry_digest,

@@ -10,7 +10,7 @@ use convoke::proto::{
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
-    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
+    MemberInfo, Name, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
 };
 use convoke::wire::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -186,7 +186,7 @@ impl<'a> Session<'a> {
             4 => builder.candidate().found(list()),
             5 => builder.witness().found(Founding::Expect(3)),
             6 => builder.candidate().found(Founding::Expect(2)).priority(-1).death_evidence(false),
-            _ => builder,
+            _ => builder.subscribe(true),
         };
         let config = builder.build().expect("a right configuration");
         let restored = (durable && input.yes()).then(|| restored(&mut input));
@@ -404,7 +404,7 @@ impl<'a> Session<'a> {
 
     fn a_datagram(&mut self) -> Datagram {
         let lineage = self.lineage_();
-        match self.input.below(14) {
+        match self.input.below(20) {
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
                 let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
@@ -453,7 +453,44 @@ impl<'a> Session<'a> {
                 let leave = Leave { lineage, slot, generation, incarnation };
                 if n == 11 { Datagram::Leave(leave) } else { Datagram::Gone(leave) }
             }
-            _ => Datagram::Resigned(Resigned { lineage, term: self.term_(), identity: self.identity_() }),
+            13 => Datagram::Resigned(Resigned { lineage, term: self.term_(), identity: self.identity_() }),
+            n => self.a_request(n, lineage),
+        }
+    }
+
+    /// What is asked about the roll, and the answers.
+    fn a_request(&mut self, n: u8, lineage: Lineage) -> Datagram {
+        let (slot, generation, nonce) = (self.slot_(), self.generation_(), self.nonce_());
+        let (term, incarnation, number) = (self.term_(), self.incarnation_(), self.input.u8().into());
+        match n {
+            14 => {
+                let name = Name::new(["x", "y"][usize::from(self.input.yes())]).expect("a short name");
+                let release = self.input.yes();
+                Datagram::Claim(Claim { lineage, term, incarnation, number, slot, generation, release, name })
+            }
+            15 => {
+                use ClaimAnswer as A;
+                let answer =
+                    [A::Yours, A::Released, A::Taken, A::TooMany, A::Other(9)][usize::from(self.input.below(5))];
+                let owner = self.input.yes().then(|| self.info_().id);
+                Datagram::ClaimReply(ClaimReply { lineage, term, incarnation, number, answer, owner })
+            }
+            16 => {
+                let prev = if self.input.yes() { self.node.committed() } else { self.position_() };
+                let first = prev.index.0.min(1 << 60);
+                let entries =
+                    (1..=self.input.below(3).into()).map(|n: u64| self.entry_(Index(first + n), term)).collect();
+                let (prev, commit) = (Position { index: Index(first), ..prev }, Index(first + 2));
+                let nonce = if self.input.yes() { 0 } else { nonce };
+                Datagram::News(News { nonce, lineage, term, prev, commit, entries })
+            }
+            17 => Datagram::Missed(Missed { nonce, lineage, after: self.position_(), slot, generation }),
+            18 => {
+                let mut wanted = Capabilities::new();
+                wanted.set(["leader", "k"][usize::from(self.input.yes())], "yes").expect("a short value");
+                Datagram::Find(Find { nonce, lineage, wanted })
+            }
+            _ => Datagram::Found(Found { nonce, lineage, total: number, members: vec![self.info_().id] }),
         }
     }
 
@@ -603,6 +640,14 @@ impl<'a> Session<'a> {
                 let n = self.input.below(PEERS + 1);
                 Change::Unseated { id: id(n), identity: self.identity_(), keep: self.input.yes() }
             }
+            7 if self.input.yes() => {
+                let name = Name::new(["x", "y"][usize::from(self.input.yes())]).expect("a short name");
+                if self.input.yes() {
+                    Change::Claimed { slot, generation, name }
+                } else {
+                    Change::Released { slot, generation, name }
+                }
+            }
             _ => Change::Other { kind: 99, body: Bytes::from_static(b"later") },
         };
         Entry { index, term, change }
@@ -610,7 +655,7 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(18) {
+        match self.input.below(20) {
             0 => Message::Hello(Hello { convention: "fuzz".into(), lineage, term, info: self.info_() }),
             1 => Message::Propose(Propose { lineage, round: self.input.u8().into(), term, seats: self.seats_() }),
             2 => {
@@ -651,6 +696,12 @@ impl<'a> Session<'a> {
                 let probe = ProbeFor { slot, generation, addr };
                 if n == 15 { Message::ProbeFor(probe) } else { Message::ProbeResult(probe) }
             }
+            18 => Message::TurnedAway(TurnedAway { lineage }),
+            19 => {
+                let (incarnation, after) = (self.incarnation_(), self.position_());
+                let (slot, generation) = (self.slot_(), self.generation_());
+                Message::Follow(Follow { convention: "fuzz".into(), lineage, incarnation, after, slot, generation })
+            }
             _ => Message::Ping(self.input.u8().into()),
         }
     }
@@ -680,6 +731,23 @@ impl<'a> Session<'a> {
             _ => (0, data.clone(), data.len() as u32),
         };
         Message::Snapshot(Snapshot { lineage, term, position, fetched: self.input.yes(), offset, total, data })
+    }
+
+    /// Gives a subscriber the roll, and then what follows it.
+    fn answer_follow(&mut self, conn: ConnId, f: &Follow) {
+        let (lineage, term) = (f.lineage, Term::ZERO);
+        if f.after.index == Index::ZERO || self.input.yes() {
+            let position = Position { term: Term(2), index: Index(f.after.index.0.min(1 << 60) + 5) };
+            let data = encode_image(&an_image(&mut self.input, lineage, position));
+            let total = data.len() as u32;
+            return self.say(
+                conn,
+                &Message::Snapshot(Snapshot { lineage, term, position, fetched: true, offset: 0, total, data }),
+            );
+        }
+        let next = Index(f.after.index.0.min(1 << 60) + 1);
+        let entries = vec![self.entry_(next, f.after.term)];
+        self.say(conn, &Message::Append(Append { lineage, term, prev: f.after, commit: next, fetched: true, entries }));
     }
 
     /// Answers what the node said last on a stream, as it hopes for.
@@ -720,6 +788,7 @@ impl<'a> Session<'a> {
                 index: s.position.index,
             }),
             Message::Fetch(f) => return self.answer_fetch(conn, f),
+            Message::Follow(f) => return self.answer_follow(conn, &f),
             Message::Ping(n) => Message::Pong(n),
             _ => Message::Canvass(Canvass { lineage, term, position, line_version: 1, round: 1 }),
         };
@@ -752,8 +821,11 @@ impl<'a> Session<'a> {
     }
 
     fn command(&mut self) {
-        let command = match self.input.below(8) {
+        let command = match self.input.below(11) {
             0 => Command::Leave,
+            8 => Command::Claim(Name::new("x").expect("a short name")),
+            9 => Command::Release(Name::new("x").expect("a short name")),
+            10 => Command::Find { number: 1, key: "load".into(), value: "1".into() },
             1..=3 => {
                 let mut capabilities = Capabilities::new();
                 let value = self.input.u8().to_string();

@@ -119,7 +119,42 @@ fn datagrams() -> Vec<Datagram> {
         Datagram::Leave(leave),
         Datagram::Gone(leave),
         Datagram::Resigned(Resigned { lineage, term, identity }),
+        Datagram::Claim(Claim {
+            lineage,
+            term,
+            incarnation,
+            number: 1,
+            slot,
+            generation,
+            release: false,
+            name: Name::new("printer").unwrap(),
+        }),
+        Datagram::ClaimReply(ClaimReply {
+            lineage,
+            term,
+            incarnation,
+            number: 1,
+            answer: ClaimAnswer::Taken,
+            owner: Some(info().id),
+        }),
+        Datagram::News(News {
+            nonce: 0,
+            lineage,
+            term,
+            prev: Position { term, index: Index(4) },
+            commit: index,
+            entries: entries()[..1].to_vec(),
+        }),
+        Datagram::Missed(Missed { nonce: 1, lineage, after: Position { term, index }, slot, generation }),
+        Datagram::Find(Find { nonce: 1, lineage, wanted: wanted() }),
+        Datagram::Found(Found { nonce: 1, lineage, total: 2, members: vec![info().id] }),
     ]
+}
+
+fn wanted() -> Capabilities {
+    let mut wanted = Capabilities::new();
+    wanted.set("gpu", "2").unwrap();
+    wanted
 }
 
 fn entries() -> Vec<Entry> {
@@ -132,6 +167,8 @@ fn entries() -> Vec<Entry> {
         Change::Seated(seat()),
         Change::Unseated { id: seat().id, identity, keep: true },
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+        Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
+        Change::Released { slot, generation, name: Name::new("printer").unwrap() },
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
 }
@@ -186,6 +223,15 @@ fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Follow(Follow {
+            convention: "site".into(),
+            lineage,
+            incarnation: Incarnation(5),
+            after: position,
+            slot: Slot(1),
+            generation: Generation(2),
+        }),
+        Message::TurnedAway(TurnedAway { lineage }),
     ]
 }
 
