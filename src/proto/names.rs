@@ -26,6 +26,8 @@ type Place = (Lineage, Slot, Generation, Incarnation);
 struct Wish {
     name: Name,
     release: bool,
+    /// Nobody waits for the outcome.
+    silent: bool,
 }
 
 /// What to ask the leader.
@@ -69,7 +71,7 @@ impl Claimant {
     pub(super) fn wish(&mut self, name: Name, release: bool) -> bool {
         let room = self.waiting.len() < MAX_WAITING;
         if room {
-            self.waiting.push_back(Wish { name, release });
+            self.waiting.push_back(Wish { name, release, silent: false });
         }
         room
     }
@@ -88,28 +90,38 @@ impl Claimant {
         if self.is_idle() { Time::NEVER } else { self.next }
     }
 
-    /// The node's place on the roll. At another one nothing counts of what was at the former.
+    /// The node's place on the roll. At another one nothing counts of what was at the former. Where the incarnation is the
+    /// same, the roll may have come along from another lineage: what was told to be lost is given up there.
     pub(super) fn settle_at(&mut self, place: Place, mut told: impl FnMut(Name, ClaimOutcome)) {
         if self.place == Some(place) {
             return;
         }
-        if self.place.replace(place).is_some() {
-            if self.asked.is_some() {
-                self.done(|name, _| told(name, ClaimOutcome::Unknown));
-            }
-            std::mem::take(&mut self.owned).into_iter().for_each(|name| told(name, ClaimOutcome::Lost));
-        }
         self.next = Time::ZERO;
+        let Some(former) = self.place.replace(place) else { return };
+        let mut lost = std::mem::take(&mut self.owned);
+        if let Some(wish) = if self.asked.is_some() { self.done() } else { None } {
+            if !wish.silent {
+                told(wish.name.clone(), ClaimOutcome::Unknown);
+            }
+            lost.remove(&wish.name);
+            if former.3 == place.3 {
+                self.waiting.push_front(Wish { name: wish.name, release: true, silent: true });
+            }
+        }
+        for name in lost {
+            told(name.clone(), ClaimOutcome::Lost);
+            if former.3 == place.3 {
+                self.waiting.push_front(Wish { name, release: true, silent: true });
+            }
+        }
     }
 
-    fn done(&mut self, then: impl FnOnce(Name, bool)) {
-        if let Some(wish) = self.waiting.pop_front() {
-            then(wish.name, wish.release);
-        }
+    fn done(&mut self) -> Option<Wish> {
         self.number = self.number.saturating_add(1);
         self.asked = None;
         self.next = Time::ZERO;
         self.pause = self.interval / 8;
+        self.waiting.pop_front()
     }
 
     /// What is due to be asked of the leader of this term.
@@ -127,14 +139,14 @@ impl Claimant {
         Some(Question { number: self.number, name: wish.name.clone(), release: wish.release })
     }
 
-    /// Takes an answer; nothing where nobody asked that.
+    /// Takes an answer; nothing where nobody asked that, the inner nothing where nobody waits for it.
     pub(super) fn answered(
         &mut self,
         term: Term,
         number: u32,
         answer: ClaimAnswer,
         owner: Option<NodeId>,
-    ) -> Option<(Name, ClaimOutcome)> {
+    ) -> Option<Option<(Name, ClaimOutcome)>> {
         let release = self.waiting.front()?.release;
         let outcome = match (answer, owner) {
             (ClaimAnswer::Yours, _) => ClaimOutcome::Yours,
@@ -146,14 +158,13 @@ impl Claimant {
         if self.asked != Some(term) || number != self.number || release != (outcome == ClaimOutcome::Released) {
             return None;
         }
-        let mut name = None;
-        self.done(|n, _| name = Some(n));
-        let name = name?;
-        match outcome {
-            ClaimOutcome::Yours => drop(self.owned.insert(name.clone())),
-            _ => drop(self.owned.remove(&name)),
+        let Wish { name, silent, .. } = self.done()?;
+        if outcome == ClaimOutcome::Yours {
+            self.owned.insert(name.clone());
+        } else {
+            self.owned.remove(&name);
         }
-        Some((name, outcome))
+        Some((!silent).then_some((name, outcome)))
     }
 }
 

@@ -122,11 +122,26 @@ fn a_member_asks_one_thing_at_a_time_and_of_each_leader_anew() {
     assert_eq!(c.due(at(126), Term(2)), Some(question(1, "n", false)), "of the next leader");
     assert_eq!(c.answered(Term(1), 1, ClaimAnswer::Taken, NodeId::new("b").ok()), None, "an answer of the former one");
     let answered = c.answered(Term(2), 1, ClaimAnswer::Yours, None);
-    assert_eq!(answered, Some((name("n"), ClaimOutcome::Yours)));
+    assert_eq!(answered, Some(Some((name("n"), ClaimOutcome::Yours))));
     assert_eq!(c.answered(Term(2), 1, ClaimAnswer::Yours, None), None, "a copy");
     assert_eq!(c.due(at(127), Term(2)), Some(question(2, "n", true)));
     let mut told = Vec::new();
     c.settle_at((Lineage(1), Slot(1), Generation(2), Incarnation(2)), |n, o| told.push((n, o)));
-    assert_eq!(told, [(name("n"), ClaimOutcome::Unknown), (name("n"), ClaimOutcome::Lost)]);
+    assert_eq!(told, [(name("n"), ClaimOutcome::Unknown)]);
     assert!(c.is_idle());
+}
+
+#[test]
+fn what_is_lost_in_another_lineage_is_given_up_there() {
+    let (mut c, at) = (Claimant::new(Duration::from_secs(1)), Time::ZERO);
+    let place = |lineage| (Lineage(lineage), Slot(1), Generation(1), Incarnation(1));
+    c.settle_at(place(1), |_, _| panic!("nothing to tell"));
+    c.wish(name("n"), false);
+    c.due(at, Term(1));
+    c.answered(Term(1), 1, ClaimAnswer::Yours, None);
+    let mut told = Vec::new();
+    c.settle_at(place(2), |n, o| told.push((n, o)));
+    assert_eq!(told, [(name("n"), ClaimOutcome::Lost)]);
+    assert_eq!(c.due(at, Term(5)), Some(question(2, "n", true)));
+    assert_eq!(c.answered(Term(5), 2, ClaimAnswer::Released, None), Some(None), "nobody waits for it");
 }

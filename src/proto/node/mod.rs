@@ -456,7 +456,7 @@ impl Node {
     /// The last entry of its roll, committed or not.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.log.last()
+        self.held().last()
     }
 
     /// The term and a digest of an entry that is in its log, not yet in the snapshot.

@@ -104,7 +104,8 @@ impl Node {
 
     fn claim_answered(&mut self, term: crate::types::Term, number: u32, answer: ClaimAnswer, owner: Option<NodeId>) {
         match self.claimant.answered(term, number, answer, owner) {
-            Some((name, outcome)) => self.out.event(Event::Claimed { name, outcome }),
+            Some(Some((name, outcome))) => self.out.event(Event::Claimed { name, outcome }),
+            Some(None) => {}
             None => self.out.stats.dropped_stale += 1,
         }
     }

@@ -20,9 +20,9 @@ impl Node {
         self.me.standing
     }
 
-    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    /// Who was taken off the line for good. (Those who hold the roll only.)
     pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
-        self.log.roll().retired()
+        self.held().roll().retired()
     }
 
     /// The position of the change of the line that is under way, if any.
@@ -34,7 +34,7 @@ impl Node {
     /// The position of the committed part of its roll.
     #[must_use]
     pub fn committed(&self) -> Position {
-        self.log.committed()
+        self.held().committed()
     }
 
     /// Nothing where this node may decide about the line.
