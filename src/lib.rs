@@ -70,6 +70,18 @@
 //! Who can do what: [`proto::Node::find`] where the roll is held, [`proto::Command::Find`] everywhere. The leader has
 //! `leader=yes`, whoever that is.
 //!
+//! # Handing over
+//!
+//! [`proto::Command::Handover`] gives the leadership to a candidate, or to the first of the line, that is in sync. The
+//! successor is asked whether it is there; then the leader decides nothing more until the successor's roll equals its own,
+//! ends its leadership, and *blesses* the successor, in the eyes of all voters at once: each grants the next term unasked,
+//! so that a message's time and the answer to the first proclamation are all that lies between two leaders. No detection
+//! time, no entry lost, nothing decided twice. What comes in meanwhile is refused as busy, and comes again to the next
+//! leader. Whom it can't be given to is said with the reason ([`proto::CommandError`]); should the successor be lost in
+//! the midst of it, the old leader bids for a higher term, and says so ([`proto::HandoverStep::Aborted`]). A leader that
+//! leaves in order hands over first. [`proto::ConfigBuilder::preempt`] lets earlier candidates take over by themselves,
+//! once they have been in sync for a while; they never do unless told.
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core
@@ -108,7 +120,7 @@
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
 //! - While anybody subscribes, all members receive the datagrams that tell of changes: joins and leaves of the whole site,
 //!   about a dozen in each. Who doesn't subscribe drops them unread.
-//! - No side without a majority goes on; there is no handover and no messaging for the embedder yet.
+//! - No side without a majority goes on; there is no messaging for the embedder yet.
 //!
 //! # Features
 //!

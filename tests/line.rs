@@ -244,3 +244,19 @@ fn a_minority_is_isolated_and_back_within_two_heartbeats() {
     }
     println!("isolated after at most {slowest:?}, back within at most {worst:?}");
 }
+
+/// A member asks for a vote and takes it back before anybody heard of it: nobody will ever give it the roll, so it must
+/// not wait for it (seed 12316).
+#[test]
+fn who_changes_its_mind_before_it_got_a_place_is_a_member_again() {
+    let mut world = site(5, &["a", "b", "c"], &["m"], false);
+    let m = host(&world, "m");
+    world.isolate(m);
+    stand(&mut world, "m", Standing::Candidate).unwrap();
+    stand(&mut world, "m", Standing::Member).unwrap();
+    world.run_for(SECOND * 20);
+    world.heal();
+    agreed(&mut world);
+    assert_eq!(world.node(m).unwrap().role(), Role::Member);
+    assert_eq!(line(&world), "a b c");
+}

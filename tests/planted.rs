@@ -393,6 +393,62 @@ fn an_entry_applied_before_it_is_committed_is_seen() {
     });
 }
 
+/// The successor takes over, and the one that blessed it doesn't hear of that: its own word has to be enough for it.
+#[test]
+fn a_blesser_that_leads_on_is_seen() {
+    script(Bug::BlesserLeadsOn, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c", "d", "e"], false);
+        let [a, b, ..] = s.voters[..] else { unreachable!() };
+        s.after_heartbeat(a);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        // It was asked, has answered, and was blessed just now.
+        s.world.run_for(Duration::from_micros(250));
+        s.world.cut_one_way(b, a, Cut::All);
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
+/// The blessing is late: the old leader leads again by then, in a later term, and the other voter heard it just now.
+#[test]
+fn a_blessing_that_outlives_its_term_is_seen() {
+    script(Bug::BlessingOutlivesTerm, 1, "two leases", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, b, _] = s.voters[..] else { unreachable!() };
+        s.after_heartbeat(a);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        // It was asked just now; what it is told then comes late.
+        s.world.run_for(Duration::from_micros(150));
+        s.world.cut_one_way(a, b, Cut::Streams);
+        s.world.run_for(ms(100));
+        assert!(!leads(a)(&s.world));
+        s.until("a leads again", SECOND * 2, leads(a));
+        s.world.run_for(ms(10));
+        s.world.mend(a, b);
+        // It comes. Without the bug nobody bids on it; whoever does, the leader doesn't hear of what follows.
+        let bids = s.world.node(b).unwrap().stats().bids;
+        s.world.run_until(SECOND * 2, |w| w.node(b).unwrap().stats().bids > bids);
+        s.world.cut(a, b);
+        s.world.run_for(SECOND * 10);
+        s.world
+    });
+}
+
+/// What was registered just before is not at the successor yet.
+#[test]
+fn a_blessing_of_one_that_is_not_level_is_seen() {
+    script(Bug::BlessUnlevel, 3, "whose roll reaches only", |bug| {
+        let mut s = Stage::new(bug, &["a", "b", "c"], false);
+        let [a, ..] = s.voters[..] else { unreachable!() };
+        let before = s.world.node(a).unwrap().position();
+        s.member("m", NodeOptions::default());
+        s.until("an entry is on its way", SECOND * 5, |w| w.node(a).unwrap().position() != before);
+        s.world.command(a, Command::Handover(None)).unwrap();
+        s.world.run_for(SECOND * 5);
+        s.world
+    });
+}
+
 /// Two candidates are retired in one breath.
 #[test]
 fn two_changes_of_the_line_at_once_are_seen() {

@@ -52,6 +52,10 @@ impl Script {
             "on" => hosts(self).into_iter().for_each(|h| self.world.power_on(h)),
             "isolate" => hosts(self).into_iter().for_each(|h| self.world.isolate(h)),
             "leave" => hosts(self).into_iter().for_each(|h| self.world.command(h, Command::Leave).unwrap()),
+            "handover" => {
+                let to = args.get(1).map(|id| NodeId::new(id).unwrap());
+                return self.order(self.host(args[0]), Command::Handover(to));
+            }
             "retire" => return self.order(self.host(args[0]), Command::Retire(NodeId::new(args[1]).unwrap())),
             "priority" => {
                 let (id, priority) = (NodeId::new(args[1]).unwrap(), args[2].parse().unwrap());
@@ -123,7 +127,7 @@ fn dbg_of(value: impl std::fmt::Debug) -> String {
 
 fn duration(text: &str) -> Duration {
     match text.strip_suffix("ms") {
-        Some(n) => Duration::from_millis(n.parse().unwrap()),
+        Some(n) => Duration::from_secs_f64(n.parse::<f64>().unwrap() / 1_000.0),
         None => Duration::from_secs_f64(text.strip_suffix('s').expect("a time in s or ms").parse().unwrap()),
     }
 }

@@ -137,10 +137,14 @@ pub struct Start {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Leave in order: a leader resigns, a diskless candidate is taken off the line first. Ends with [`super::Event::Stopped`].
+    /// Leave in order: a leader hands over first (or resigns, where nobody is in sync), a diskless candidate is taken off
+    /// the line first. Ends with [`super::Event::Stopped`].
     Leave,
     /// Sets this node's capabilities.
     SetCapabilities(Capabilities),
+    /// Hand the leadership over: to this candidate, or to the first of the line that is in sync. How it went is told in
+    /// [`super::Notice::Handover`].
+    Handover(Option<NodeId>),
     /// As leader: takes a candidate or witness off the line for good. It stays a member. The decision stands in the roll:
     /// later leaders keep to it, and a restart changes nothing, until that node is promoted by
     /// [`Command::SetStanding`]. It is carried out once the rest of the line has a majority that is in sync. Not the
@@ -202,7 +206,8 @@ pub enum CommandError {
     BadAddresses,
     /// Only a leader can do that: who leads, where that is known.
     NotLeader(Option<NodeId>),
-    /// Not while something else is under way: a leadership that has committed nothing yet, or a change of this node's own.
+    /// Not while something else is under way: a leadership that has committed nothing yet, a handover, or a change of this
+    /// node's own.
     NotReady,
     /// Not with the leader itself: it has to hand over first.
     Leads,
@@ -218,12 +223,24 @@ pub enum CommandError {
     BadCapability(CapabilityError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
+    /// A handover to this very leader.
+    LeadsAlready,
+    /// No other candidate is in sync.
+    NoSuccessor,
+    /// This candidate's roll isn't level with the leader's, it isn't connected, or it wasn't heard lately.
+    NotInSync(NodeId),
+    /// There is no such candidate in the line: unknown, a witness, on its way out, or not admitted yet.
+    NotACandidate(NodeId),
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("the node has stopped"),
+            Self::NoSuccessor => f.write_str("no other candidate is in sync"),
+            Self::LeadsAlready => f.write_str("it leads already"),
+            Self::NotInSync(id) => write!(f, "{id} is not in sync"),
+            Self::NotACandidate(id) => write!(f, "{id} is no candidate in the line that may lead"),
             Self::BadAddresses => write!(f, "a node has 1 to {} addresses", crate::types::MAX_ADDRS),
             Self::NotLeader(None) => f.write_str("only the leader can do that, and none is known"),
             Self::NotLeader(Some(id)) => write!(f, "only the leader can do that: ask {id}"),

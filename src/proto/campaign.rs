@@ -201,6 +201,21 @@ impl Campaign {
         Some(Step::Bid(Bid { lineage, term: self.term, position: at.position, blessing }))
     }
 
+    /// Bids for the term after the one whose leader blessed this node: that one, which the others grant unasked.
+    pub(super) fn succeed(
+        &mut self,
+        at: Standpoint<'_>,
+        lineage: crate::types::Lineage,
+        blessing: Term,
+    ) -> Option<Step> {
+        let term = blessing.next()?;
+        let highest = self.highest.max(term);
+        self.highest = blessing;
+        let step = self.bid(Standpoint { promised: blessing, ..at }, lineage, Some(blessing));
+        self.highest = highest;
+        step
+    }
+
     /// Takes a voter's grant or refusal.
     pub(super) fn answer(&mut self, at: Standpoint<'_>, from: Identity, reply: &BidReply) -> Option<Step> {
         self.highest = self.highest.max(reply.promised);

@@ -45,6 +45,7 @@ pub struct Config {
     pub(crate) max_members: usize,
     pub(crate) subscribe: bool,
     pub(crate) capabilities: Capabilities,
+    pub(crate) preempt: Option<Duration>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -78,6 +79,7 @@ impl Config {
             max_members: 65_536,
             subscribe: false,
             capabilities: Capabilities::new(),
+            preempt: None,
             warnings: Vec::new(),
         })
     }
@@ -229,6 +231,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether this node, while it leads, hands over to a candidate of earlier rank that has been in sync for so long
+    /// (never): at least the detection time, at most a day. After a handover that failed it waits longer, twice as long
+    /// each time.
+    pub fn preempt(mut self, after: Option<Duration>) -> Self {
+        self.0.preempt = after;
+        self
+    }
+
     /// What this node says that it can do.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.0.capabilities = capabilities;
@@ -255,6 +265,13 @@ impl ConfigBuilder {
         }
         if c.drift_ppm > 100_000 {
             return Err(format!("drift is {} ppm: choose at most 100,000", c.drift_ppm));
+        }
+        let longest = Duration::from_secs(86_400);
+        if let Some(after) = c.preempt.filter(|p| *p < c.detection() || *p > longest) {
+            return Err(format!(
+                "preempt is {after:?}: choose never, or {:?} (the detection time) to {longest:?}",
+                c.detection()
+            ));
         }
         if !(1..=1_000_000).contains(&c.max_members) {
             return Err(format!("max_members is {}: choose 1 to 1,000,000", c.max_members));
@@ -325,6 +342,7 @@ mod tests {
             (builder().detect(1), "detect"),
             (builder().drift_ppm(100_001), "drift"),
             (builder().max_members(0), "max_members"),
+            (builder().preempt(Some(Duration::from_millis(2_999))), "preempt"),
             (builder().multicast(false), "no way to find"),
             (builder().candidate(), "has to say how"),
             (builder().found(Founding::Alone), "plain member"),

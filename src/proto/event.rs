@@ -1,7 +1,8 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Incarnation, LeftReason, Lineage, MemberInfo, Name, NodeId, Slot, Standing, Term,
+    Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, Name, NodeId, Position, Slot,
+    Standing, Term,
 };
 
 /// What a node is at present.
@@ -72,6 +73,54 @@ pub enum Accusation {
     Unreachable,
 }
 
+/// How a handover goes, as the one who hands over tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandoverStep {
+    /// The leader decides nothing more, and brings the successor level.
+    Begun,
+    /// The leader leads no more: its roll reached this position, all of it committed and at this voter, its successor.
+    Blessed(Identity, Position),
+    /// The successor leads, in this term.
+    Done(Term),
+    /// It came to nothing.
+    Aborted(HandoverFailure),
+}
+
+/// Why a handover was aborted. What happened before the blessing leaves the leader what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandoverFailure {
+    /// The successor, asked when the handover began, didn't answer within an election round: the leader goes on.
+    NoAnswer,
+    /// The successor could not lead: it doesn't reach a majority of the line, or is about to go. The leader goes on.
+    Unable,
+    /// The successor wasn't level within the detection time: the leader goes on.
+    NotLevel,
+    /// The successor is no longer a candidate in the line, or not connected: the leader goes on.
+    Lost,
+    /// The leader lost its leadership before the blessing.
+    Deposed,
+    /// The successor, though blessed, didn't lead within an election round: the old leader bids again, like others.
+    Silent,
+    /// Another one leads, in this term.
+    Overtaken(Term),
+}
+
+impl std::fmt::Display for HandoverFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("it did not answer"),
+            Self::Unable => f.write_str("it could not lead now"),
+            Self::NotLevel => f.write_str("it was not level in time"),
+            Self::Lost => f.write_str("it was lost before it was level"),
+            Self::Deposed => f.write_str("the leadership ended before"),
+            Self::Silent => f.write_str("it did not begin to lead"),
+            Self::Overtaken(term) => write!(f, "another one leads, in term {term}"),
+        }
+    }
+}
+
 /// What a node finds out about its network or its neighbours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +147,8 @@ pub enum Notice {
     Retired,
     /// A member is accused: who, of what.
     Accused(NodeId, Accusation),
+    /// A handover of this node's to this candidate: how it goes. Each one that begins is done or aborted in the end.
+    Handover(NodeId, HandoverStep),
 }
 
 /// What came of a claim, or of what was claimed.

@@ -124,6 +124,11 @@ impl Leadership {
         self.lease_until = Some(self.lease_until.map_or(until, |old| old.max(until)));
     }
 
+    /// When the newest heartbeat was sent that this voter acknowledged.
+    pub(super) fn acked_at(&self, voter: Identity) -> Option<Time> {
+        self.acked.get(&voter).copied()
+    }
+
     /// The planted way: the word of any majority's number of voters, on the line or not.
     fn base_by_all(&self, me: Identity, line: &Line, now: Time) -> Option<Time> {
         let mut all: Vec<Time> = self.acked.iter().filter(|(i, _)| **i != me).map(|(_, at)| *at).collect();

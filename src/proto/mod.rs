@@ -8,6 +8,7 @@ mod detector;
 mod event;
 mod follower;
 mod founding;
+mod handover;
 mod leadership;
 mod log;
 mod names;
@@ -28,7 +29,7 @@ pub use border::{
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, ClaimOutcome, Event, LinePlace, Notice, Role, StopReason};
+pub use event::{Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// Bytes given to the driver in one piece: messages to one peer that follow each other are joined up to this size.
 const COALESCE: usize = 64 * 1024;
 
+/// Most messages, or some that follow each other, fit without growing.
+const USUAL: usize = 256;
+
 /// Messages that wait for the store; more are dropped.
 const MAX_WITHHELD: usize = 8_192;
 
@@ -210,7 +213,7 @@ impl Outbox {
             StreamItem::Connect(conn, addr) => StreamOutput::Connect(conn, addr),
             StreamItem::Close(conn) => StreamOutput::Close(conn),
             StreamItem::Send(conn, message) => {
-                let mut buf = BytesMut::new();
+                let mut buf = BytesMut::with_capacity(USUAL);
                 wire::encode_message(&message, self.tag, &mut buf);
                 while buf.len() < COALESCE {
                     match self.streams.front() {

@@ -49,6 +49,12 @@ pub enum Bug {
     MoveForgetsTerm,
     /// A losing bidder never tries again.
     NeverBidAgain,
+    /// A leader that blesses its successor leads on.
+    BlesserLeadsOn,
+    /// A blessing counts against whoever leads when it comes.
+    BlessingOutlivesTerm,
+    /// A leader blesses a successor that is not level.
+    BlessUnlevel,
     /// How long a bidder withdraws is drawn from something that is not the node's own, instead of the seed.
     RealRandomness,
     /// One address that refuses proves a death, whatever the others of that incarnation answer.

@@ -274,6 +274,7 @@ impl Voter {
                 f.term == t && t == self.promise.term && f.leader.as_ref().is_some_and(|(_, who)| *who == bidder)
             })
         });
+        let blessed = blessed || blessing.is_some() && self.bug.has(Bug::BlessingOutlivesTerm);
         let free = if blessed { self.restarted_until } else { self.free_at(now) };
         if again || twice || now >= free { Ok(()) } else { Err(free - now) }
     }

@@ -59,6 +59,9 @@ faults! {
     Clock = "clock",
     /// A host hears no multicast.
     Deaf = "deaf",
+    /// No fault, but it happens in the midst of them: a leader is ordered to hand over; and in some of the runs earlier
+    /// candidates preempt.
+    Handover = "handover",
     /// A host's links, or one of them, go and come many times in a row.
     Flap = "flap",
     /// A host's addresses change while its node runs.
@@ -120,9 +123,9 @@ impl Faults {
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
         // Drawn apart, so that the runs without these stay what they were before there were these kinds.
-        let line = rng.fork(0x11fe).one_in(4);
         let apart = [
-            (Fault::Line, line),
+            (Fault::Line, rng.fork(0x11fe).one_in(4)),
+            (Fault::Handover, rng.fork(0x4a0d).one_in(2)),
             (Fault::Names, rng.fork(0x4a3e).one_in(3)),
             (Fault::Follow, rng.fork(0xf011).one_in(3)),
         ];

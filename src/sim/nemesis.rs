@@ -178,6 +178,7 @@ impl Nemesis {
                 world.set_clock_rate(host, ppm);
                 true
             }
+            Fault::Handover => self.hand_over(world),
             Fault::Deaf => {
                 let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
                 world.say(host.0, format_args!("hears no multicast any more"));
@@ -190,6 +191,27 @@ impl Nemesis {
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
             Fault::Names | Fault::Follow => false,
         }
+    }
+
+    /// Orders a handover, mostly of a leader, to whom it may decide or to anybody, who may have gone.
+    fn hand_over(&mut self, world: &mut World) -> bool {
+        let leader = world.leaders().last().filter(|_| !self.rng.one_in(8));
+        let Some(host) = leader.or_else(|| self.victim(world)) else { return false };
+        let heir = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+        let to = self.rng.one_in(2).then(|| world.name(heir).clone());
+        world.say(
+            host.0,
+            format_args!("is ordered to hand over to {}", to.as_ref().map_or("anybody", |id| id.as_str())),
+        );
+        let result = world.command(host, Command::Handover(to));
+        if let Err(why) = &result {
+            world.say(host.0, format_args!("can't: {why}"));
+        }
+        // Blow upon blow: in the midst of it one of the two is lost, or the link between them.
+        if result.is_ok() && self.rng.one_in(3) {
+            self.next = world.now().as_micros() + self.rng.below(5_000);
+        }
+        result.is_ok()
     }
 
     /// An operator's doing: somebody is retired, ranked, promoted or demoted. True where the node took the command.

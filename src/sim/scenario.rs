@@ -59,6 +59,8 @@ pub struct Scenario {
     /// True: candidates without stores may be lost until no majority is left. Then agreement can't be demanded.
     pub(super) reckless: bool,
     pub(super) founding: &'static str,
+    /// Earlier candidates take over.
+    pub(super) preempts: bool,
 }
 
 /// The bound on clocks that scenarios configure, and stay within.
@@ -93,6 +95,7 @@ impl Scenario {
             twins: !quiet && rng.one_in(8),
             reckless: !quiet && rng.one_in(40),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
+            preempts: false,
         };
         scenario.draw_cast(&mut rng, options, candidates, members, heartbeat, detect);
         scenario
@@ -118,6 +121,11 @@ impl Scenario {
         let some_priorities = !quiet && rng.one_in(3);
         let new_ports = !quiet && rng.one_in(2);
         let no_multicast = !quiet && rng.one_in(8);
+        // Drawn apart, so that the draws of a seed stay what they were before there was a handover.
+        let mut apart = Rng::new(mix(self.seed) ^ 0x9ee3);
+        let detection = heartbeat * detect;
+        self.preempts = self.faults.has(Fault::Handover) && apart.one_in(2);
+        let preempt = self.preempts.then(|| detection * apart.range(1, 8) as u32);
         let mut starts: Vec<u64> =
             (0..self.voters + members + 1).map(|_| rng.below((heartbeat * detect).as_micros() as u64 * 2)).collect();
         // Nobody joins late in a quiet run: it shows the resting state.
@@ -131,7 +139,8 @@ impl Scenario {
                 .detect(detect)
                 .drift_ppm(DRIFT_PPM)
                 .multicast(!no_multicast)
-                .seeds(no_multicast || !quiet && rng.one_in(4));
+                .seeds(no_multicast || !quiet && rng.one_in(4))
+                .preempt(preempt);
             let votes = at < self.voters;
             if self.faults.has(Fault::Follow) {
                 // Voters too: they may be demoted.

@@ -40,6 +40,12 @@ pub enum Message {
     Overruled(Overruled),
     /// A leader no longer leads.
     Resigned(Resigned),
+    /// A leader would hand over to this candidate: could it lead?
+    Invite(Invite),
+    /// The answer.
+    InviteReply(InviteReply),
+    /// A leader no longer leads, and names its successor.
+    Bless(Bless),
     /// Leader to another candidate: probe this member for me.
     ProbeFor(ProbeFor),
     /// The answer, where the member spoke.
@@ -270,6 +276,44 @@ pub struct Overruled {
     pub lineage: Lineage,
     /// The term that was promised.
     pub term: Term,
+}
+
+/// A leader would hand over to the one that gets this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invite {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that would end.
+    pub term: Term,
+    /// Which of its invitations this is.
+    pub round: u32,
+}
+
+/// The answer to an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InviteReply {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term of the invitation.
+    pub term: Term,
+    /// Its number.
+    pub round: u32,
+    /// True where it could lead now: it may bid, and reaches a majority of the line.
+    pub able: bool,
+}
+
+/// A leader ended its leadership for good, in favour of another candidate: whoever followed it grants that one the next
+/// term at once, unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bless {
+    /// The lineage.
+    pub lineage: Lineage,
+    /// The term that is over.
+    pub term: Term,
+    /// The voter that led in it.
+    pub identity: Identity,
+    /// The voter that shall lead in the next one.
+    pub heir: Identity,
 }
 
 /// Probe this member.

@@ -4,8 +4,8 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Canvass, CanvassReply, Fetch, Follow, Hello, Message, Overruled, ProbeFor,
-    Propose, ProposeReply, Release, Snapshot, SnapshotReply, TurnedAway,
+    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Fetch, Follow, Hello, Invite, InviteReply,
+    Message, Overruled, ProbeFor, Propose, ProposeReply, Release, Snapshot, SnapshotReply, TurnedAway,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
@@ -45,10 +45,14 @@ pub(super) mod kind {
     pub(in crate::wire) const PING: u8 = 80;
     pub(in crate::wire) const PONG: u8 = 81;
     pub(in crate::wire) const SNAPSHOT_REPLY: u8 = 82;
+    pub(in crate::wire) const BLESS: u8 = 83;
+    pub(in crate::wire) const INVITE: u8 = 84;
+    pub(in crate::wire) const INVITE_REPLY: u8 = 85;
     pub(in crate::wire) const FOLLOW: u8 = 100;
     pub(in crate::wire) const TURNED_AWAY: u8 = 101;
 }
 
+const ABLE: u8 = 1;
 const ACCEPTED: u8 = 1;
 const DURABLE: u8 = 2;
 const GRANTED: u8 = 1;
@@ -109,6 +113,15 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
             frame::begin(buf, kind::OVERRULED, tag, FixedOut::<16>::new().u64(m.lineage.0).u64(m.term.0));
         }
         Message::Resigned(m) => frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(m)),
+        Message::Bless(m) => put_bless(m, tag, buf),
+        Message::Invite(m) => {
+            let fixed = FixedOut::<20>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round);
+            frame::begin(buf, kind::INVITE, tag, fixed);
+        }
+        Message::InviteReply(m) => {
+            let fixed = FixedOut::<24>::new().u64(m.lineage.0).u64(m.term.0).u32(m.round);
+            frame::begin(buf, kind::INVITE_REPLY, tag, fixed.u8(flag(m.able, ABLE)).spare(3));
+        }
         Message::ProbeFor(m) => put_probe_for(m, kind::PROBE_FOR, tag, buf),
         Message::ProbeResult(m) => put_probe_for(m, kind::PROBE_RESULT, tag, buf),
         Message::Follow(m) => put_follow(m, tag, buf),
@@ -175,6 +188,11 @@ fn put_append_reply(m: &AppendReply, tag: u32, buf: &mut BytesMut) {
     frame::begin(buf, kind::APPEND_REPLY, tag, fixed.u8(flag(m.matched, MATCHED)).spare(3));
 }
 
+fn put_bless(m: &Bless, tag: u32, buf: &mut BytesMut) {
+    let fixed = FixedOut::<32>::new().u64(m.lineage.0).u64(m.term.0).u64(m.identity.0).u64(m.heir.0);
+    frame::begin(buf, kind::BLESS, tag, fixed);
+}
+
 fn put_probe_for(m: &ProbeFor, kind: u8, tag: u32, buf: &mut BytesMut) {
     frame::begin(buf, kind, tag, FixedOut::<8>::new().u32(m.slot.0).u16(m.generation.0).spare(2));
     put_addr(buf, m.addr);
@@ -199,6 +217,9 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::APPEND_REPLY => append_reply(&body).map(Message::AppendReply),
         kind::OVERRULED => overruled(&body).map(Message::Overruled),
         kind::RESIGNED => read_resigned(&body).map(Message::Resigned),
+        kind::BLESS => bless(&body).map(Message::Bless),
+        kind::INVITE => invite(&body).map(Message::Invite),
+        kind::INVITE_REPLY => invite_reply(&body).map(Message::InviteReply),
         kind::PROBE_FOR => probe_for(&body).map(Message::ProbeFor),
         kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
         kind::FOLLOW => follow(&body).map(Message::Follow),
@@ -349,6 +370,23 @@ fn append_reply(body: &Body<'_>) -> Result<AppendReply, Reject> {
 fn overruled(body: &Body<'_>) -> Result<Overruled, Reject> {
     let mut c = body.fixed::<16>()?;
     Ok(Overruled { lineage: Lineage(c.u64()?), term: Term(c.count()?) })
+}
+
+fn bless(body: &Body<'_>) -> Result<Bless, Reject> {
+    let mut c = body.fixed::<32>()?;
+    let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
+    Ok(Bless { lineage, term, identity: Identity(c.u64()?), heir: Identity(c.u64()?) })
+}
+
+fn invite(body: &Body<'_>) -> Result<Invite, Reject> {
+    let mut c = body.fixed::<20>()?;
+    Ok(Invite { lineage: Lineage(c.u64()?), term: Term(c.count()?), round: c.u32()? })
+}
+
+fn invite_reply(body: &Body<'_>) -> Result<InviteReply, Reject> {
+    let mut c = body.fixed::<24>()?;
+    let (lineage, term, round) = (Lineage(c.u64()?), Term(c.count()?), c.u32()?);
+    Ok(InviteReply { lineage, term, round, able: c.u8()? & ABLE != 0 })
 }
 
 fn probe_for(body: &Body<'_>) -> Result<ProbeFor, Reject> {

@@ -82,6 +82,9 @@
 //! | 78, 79 | probe for, its result | slot 4, generation 2, spare 2 | *address* |
 //! | 80, 81 | ping, pong | number 8 | |
 //! | 82 | snapshot's reply | lineage 8, term 8, position 16, offset 4 | |
+//! | 83 | bless | lineage 8, term 8, identity 8, heir's identity 8 | |
+//! | 84 | invite | lineage 8, term 8, round 4 | |
+//! | 85 | its reply | lineage 8, term 8, round 4, flags 1 (1 able), spare 3 | |
 //! | 100 | follow | lineage 8, incarnation 8, position 16, slot 4, generation 2, spare 2 | *convention* |
 //! | 101 | turned away | lineage 8 | |
 //!

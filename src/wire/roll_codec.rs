@@ -233,7 +233,7 @@ fn read_only_id(body: &Body<'_>) -> Result<NodeId, Reject> {
 /// The bytes of a whole roll, as snapshots carry them in pieces.
 #[must_use]
 pub fn encode_image(image: &Image) -> Bytes {
-    let mut buf = BytesMut::new();
+    let mut buf = BytesMut::with_capacity(256 + 96 * (image.slots.len() + image.line.seats().len()));
     put_image(&mut buf, image);
     buf.freeze()
 }
@@ -424,7 +424,7 @@ pub fn digest(bytes: &[u8]) -> u64 {
 /// The [`digest`] of an entry's bytes.
 #[must_use]
 pub fn entry_digest(entry: &Entry) -> u64 {
-    let mut buf = BytesMut::new();
+    let mut buf = BytesMut::with_capacity(128);
     put_entry(&mut buf, entry);
     digest(&buf)
 }

@@ -655,7 +655,7 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(20) {
+        match self.input.below(23) {
             0 => Message::Hello(Hello { convention: "fuzz".into(), lineage, term, info: self.info_() }),
             1 => Message::Propose(Propose { lineage, round: self.input.u8().into(), term, seats: self.seats_() }),
             2 => {
@@ -696,8 +696,11 @@ impl<'a> Session<'a> {
                 let probe = ProbeFor { slot, generation, addr };
                 if n == 15 { Message::ProbeFor(probe) } else { Message::ProbeResult(probe) }
             }
-            18 => Message::TurnedAway(TurnedAway { lineage }),
-            19 => {
+            18 => Message::Invite(Invite { lineage, term, round: self.input.u8().into() }),
+            19 => Message::InviteReply(InviteReply { lineage, term, round: self.input.u8().into(), able: true }),
+            17 => Message::Bless(Bless { lineage, term, identity: self.identity_(), heir: self.identity_() }),
+            20 => Message::TurnedAway(TurnedAway { lineage }),
+            21 => {
                 let (incarnation, after) = (self.incarnation_(), self.position_());
                 let (slot, generation) = (self.slot_(), self.generation_());
                 Message::Follow(Follow { convention: "fuzz".into(), lineage, incarnation, after, slot, generation })

@@ -223,6 +223,9 @@ fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Bless(Bless { lineage, term, identity, heir: Identity(4) }),
+        Message::Invite(Invite { lineage, term, round: 5 }),
+        Message::InviteReply(InviteReply { lineage, term, round: 5, able: true }),
         Message::Follow(Follow {
             convention: "site".into(),
             lineage,

@@ -119,7 +119,7 @@ fn node(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
             Long("outbound-only") => return Err(not_yet("--outbound-only", "others connect to this node so far")),
             Long("secret-file") => return Err(not_yet("--secret-file", "frames are not signed so far")),
             Long("policy") => policy(&text(parser)?)?,
-            Long("preempt") => preempt(&text(parser)?)?,
+            Long("preempt") => o.preempt = preempt(&text(parser)?)?,
             other => return Err(unknown("node", &other)),
         }
     }
@@ -150,14 +150,12 @@ fn policy(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn preempt(text: &str) -> Result<(), Failure> {
-    match text {
-        "never" => Ok(()),
-        ms if ms.parse::<u64>().is_ok() => {
-            Err(not_yet(&format!("--preempt {ms}"), "a leader stays until it fails so far (never)"))
-        }
-        other => Err(Failure::usage(format!("--preempt {other}: say never, or milliseconds"))),
+fn preempt(text: &str) -> Result<Option<Duration>, Failure> {
+    if text == "never" {
+        return Ok(None);
     }
+    let ms = text.parse().map_err(|_| Failure::usage(format!("--preempt {text}: say never, or milliseconds")))?;
+    Ok(Some(Duration::from_millis(ms)))
 }
 
 /// What the options say against each other.
@@ -310,7 +308,6 @@ mod tests {
             ("node --convention c --outbound-only", "not yet"),
             ("node --convention c --policy available", "not yet"),
             ("node --convention c --policy maybe", "quorum"),
-            ("node --convention c --preempt 500", "not yet"),
             ("node --convention c --preempt soon", "never"),
             ("node --convention", "missing"),
             ("demo --nodes 2", "3 to 15"),

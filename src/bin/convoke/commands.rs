@@ -20,6 +20,8 @@ pub(crate) enum Command {
     /// The group (nothing: as it is; the inner nothing: none), and the seeds.
     Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
+    /// To this candidate, or to the next that is in sync.
+    Handover(Option<String>),
     Leave,
     Quit,
 }
@@ -50,15 +52,17 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "demote" => alone(word, rest, Command::Stand(Standing::Member))?,
         "move" => destination(rest)?,
         "stats" => alone(word, rest, Command::Stats)?,
+        "handover" if rest.is_empty() => Command::Handover(None),
+        "handover" => Command::Handover(Some(rest.into())),
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "handover" => {
+        "send" | "datagram" | "broadcast" | "request" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
             return Err(format!(
                 "there is no command {other:?}: set, unset, find, members, line, claim, release, retire, priority, \
-                 promote, demote, move, stats, leave, quit"
+                 promote, demote, move, handover, stats, leave, quit"
             ));
         }
     };
@@ -142,6 +146,8 @@ mod tests {
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
         assert_eq!(parse("claim n"), Ok(Some(Command::Claim(Name::new("n").unwrap()))));
         assert_eq!(parse("release n"), Ok(Some(Command::Release(Name::new("n").unwrap()))));
+        assert_eq!(parse("handover"), Ok(Some(Command::Handover(None))));
+        assert_eq!(parse("handover b"), Ok(Some(Command::Handover(Some("b".into())))));
         for (bad, part) in [
             ("set a", "KEY=VALUE"),
             ("set =b", "KEY=VALUE"),
@@ -162,7 +168,7 @@ mod tests {
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in ["send a b", "datagram a b", "broadcast b", "request b", "handover"] {
+        for later in ["send a b", "datagram a b", "broadcast b", "request b"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }

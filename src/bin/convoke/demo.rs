@@ -80,6 +80,8 @@ impl Demo {
         self.pause()?;
         self.comeback(&killed)?;
         self.pause()?;
+        self.handover()?;
+        self.pause()?;
         self.resignation()?;
         self.closing()
     }
@@ -182,11 +184,29 @@ impl Demo {
         Ok(())
     }
 
-    fn resignation(&mut self) -> Result<(), Failure> {
+    fn handover(&mut self) -> Result<(), Failure> {
         let (leader, term) = self.until_agreed(0)?;
         let name = self.scene.players[leader].name.clone();
         self.stage.act("A handover");
-        self.stage.say("handover: not yet, shown as an orderly resignation");
+        self.stage.say(&format!("{name} is told to hand over, to the next that is in sync"));
+        let told_us = unix_us();
+        self.cast.tell(leader, "handover")?;
+        let (successor, next) = self.until_agreed(term)?;
+        let (first, last) = self.show_successor(told_us, successor, next);
+        self.stage.more(&format!("{name} goes on as a supporter"));
+        self.number(
+            "handover",
+            format!("{first:.2} ms from the order to the first, {last:.2} ms to the last one's new leader"),
+        );
+        let by = self.scene.players[successor].name.clone();
+        self.step("handover", json!({"from": name, "leader": by, "term": next, "first_ms": first, "last_ms": last}));
+        Ok(())
+    }
+
+    fn resignation(&mut self) -> Result<(), Failure> {
+        let (leader, term) = self.until_agreed(0)?;
+        let name = self.scene.players[leader].name.clone();
+        self.stage.act("The leader leaves in order");
         self.stage.say(&format!("{name} is told to leave"));
         self.scene.players[leader].on_stage = false;
         let told_us = unix_us();

@@ -31,7 +31,7 @@ convoke node: one node, in the foreground
   --heartbeat MS            interval (1000)
   --detect N                intervals of silence until a node is taken for gone (3)
   --policy quorum           what a side without a majority does: nothing (quorum); available: not yet
-  --preempt never           whether an earlier candidate takes over (never); MS: not yet
+  --preempt never, MS       whether an earlier candidate takes over after being in sync for MS (never)
   --store DIR               where terms and votes survive a restart (none)
   --repair-store            cut off a last write there that a crash left unfinished
   --give-up MS              no leader within this time from the start: exit 1 (never)
@@ -55,7 +55,8 @@ Commands, a line each on stdin:
                             leave, then go over to another convention address; the group stays unless said, the seeds
                             are those named here
   stats                     all counters
-  leave                     leave in order
+  handover [ID]             as leader: hand over, to ID or to the next that is in sync
+  leave                     leave in order; a leader hands over first
   quit                      stop at once, without a word to the others
 ";
 

@@ -8,7 +8,7 @@ use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::net::Discovery;
 use convoke::proto::{self, Event, Node, StopReason};
-use convoke::types::{Capabilities, MemberInfo, Slot};
+use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::net::SocketAddr;
@@ -267,6 +267,10 @@ impl Running {
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
             Command::Move(group, seeds) => self.move_to(group, &seeds)?,
             Command::Stats => self.stats()?,
+            Command::Handover(to) => {
+                let to = to.map(|id| NodeId::new(&id)).transpose().map_err(|e| format!("handover: {e}"))?;
+                self.handle.command(proto::Command::Handover(to)).map_err(|e| e.to_string())?;
+            }
             Command::Leave => self.leave(),
             // Taken out before, since it ends the loop.
             Command::Quit => {}

@@ -2,7 +2,7 @@
 
 use crate::report::Line;
 use convoke::net::{NetNotice, NetStats};
-use convoke::proto::{Accusation, Notice, Stats};
+use convoke::proto::{Accusation, HandoverStep, Notice, Stats};
 use convoke::types::NodeId;
 
 /// A `network` line.
@@ -46,6 +46,16 @@ pub(crate) fn core(notice: &Notice) -> Line {
                 Accusation::Unreachable => "doesn't answer the leader: another candidate is asked",
             };
             line("accused", format!("{id} {what}")).with("member", id.as_str())
+        }
+        Notice::Handover(id, step) => {
+            let (word, text) = match step {
+                HandoverStep::Begun => ("begun", format!("hands over to {id}: decides nothing more")),
+                HandoverStep::Blessed(..) => ("blessed", format!("leads no more, in favour of {id}")),
+                HandoverStep::Done(term) => ("done", format!("{id} leads now, in term {term}")),
+                HandoverStep::Aborted(why) => ("aborted", format!("no handover to {id}: {why}")),
+                _ => ("other", format!("{step:?}")),
+            };
+            line("handover", text).with("member", id.as_str()).with("step", word)
         }
         other => line("other", format!("{other:?}")),
     }

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) advertise: Option<String>,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) detect: Option<u32>,
+    /// Nothing: never.
+    pub(crate) preempt: Option<Duration>,
     pub(crate) store: Option<PathBuf>,
     pub(crate) repair_store: bool,
     pub(crate) give_up: Option<Duration>,
@@ -100,6 +102,7 @@ impl NodeOptions {
     /// The core's configuration.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let mut builder = Config::builder(self.convention.clone(), self.id.clone())
+            .preempt(self.set.preempt)
             .priority(self.set.priority)
             .multicast(!self.set.no_multicast)
             .broadcast(self.set.broadcast)

@@ -32,7 +32,7 @@ impl Node {
     }
 
     /// True where this node may bid at all.
-    fn may_bid(&self) -> bool {
+    pub(super) fn may_bid(&self) -> bool {
         self.is_candidate()
             && self.lead.is_none()
             && self.leaving.is_none()
@@ -282,22 +282,27 @@ impl Node {
             // It has no lease to protect any more, and another one asks: let go.
             self.resign(now, true);
         }
+        let reply = self.answer_bid(now, from.identity, &bid);
+        self.out.send_durably(from.conn, Message::BidReply(reply));
+    }
+
+    /// Grants a bid, or doesn't. The answer has to go out durably.
+    pub(super) fn answer_bid(&mut self, now: Time, bidder: Identity, bid: &Bid) -> BidReply {
         let granted =
-            self.lead.is_none() && !self.out.store_failed && self.voter.grant(now, from.identity, &bid, &mut self.out);
+            self.lead.is_none() && !self.out.store_failed && self.voter.grant(now, bidder, bid, &mut self.out);
         if granted {
             self.follower.unbind(now);
             self.incoming = None;
             let pause = self.round() + self.rank_delay() + self.rng.up_to(self.config.step());
             self.campaign.wait_until(now + pause);
         }
-        let reply = BidReply {
+        BidReply {
             lineage: bid.lineage,
             term: bid.term,
             granted,
             promised: self.voter.promise.term,
             position: self.log.last(),
-        };
-        self.out.send_durably(from.conn, Message::BidReply(reply));
+        }
     }
 
     pub(super) fn on_bid_reply(&mut self, now: Time, from: &Origin, reply: BidReply) {

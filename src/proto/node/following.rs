@@ -371,7 +371,7 @@ impl Node {
             f.leader = Some(leader);
         }
         if self.log.is_empty() {
-            return;
+            return self.step_back(now);
         }
         match (self.log.roll().find(&self.me.id), self.follower.registration) {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
@@ -406,14 +406,24 @@ impl Node {
         if self.leaving.is_some() {
             return;
         }
+        let until = now + self.config.detection() * 2 + self.round() * 8;
+        // A leader hands over first, where somebody is in sync; what follows, follows when that has ended.
+        let hands_over = self.handover.is_some() || self.hand_over(now, None).is_ok();
+        self.leaving = Some(Leaving { next: until, until });
+        if !hands_over {
+            self.depart(now, until);
+        }
+    }
+
+    /// Goes, as no leader any more.
+    pub(super) fn depart(&mut self, now: Time, until: Time) {
         let others = self.log.line().voters().filter(|s| s.identity != self.voter.identity()).count();
         let was_leader = self.lead.is_some();
         self.resign(now, true);
         if self.follower.registration.is_none() || (was_leader && others == 0) {
             return self.left(now);
         }
-        let patience = self.config.detection() * 2 + self.round() * 8;
-        self.leaving = Some(Leaving { next: now, until: now + patience });
+        self.leaving = Some(Leaving { next: now, until });
     }
 
     pub(super) fn tick_leaving(&mut self, now: Time) {

@@ -55,6 +55,7 @@ impl Node {
             self.heartbeat(now);
             self.replicate(now);
             self.reconcile_line(now);
+            self.consider_preemption(now);
             // Who died while this node didn't lead yet, the leader before it above all.
             let dead: Vec<_> = self.peers.dead().map(|(id, incarnation)| (id.clone(), incarnation)).collect();
             dead.iter().for_each(|(id, incarnation)| self.strike_off_dead(now, id, *incarnation));
@@ -153,7 +154,7 @@ impl Node {
     }
 
     fn condemn(&mut self, now: Time, slot: Slot) {
-        let ready = self.is_ready();
+        let ready = self.decides();
         let Some(lead) = &mut self.lead else { return };
         if !ready || !lead.leadership.has_lease(now) {
             return lead.detector.pardon(now, slot);
@@ -377,7 +378,8 @@ impl Node {
     /// Makes the next change that brings the line nearer to the roll, where one is due.
     pub(super) fn reconcile_line(&mut self, now: Time) {
         let early = !self.is_ready() && !self.bug.has(Bug::EarlyLineChange);
-        if early || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
+        let busy = self.handover.is_some();
+        if early || busy || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
             return;
         }
         let Some(lead) = &self.lead else { return };

@@ -145,7 +145,8 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        if !self.is_ready() {
+        if !self.decides() {
+            // It comes again: to this leader or to the next.
             return self.refuse(from, join.nonce, RefuseReason::Busy, Incarnation::ZERO);
         }
         self.peers.note(now, &join.info, join.lineage, false);
@@ -261,7 +262,7 @@ impl Node {
 
     /// A candidate's process is proven dead: it needs no probing.
     pub(super) fn strike_off_dead(&mut self, now: Time, id: &NodeId, incarnation: Incarnation) {
-        let ready = self.is_ready();
+        let ready = self.decides();
         let Some(lead) = &mut self.lead else { return };
         if !ready || !lead.leadership.has_lease(now) {
             return;
@@ -276,7 +277,7 @@ impl Node {
     }
 
     pub(super) fn on_leave(&mut self, now: Time, from: SocketAddr, leave: Leave) {
-        let ready = self.is_ready();
+        let ready = self.decides();
         let Some(lead) = &mut self.lead else { return };
         if !ready || leave.lineage != self.voter.promise.lineage {
             return;

@@ -8,6 +8,7 @@ mod electing;
 mod finding;
 mod following;
 mod founder;
+mod handing;
 mod hosting;
 mod leading;
 mod members;
@@ -26,6 +27,7 @@ use super::detector::Detector;
 use super::event::{Event, Notice, Role, StopReason};
 use super::follower::Follower;
 use super::founding::Founding;
+use super::handover::{Handover, Preemption};
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
 use super::names::{Claimant, Claims};
@@ -190,6 +192,10 @@ pub struct Node {
     /// When somebody with a roll last spoke of this node's lineage.
     lineage_seen: Time,
     leaving: Option<Leaving>,
+    handover: Option<Handover>,
+    /// How often it invited somebody to succeed it.
+    invitations: u32,
+    preemption: Preemption,
     moving: Option<Moving>,
     stopped: bool,
     told: Told,
@@ -305,12 +311,13 @@ impl Node {
                 self.moving = None;
                 self.leave(now);
             }
+            Command::Handover(to) => self.hand_over(now, to)?,
             Command::Move { multicast, seeds } => self.begin_move(now, multicast, seeds)?,
             Command::SetCapabilities(capabilities) => {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
-                if self.is_ready() {
+                if self.decides() {
                     // A leader asks nobody: what it says of itself it puts on the roll.
                     let me = self.description();
                     self.register(now, &me, None);
@@ -536,6 +543,10 @@ impl Node {
         if self.stopped {
             return;
         }
+        self.drive_handover(now);
+        if self.stopped {
+            return;
+        }
         self.follow_line(now);
         self.tick_moving(now);
         if self.stopped {
@@ -572,6 +583,9 @@ impl Node {
         }
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
+        }
+        if let Some(handover) = &self.handover {
+            at = at.min(handover.until);
         }
         if let Some(leaving) = self.leaving {
             at = at.min(leaving.next).min(leaving.until);

@@ -19,7 +19,7 @@ use crate::wire::Promise;
 impl Node {
     pub(super) fn begin_move(&mut self, now: Time, multicast: bool, seeds: bool) -> Result<(), CommandError> {
         let bound = self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
-        if self.leaving.is_some() || self.moving.is_some() || self.out.is_moving() || bound {
+        if self.leaving.is_some() || self.moving.is_some() || self.out.is_moving() || self.handover.is_some() || bound {
             return Err(CommandError::NotReady);
         }
         let alone = matches!(self.config.founding, Some(super::super::config::Founding::Alone));

@@ -51,7 +51,7 @@ impl Node {
 
     /// Only then is what it reads in its roll the truth for all.
     fn may_rule(&self, now: Time) -> bool {
-        self.is_ready() && self.lead.as_ref().is_some_and(|l| l.leadership.has_lease(now))
+        self.decides() && self.lead.as_ref().is_some_and(|l| l.leadership.has_lease(now))
     }
 
     pub(super) fn on_claim(&mut self, now: Time, from: SocketAddr, claim: Claim) {

@@ -38,10 +38,10 @@ impl Node {
     }
 
     /// Nothing where this node may decide about the line.
-    fn decides(&self) -> Result<(), CommandError> {
+    pub(super) fn may_decide(&self) -> Result<(), CommandError> {
         match &self.lead {
             None => Err(CommandError::NotLeader(self.told.leader.clone().filter(|id| *id != self.me.id))),
-            Some(_) if !self.is_ready() => Err(CommandError::NotReady),
+            Some(_) if !self.decides() => Err(CommandError::NotReady),
             Some(_) => Ok(()),
         }
     }
@@ -67,7 +67,7 @@ impl Node {
     /// Takes an id off the line for good: that is decided by one entry, and carried out by another one, as soon as no
     /// other change is under way and the rest of the line can do without it.
     pub(super) fn retire(&mut self, now: Time, id: NodeId) -> Result<(), CommandError> {
-        self.decides()?;
+        self.may_decide()?;
         if self.log.roll().is_retired(&id) {
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl Node {
 
     /// Decides a priority, in place of the configured one.
     pub(super) fn set_priority(&mut self, now: Time, id: NodeId, priority: i32) -> Result<(), CommandError> {
-        self.decides()?;
+        self.may_decide()?;
         self.is_of_the_line(&id)?;
         if self.log.roll().is_full_of_ranks(&id) {
             return Err(CommandError::TooMany);
@@ -175,6 +175,19 @@ impl Node {
         let (line, committed) = (self.log.line(), roll.line());
         let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some();
         if !seated && !self.bug.has(Bug::RetiredCounts) {
+            self.step_down(now);
+        }
+    }
+
+    /// A member that asked for a vote, and changed its mind before it got a place: it is registered as a plain member, so
+    /// that nobody will ever give it the roll.
+    pub(super) fn step_back(&mut self, now: Time) {
+        let lineage = self.voter.promise.lineage;
+        let registered = self.follower.registration;
+        let known = registered.is_some_and(|r| r.lineage == lineage && r.revision >= self.me.revision);
+        let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
+        let seated = view.is_none_or(|v| v.line.iter().any(|s| s.id == self.me.id));
+        if known && !seated && !self.wanted.votes() {
             self.step_down(now);
         }
     }

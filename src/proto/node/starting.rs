@@ -4,6 +4,7 @@ use super::super::border::Start;
 use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
+use super::super::handover::Preemption;
 use super::super::log::Log;
 use super::super::names::Claimant;
 use super::super::outbox::Outbox;
@@ -105,6 +106,7 @@ impl Node {
             anew: false,
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
+        let preemption = Preemption::new(config.preempt);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
@@ -141,6 +143,9 @@ impl Node {
             heard_commit: Index::ZERO,
             lineage_seen: now,
             leaving: None,
+            handover: None,
+            invitations: 0,
+            preemption,
             moving: None,
             stopped: false,
             told,

@@ -129,6 +129,9 @@ impl Node {
             Message::AppendReply(m) => self.on_append_reply(now, &origin, m),
             Message::Overruled(m) => self.on_overruled(now, &origin, m),
             Message::Resigned(m) => self.on_resigned(now, &origin, m),
+            Message::Invite(m) => self.on_invite(&origin, m),
+            Message::InviteReply(m) => self.on_invite_reply(&origin, m),
+            Message::Bless(m) => self.on_bless(now, &origin, m),
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             // Handled where the connections are.

@@ -8,8 +8,8 @@ use super::super::host::{HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{ClaimOutcome, Command, Event, Node, Role};
-use crate::types::{Incarnation, Index, Line, Lineage, NodeId, Time};
+use crate::proto::{ClaimOutcome, Command, Event, HandoverStep, Node, Notice, Role};
+use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -334,6 +334,9 @@ impl World {
         if let Event::Stopped(reason) = &event {
             self.hosts[h as usize].stopped = Some(*reason);
         }
+        if let Event::Network(Notice::Handover(heir, HandoverStep::Blessed(identity, at))) = &event {
+            self.observe_blessing(p, heir, *identity, *at);
+        }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
             let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
@@ -346,6 +349,19 @@ impl World {
         }
         if self.options.keep_events {
             self.events.push((Time::from_micros(self.now), HostId(h), event));
+        }
+    }
+
+    /// A leader blessed its successor: it leads no more, and that one's roll is what its own was.
+    fn observe_blessing(&mut self, p: &Process, heir: &NodeId, identity: Identity, at: Position) {
+        let Some(watch) = &mut self.watch else { return };
+        watch.checked[3] += 1;
+        let name = p.node.config().id().clone();
+        let lineage = p.node.lineage();
+        let successor = self.find(heir.as_str()).and_then(|h| self.node(h)).filter(|n| n.identity() == identity);
+        let behind = successor.filter(|n| n.lineage() == lineage && n.position() < at).map(|n| n.position());
+        if let Some(behind) = behind {
+            self.violated(3, format!("{name} hands over at {at:?} to {heir}, whose roll reaches only to {behind:?}"));
         }
     }
 
@@ -376,6 +392,12 @@ impl World {
                 let n = short(*incarnation);
                 self.say(h, format_args!("sees {id} incarnation {n} leave: {}", reason.as_str()));
             }
+            Event::Network(Notice::Handover(heir, step)) => match step {
+                HandoverStep::Begun => self.say(h, format_args!("begins to hand over to {heir}")),
+                HandoverStep::Blessed(_, at) => self.say(h, format_args!("blesses {heir}, level at {at:?}")),
+                HandoverStep::Done(term) => self.say(h, format_args!("has handed over to {heir} (term {term})")),
+                HandoverStep::Aborted(why) => self.say(h, format_args!("doesn't hand over to {heir}: {why}")),
+            },
             other => self.say(h, format_args!("{other:?}")),
         }
     }

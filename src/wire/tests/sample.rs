@@ -232,6 +232,9 @@ pub(super) fn messages() -> Vec<Message> {
         Message::ProbeResult(probe),
         Message::Ping(1),
         Message::Pong(1),
+        Message::Bless(Bless { lineage, term, identity: Identity(3), heir: Identity(4) }),
+        Message::Invite(Invite { lineage, term, round: 5 }),
+        Message::InviteReply(InviteReply { lineage, term, round: 5, able: true }),
         Message::Follow(Follow {
             convention: "site".into(),
             lineage,
@@ -693,6 +696,16 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
         any_resigned().prop_map(Message::Resigned),
         any::<(u64, u64)>()
             .prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t >> 1) })),
+        any::<(u64, u64, u64, u64)>().prop_map(|(l, t, i, h)| {
+            Message::Bless(Bless { lineage: Lineage(l), term: Term(t >> 1), identity: Identity(i), heir: Identity(h) })
+        }),
+        any::<(u64, u64, u32, Option<bool>)>().prop_map(|(l, t, round, reply)| {
+            let (lineage, term) = (Lineage(l), Term(t >> 1));
+            match reply {
+                None => Message::Invite(Invite { lineage, term, round }),
+                Some(able) => Message::InviteReply(InviteReply { lineage, term, round, able }),
+            }
+        }),
         (any::<(u32, u16, bool)>(), any_addr()).prop_map(|((s, g, result), addr)| {
             let probe = ProbeFor { slot: Slot(s), generation: Generation(g), addr };
             if result { Message::ProbeResult(probe) } else { Message::ProbeFor(probe) }
