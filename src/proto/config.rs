@@ -239,7 +239,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What this node says that it can do.
+    /// What this node says that it can do. The key `leader` is derived: who leads has `leader=yes`, and nobody else is found by it.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.0.capabilities = capabilities;
         self

@@ -129,7 +129,8 @@ impl Nemesis {
             let host = HostId(rng.below(world.hosts().len() as u64) as u32);
             let (name, release) = (rng.below(3), rng.one_in(3));
             let Ok(name) = Name::new(&format!("name-{name}")) else { return };
-            if world.node(host).is_none_or(|n| n.registration().is_none()) {
+            // What waits for long leaves all orders possible, and nothing to be checked.
+            if world.node(host).is_none_or(|n| n.registration().is_none()) || world.claims_waiting(host) > 1 {
                 continue;
             }
             world.say(host.0, format_args!("{} {name}", if release { "gives up" } else { "claims" }));

@@ -96,6 +96,7 @@ impl Run {
             agreed_after: course.agreed_after,
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
+            claims: world.claims_checked(),
             hash: world.trace_hash(),
             lines: world.take_lines(),
         }
@@ -264,6 +265,8 @@ pub struct Report {
     pub recoverable: bool,
     /// What should never have happened.
     pub violations: Vec<Violation>,
+    /// How many names' claims were checked to their end, and how many were not, for too much was possible.
+    pub claims: (usize, usize),
     /// Stands for everything that happened.
     pub hash: u64,
     /// The trace, where one was asked for; its end, where there was a violation.

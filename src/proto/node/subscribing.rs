@@ -156,9 +156,12 @@ impl Node {
     }
 
     pub(super) fn on_news(&mut self, now: Time, from: SocketAddr, news: &News) {
+        if !self.subscribes() {
+            return;
+        }
         let by_leader = news.nonce != 0
             || self.follower.bond().is_some_and(|b| b.lineage == news.lineage && b.term == news.term && b.addr == from);
-        if !self.subscribes() || news.lineage != self.lineage() || news.lineage == Lineage::ZERO || !by_leader {
+        if news.lineage != self.lineage() || news.lineage == Lineage::ZERO || !by_leader {
             self.out.stats.dropped_unexpected += 1;
             return;
         }

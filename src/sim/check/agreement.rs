@@ -160,7 +160,7 @@ mod tests {
             ("is not on the roll", |n| {
                 n[..2].iter_mut().for_each(|n| drop(n.roll.as_mut().unwrap().members.pop()));
             }),
-            ("has no vote", |n| n[..2].iter_mut().for_each(|n| n.roll.as_mut().unwrap().line[1].1 = false)),
+            ("has no vote", |n| n.iter_mut().for_each(|n| n.roll.as_mut().unwrap().line[1].1 = false)),
         ];
         for (part, breakage) in cases {
             let mut nodes = agreed();

@@ -232,6 +232,19 @@ impl Claims {
         Ok(())
     }
 
+    /// How many of its requests wait for their answers.
+    #[must_use]
+    pub fn waiting(&self, who: Observer) -> usize {
+        self.pending.iter().filter(|p| p.who == who && !p.orphan).count()
+    }
+
+    /// How many names are checked to their end, and how many are not, for too much was possible.
+    #[must_use]
+    pub fn histories(&self) -> (usize, usize) {
+        let spoiled = self.histories.values().filter(|h| h.spoiled).count();
+        (self.histories.len() - spoiled, spoiled)
+    }
+
     /// This run is over: no answer comes to it.
     pub fn ended(&mut self, who: Observer) {
         self.pending.iter_mut().filter(|p| p.who == who).for_each(|p| p.orphan = true);

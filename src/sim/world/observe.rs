@@ -205,6 +205,18 @@ impl Watch {
 }
 
 impl World {
+    /// How many claims of a host's node wait for their answers.
+    pub(in crate::sim) fn claims_waiting(&self, host: HostId) -> usize {
+        let run = self.hosts[host.at()].run;
+        self.watch.as_ref().map_or(0, |w| w.claims.waiting(Observer { node: host.0, run }))
+    }
+
+    /// How many names' claims are checked to their end, and how many are not, for too much was possible.
+    #[must_use]
+    pub fn claims_checked(&self) -> (usize, usize) {
+        self.watch.as_ref().map_or((0, 0), |w| w.claims.histories())
+    }
+
     /// A node took a command.
     pub(super) fn commanded(&mut self, h: u32, p: &Process, command: &Command) {
         let (name, release) = match command {
