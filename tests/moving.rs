@@ -25,7 +25,7 @@ impl Sites {
     fn new(seed: u64, store: bool) -> Self {
         let mut world = World::builder(seed).twins(true).build();
         let mut add = |name: &str, candidate: bool, group| {
-            let plain = builder(name).subscribe(seed % 2 == 0);
+            let plain = builder(name).subscribe(seed.is_multiple_of(2));
             let config = if candidate { builder(name).candidate().found(Founding::Expect(3)) } else { plain };
             let options = NodeOptions { store: store && candidate, group, ..NodeOptions::default() };
             world.add_node(config.build().unwrap(), options);
