@@ -10,8 +10,8 @@
 //!  datagram ──┤►  wire: bytes → checked view → meaning                                            │
 //!  stream   ──┤►  peers (connections of candidates)    follower (seek, register, beat)            ├──► datagrams
 //!  deadline ──┤►  voter (promises)   campaign (canvass, bid, fetch)   founding                    ├──► stream orders
-//!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession             ├──► records to store
-//!  stored   ──┤►  log over roll (who is here, the line)              outbox (what waits for disk) ├──► events
+//!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession   names     ├──► records to store
+//!  stored   ──┤►  log over roll (who is here, the line)  subscriber  outbox (what waits for disk) ├──► events
 //!  message  ──┤►  lanes (messages between any two nodes: order, acknowledgement, credit)          ├──► messages
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
@@ -55,6 +55,21 @@
 //! A side without a majority says so ([`proto::Event::Isolated`]), tells of nobody that it left, and tells what changed
 //! meanwhile once it is back ([`proto::Event::Merged`]). The other side tells of those that it declared gone, and of
 //! their return, as of all others: [`proto::Event::Left`], then [`proto::Event::Joined`] with a larger incarnation.
+//!
+//! # The roll for everyone
+//!
+//! Candidates and witnesses hold the whole roll, and any member may ([`proto::ConfigBuilder::subscribe`]): it is told the
+//! same events, in the same order, committed entries only. The roll itself it gets over a connection to a supporter,
+//! which is closed once it is level. After that changes come by multicast from the leader, many in one datagram, as long as
+//! anybody subscribes; to those who are deaf to it by unicast, up to 256 of them. What is lost shows by the commit index in
+//! the leader's heartbeat, and is asked for at a supporter, with jitter.
+//!
+//! A member claims a name ([`proto::Command::Claim`]): one member of the convention has it, until it gives it up or is off
+//! the roll. A claim is confirmed once it is committed, refused with the owner's id, and asked until it is answered,
+//! whoever leads meanwhile. 64 names a member, 65,536 together.
+//!
+//! Who can do what: [`proto::Node::find`] where the roll is held, [`proto::Command::Find`] everywhere. The leader has
+//! `leader=yes`, whoever that is.
 //!
 //! # Handing over
 //!
@@ -105,7 +120,8 @@
 //! 2. The terms that a node reports within a lineage never go back; across restarts too where it has a store. The term is
 //!    the fencing token.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order.
-//! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
+//! 4. A member is on the roll once; a name has one owner, and what claimers are told can be put in one order; an old
+//!    heartbeat is never taken for that of a slot's new owner.
 //! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
 //!    either. (After a `Moved` who is there is told anew.)
 //! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between.
@@ -123,8 +139,9 @@
 //! - A convention whose diskless voters restarted in such numbers that the old line can never reach its majority waits, and
 //!   names for whom ([`proto::Notice::WaitingFor`]). With stores everybody may restart at once.
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
+//! - While anybody subscribes, all members receive the datagrams that tell of changes: joins and leaves of the whole site,
+//!   about a dozen in each. Who doesn't subscribe drops them unread.
 //! - No side without a majority goes on; there are no broadcasts and no requests to the leader yet.
-//! - Plain members hold no roll yet: that a sender has left they learn only when they look for it, or from its successor.
 //!
 //! # Features
 //!

@@ -51,6 +51,25 @@ fn a_departed_member_that_registers_again_is_seen() {
     assert!(caught(Bug::DepartedRejoins, 7, 0..5, &faults("partition")) >= 1);
 }
 
+/// One leader confirms a claim and is gone before it is committed; the next one gives the name to another.
+#[test]
+fn a_claim_confirmed_before_it_is_committed_is_seen() {
+    let options = Options { members: Some(6), ..faults("names,partition") };
+    assert!(caught(Bug::ClaimBeforeCommit, 4, 0..8, &options) >= 1);
+}
+
+#[test]
+fn names_that_outlive_their_owner_are_seen() {
+    assert!(caught(Bug::NamesOutliveOwner, 5, 0..5, &faults("names,restart")) >= 3);
+}
+
+/// It has another roll than the others at the same index.
+#[test]
+fn a_subscriber_that_skips_a_gap_is_seen() {
+    let options = Options { members: Some(8), ..faults("follow,names,loss,restart") };
+    assert!(caught(Bug::SkipsGap, 3, 0..5, &options) >= 2);
+}
+
 #[test]
 fn a_forgotten_term_is_seen() {
     let options = Options { stores: Some(true), ..faults("restart") };

@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, NodeId, Standing};
+use crate::types::{Capabilities, CapabilityError, ConnId, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -181,6 +181,22 @@ pub enum Command {
         /// Whether it has seeds.
         seeds: bool,
     },
+    /// Claims a name for this node. Names are unique in the convention; a name is its owner's until it is released, or its
+    /// owner is off the roll. The outcome is [`super::Event::Claimed`], however long that takes: it is asked until the
+    /// leader has answered, across failovers. At most 256 requests wait for their turn.
+    Claim(Name),
+    /// Gives a name up. Answered likewise.
+    Release(Name),
+    /// Asks who has a capability. Answered by [`super::Event::Found`]: at once where this node holds the roll, by the leader
+    /// otherwise, who is asked until it has answered. At most 64 questions wait. Who leads has `leader=yes`.
+    Find {
+        /// Comes back in the answer.
+        number: u64,
+        /// The capability's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -231,10 +247,12 @@ pub enum CommandError {
     NoSeat(NodeId),
     /// Nobody else of the line could lead.
     LastCandidate,
-    /// So many decisions of this kind aren't kept.
+    /// So many decisions of this kind aren't kept, or so many requests don't wait.
     TooMany,
     /// This node isn't registered anywhere yet.
     NotRegistered,
+    /// There can be no such capability.
+    BadCapability(CapabilityError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
     /// A handover to this very leader.
@@ -262,7 +280,8 @@ impl fmt::Display for CommandError {
             Self::Leads => f.write_str("this node leads: hand over first"),
             Self::NoSeat(id) => write!(f, "{id} is not in the line"),
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
-            Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::TooMany => f.write_str("there are too many of that kind already"),
+            Self::BadCapability(why) => why.fmt(f),
             Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }
@@ -311,6 +330,9 @@ pub struct Stats {
     pub leaderships: u64,
     pub leases_lost: u64,
     pub probes_sent: u64,
+    pub news_in: u64,
+    pub news_out: u64,
+    pub repairs: u64,
     pub late: u64,
     pub messages_out: u64,
     pub messages_in: u64,

@@ -44,6 +44,7 @@ pub struct Config {
     pub(crate) broadcast: bool,
     pub(crate) seeds: bool,
     pub(crate) max_members: usize,
+    pub(crate) subscribe: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
     pub(crate) messages: MessageLimits,
@@ -78,6 +79,7 @@ impl Config {
             broadcast: false,
             seeds: false,
             max_members: 65_536,
+            subscribe: false,
             capabilities: Capabilities::new(),
             preempt: None,
             messages: MessageLimits::default(),
@@ -107,6 +109,12 @@ impl Config {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whether this node follows the whole roll as a plain member.
+    #[must_use]
+    pub fn subscribes(&self) -> bool {
+        self.subscribe
     }
 
     /// The interval of heartbeats.
@@ -219,6 +227,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether to follow the whole roll as a plain member: [`super::Event::Joined`], `Left`, `Updated`, `Line` and `Name` for
+    /// every member (false). Candidates and witnesses always do.
+    pub fn subscribe(mut self, on: bool) -> Self {
+        self.0.subscribe = on;
+        self
+    }
+
     /// Whether this node, while it leads, hands over to a candidate of earlier rank that has been in sync for so long
     /// (never): at least the detection time, at most a day. After a handover that failed it waits longer, twice as long
     /// each time.
@@ -227,7 +242,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// What this node says that it can do.
+    /// What this node says that it can do. The key `leader` is derived: who leads has `leader=yes`, and nobody else is found by it.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.0.capabilities = capabilities;
         self

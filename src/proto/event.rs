@@ -1,8 +1,8 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
-    Term,
+    Capabilities, Generation, Identity, Incarnation, LeftReason, Lineage, MemberInfo, Name, NodeId, Position, Slot,
+    Standing, Term,
 };
 use bytes::Bytes;
 
@@ -214,6 +214,24 @@ impl Undelivered {
     }
 }
 
+/// What came of a claim, or of what was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimOutcome {
+    /// The name is this node's own: that is committed.
+    Yours,
+    /// It isn't any more, as was asked: that is committed.
+    Released,
+    /// This one has it.
+    Taken(NodeId),
+    /// This node has 64 names, or all together have 65,536: more aren't kept.
+    TooMany,
+    /// This node had to register anew before it had an answer. Where the name was its own meanwhile, it isn't any more.
+    Unknown,
+    /// The name was this node's own, and isn't any more: it was taken off the roll while alive, or is in another lineage.
+    Lost,
+}
+
 /// What the core tells its embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -282,6 +300,30 @@ pub enum Event {
         incarnation: Incarnation,
         /// Why.
         reason: LeftReason,
+    },
+    /// A name has another owner, or none. (Told by those who hold the roll, before the `Left` of who had it.)
+    Name {
+        /// The name.
+        name: Name,
+        /// Who has it.
+        owner: Option<NodeId>,
+    },
+    /// Who has a capability: the answer to [`super::Command::Find`].
+    Found {
+        /// The number that was given with the question.
+        number: u64,
+        /// Who, in the order of their slots: as many as fit a datagram (18 of the longest names, about 100 of usual ones),
+        /// or 400 where this node holds the roll.
+        members: Vec<NodeId>,
+        /// How many have it.
+        total: usize,
+    },
+    /// What came of this node's own claims and releases: told once for each, in their order.
+    Claimed {
+        /// The name.
+        name: Name,
+        /// What came of it.
+        outcome: ClaimOutcome,
     },
     /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
     /// while it lasts.

@@ -163,6 +163,11 @@ impl Follower {
         self.bond.as_ref()
     }
 
+    /// Where the leader is asked for things, once its address is known to be its own, and in which term it leads.
+    pub(super) fn addressee(&self) -> Option<(SocketAddr, Term)> {
+        self.bond.filter(|b| b.verified && self.registration.is_some()).map(|b| (b.addr, b.term))
+    }
+
     pub(super) fn heard_multicast(&self) -> u16 {
         self.heard
     }

@@ -13,13 +13,16 @@ mod lanes;
 mod leadership;
 mod limits;
 mod log;
+mod names;
 mod node;
 mod outbox;
 mod peers;
 mod planted;
+mod questions;
 mod registrar;
 mod rng;
 mod roll;
+mod subscriber;
 mod succession;
 mod voter;
 
@@ -30,7 +33,8 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason, Undelivered,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason,
+    Undelivered,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

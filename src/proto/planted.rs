@@ -75,6 +75,12 @@ pub enum Bug {
     OutOfOrder,
     /// What came of a member is handed on after it was told to have left.
     MessageAfterLeft,
+    /// A claim is confirmed when its entry is in the leader's log, before it is committed.
+    ClaimBeforeCommit,
+    /// Who leaves keeps its names.
+    NamesOutliveOwner,
+    /// A subscriber takes what comes though it missed what was before.
+    SkipsGap,
 }
 
 /// The bug of this node, if any.

@@ -70,6 +70,10 @@ faults! {
     Line = "line",
     /// No fault: embedders send each other messages, and some don't take theirs for a while.
     Traffic = "traffic",
+    /// No fault either: members claim names and give them up.
+    Names = "names",
+    /// No fault: some of the members follow the whole roll.
+    Follow = "follow",
 }
 
 /// A set of kinds of faults.
@@ -120,15 +124,17 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Drawn apart, so that the runs without them stay what they were before there were these kinds.
+        // Drawn apart, so that the runs without these stay what they were before there were these kinds.
         let apart = [
             (Fault::Line, rng.fork(0x11fe).one_in(4)),
             (Fault::Handover, rng.fork(0x4a0d).one_in(2)),
             (Fault::Traffic, rng.fork(0x7af1).one_in(3)),
+            (Fault::Names, rng.fork(0x4a3e).one_in(3)),
+            (Fault::Follow, rng.fork(0xf011).one_in(3)),
         ];
-        let kinds = self.iter().filter(|f| apart.iter().all(|(other, _)| f != other));
-        let some = kinds.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
-        apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |some, (f, _)| some.with(*f))
+        let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
+        let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |set, (f, _)| set.with(*f))
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Seen {
     pub(super) term: Term,
     pub(super) lineage: Lineage,
     pub(super) commit: Index,
+    /// How far it holds the roll as a subscriber.
+    pub(super) followed: Index,
     pub(super) lease: Option<Time>,
     /// The versions of the committed line, and of the one in force.
     pub(super) lines: (u32, u32),
@@ -68,6 +70,7 @@ impl Seen {
         term: Term::ZERO,
         lineage: Lineage::ZERO,
         commit: Index::ZERO,
+        followed: Index::ZERO,
         lease: None,
         lines: (0, 0),
     };

@@ -97,6 +97,7 @@ impl Run {
             agreed_after: course.agreed_after,
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
+            claims: world.claims_checked(),
             hash: world.trace_hash(),
             lines: world.take_lines(),
         }
@@ -221,6 +222,10 @@ impl Course {
             world.violated(7, format!("agreement was lost again without a reason: {why}"));
             return false;
         }
+        if let Err(why) = world.adds_up() {
+            world.violated(5, why);
+            return false;
+        }
         let now = (world.leaders().collect::<Vec<_>>(), world.leaderships());
         if now == (leaders.clone(), terms) {
             return false;
@@ -272,6 +277,8 @@ pub struct Report {
     pub recoverable: bool,
     /// What should never have happened.
     pub violations: Vec<Violation>,
+    /// How many names' claims were checked to their end, and how many were not, for too much was possible.
+    pub claims: (usize, usize),
     /// Stands for everything that happened.
     pub hash: u64,
     /// The trace, where one was asked for; its end, where there was a violation.

@@ -117,6 +117,7 @@ impl Scenario {
         detect: u32,
     ) {
         let quiet = options.faults.is_empty();
+        let mut follow = rng.fork(0xf011);
         let names = || (0..self.voters).map(name).collect::<Vec<_>>();
         let founding = match self.founding {
             "list" => Founding::List(names()),
@@ -149,6 +150,10 @@ impl Scenario {
                 .preempt(preempt)
                 .messages(self.message_limits(rng));
             let votes = at < self.voters;
+            if self.faults.has(Fault::Follow) {
+                // Voters too: they may be demoted.
+                builder = builder.subscribe(follow.one_in(2));
+            }
             if votes {
                 builder = if at < candidates { builder.candidate() } else { builder.witness() }.found(founding.clone());
                 if some_priorities {

@@ -1,5 +1,6 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
+use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
 };
@@ -44,6 +45,18 @@ pub enum Datagram {
     WhereIs(WhereIs),
     /// The answer to a [`WhereIs`].
     Whereabouts(Whereabouts),
+    /// Member to leader: a name shall be mine, or no longer. Idempotent.
+    Claim(Claim),
+    /// What came of it.
+    ClaimReply(ClaimReply),
+    /// Committed entries of the roll: from the leader to all, or as the answer to [`Missed`].
+    News(News),
+    /// A subscriber to a candidate: I have the roll up to here, and there is more.
+    Missed(Missed),
+    /// Member to leader: who has this capability?
+    Find(Find),
+    /// They do.
+    Found(Found),
 }
 
 /// A message of the sender's embedder: unordered, and acknowledged by nobody.

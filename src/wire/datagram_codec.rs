@@ -10,6 +10,7 @@ use super::parts::{
     flag, put_id, put_member, put_sender, put_view, read_id, read_member, read_sender, read_view, tag as field,
 };
 use super::reject::Reject;
+use super::request_codec::{self as request, kind as asked};
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
 use bytes::Bytes;
 
@@ -77,6 +78,13 @@ impl<'a> DatagramView<'a> {
         self.kind
     }
 
+    /// True for entries of the roll, which only subscribers read.
+    #[inline]
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.kind == asked::NEWS
+    }
+
     /// What it means. Allocates only for frames with names or addresses in them.
     ///
     /// # Errors
@@ -131,6 +139,12 @@ impl<'a> DatagramView<'a> {
             kind::NOTE => note(body).map(Datagram::Note),
             kind::WHERE_IS => where_is(body, self.len).map(Datagram::WhereIs),
             kind::WHEREABOUTS => whereabouts(body).map(Datagram::Whereabouts),
+            asked::CLAIM => request::claim(body, self.len).map(Datagram::Claim),
+            asked::CLAIM_REPLY => request::claim_reply(body).map(Datagram::ClaimReply),
+            asked::NEWS => request::news(body).map(Datagram::News),
+            asked::MISSED => padded(self.len).and_then(|()| request::missed(body)).map(Datagram::Missed),
+            asked::FIND => padded(self.len).and_then(|()| request::find(body)).map(Datagram::Find),
+            asked::FOUND => request::found(body).map(Datagram::Found),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -346,6 +360,12 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
             buf.resize(WHERE_IS_LEN - CHECKSUM, super::codec::PADDING);
         }
         Datagram::Whereabouts(d) => put_whereabouts(d, tag, buf),
+        Datagram::Claim(d) => request::put_claim(d, tag, buf),
+        Datagram::ClaimReply(d) => request::put_claim_reply(d, tag, buf),
+        Datagram::News(d) => request::put_news(d, tag, buf),
+        Datagram::Missed(d) => request::put_missed(d, tag, buf),
+        Datagram::Find(d) => request::put_find(d, tag, buf),
+        Datagram::Found(d) => request::put_found(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);

@@ -50,6 +50,10 @@ pub enum Message {
     ProbeFor(ProbeFor),
     /// The answer, where the member spoke.
     ProbeResult(ProbeFor),
+    /// A subscriber's first frame, and its next ones: give me what is committed after this.
+    Follow(Follow),
+    /// No: I don't hold that, or don't know you, or too many ask.
+    TurnedAway(TurnedAway),
     /// Are you there?
     Ping(u64),
     /// I am.
@@ -316,6 +320,31 @@ pub struct AppendReply {
     pub matched: bool,
     /// The index.
     pub index: Index,
+}
+
+/// A subscriber asks for what is committed. Answered by one [`Append`], by one [`Snapshot`] after another where its
+/// position lies too far back, or by [`TurnedAway`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follow {
+    /// The convention's full name, 1 to 63 bytes.
+    pub convention: String,
+    /// The lineage that it is registered in.
+    pub lineage: Lineage,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The last entry that it has; zero where it has nothing.
+    pub after: Position,
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+}
+
+/// A subscriber has to ask elsewhere, or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// The lineage that it asked for.
+    pub lineage: Lineage,
 }
 
 /// A higher term was promised.

@@ -4,9 +4,9 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Hello,
-    Invite, InviteReply, Message, Open, Overruled, ProbeFor, Propose, ProposeReply, Release, Resume, Snapshot,
-    SnapshotReply, Taken,
+    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Follow,
+    Hello, Invite, InviteReply, Message, Open, Overruled, ProbeFor, Propose, ProposeReply, Release, Resume, Snapshot,
+    SnapshotReply, Taken, TurnedAway,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_member, put_seat, read_addr, read_member, read_seat, read_str, tag as field,
@@ -49,6 +49,8 @@ pub(super) mod kind {
     pub(in crate::wire) const BLESS: u8 = 83;
     pub(in crate::wire) const INVITE: u8 = 84;
     pub(in crate::wire) const INVITE_REPLY: u8 = 85;
+    pub(in crate::wire) const FOLLOW: u8 = 100;
+    pub(in crate::wire) const TURNED_AWAY: u8 = 101;
     pub(in crate::wire) const OPEN: u8 = 120;
     pub(in crate::wire) const RESUME: u8 = 121;
     pub(in crate::wire) const DATA: u8 = 122;
@@ -128,6 +130,8 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
         }
         Message::ProbeFor(m) => put_probe_for(m, kind::PROBE_FOR, tag, buf),
         Message::ProbeResult(m) => put_probe_for(m, kind::PROBE_RESULT, tag, buf),
+        Message::Follow(m) => put_follow(m, tag, buf),
+        Message::TurnedAway(m) => frame::begin(buf, kind::TURNED_AWAY, tag, FixedOut::<8>::new().u64(m.lineage.0)),
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
         Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
         Message::Open(m) => {
@@ -215,6 +219,12 @@ fn put_hello(m: &Hello, tag: u32, buf: &mut BytesMut) {
     put_member(buf, &m.info);
 }
 
+fn put_follow(m: &Follow, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<40>::new().u64(m.lineage.0).u64(m.incarnation.0), m.after);
+    frame::begin(buf, kind::FOLLOW, tag, fixed.u32(m.slot.0).u16(m.generation.0).spare(2));
+    put_field(buf, field::CONVENTION, |s| s.put(m.convention.as_bytes()));
+}
+
 fn put_canvass(m: &Canvass, tag: u32, buf: &mut BytesMut) {
     let fixed = position(FixedOut::<40>::new().u64(m.lineage.0).u64(m.term.0), m.position);
     frame::begin(buf, kind::CANVASS, tag, fixed.u32(m.line_version).u32(m.round));
@@ -294,6 +304,8 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::INVITE_REPLY => invite_reply(&body).map(Message::InviteReply),
         kind::PROBE_FOR => probe_for(&body).map(Message::ProbeFor),
         kind::PROBE_RESULT => probe_for(&body).map(Message::ProbeResult),
+        kind::FOLLOW => follow(&body).map(Message::Follow),
+        kind::TURNED_AWAY => Ok(Message::TurnedAway(TurnedAway { lineage: Lineage(body.fixed::<8>()?.u64()?) })),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
         kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
         kind::OPEN => {
@@ -354,16 +366,31 @@ fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
     let (mut convention, mut info, mut fields) = (None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
-            field::CONVENTION => {
-                let name = read_str(content)?;
-                ConventionId::new(name).map_err(|_| Reject::Malformed)?;
-                once(&mut convention, name.to_owned())?;
-            }
+            field::CONVENTION => once(&mut convention, read_convention(content)?)?,
             field::MEMBER => once(&mut info, read_member(content)?)?,
             _ => {}
         }
     }
     Ok(Hello { convention: required(convention)?, lineage, term, info: required(info)? })
+}
+
+fn read_convention(content: &[u8]) -> Result<String, Reject> {
+    let name = read_str(content)?;
+    ConventionId::new(name).map_err(|_| Reject::Malformed)?;
+    Ok(name.to_owned())
+}
+
+fn follow(body: &Body<'_>) -> Result<Follow, Reject> {
+    let mut c = body.fixed::<40>()?;
+    let (lineage, incarnation, after) = (Lineage(c.u64()?), Incarnation(c.count()?), read_position(&mut c)?);
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    let (mut convention, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::CONVENTION {
+            once(&mut convention, read_convention(content)?)?;
+        }
+    }
+    Ok(Follow { convention: required(convention)?, lineage, incarnation, after, slot, generation })
 }
 
 fn propose(body: &Body<'_>) -> Result<Propose, Reject> {

@@ -48,6 +48,7 @@ pub(crate) fn info(i: u16, id: &str, identity: u64) -> MemberInfo {
         durable: true,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![addr(i + 1)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -68,6 +69,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         departed: vec![],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {
@@ -80,6 +82,7 @@ pub(crate) fn member(n: u64) -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![addr(200)],
         revision: 0,
         capabilities: Capabilities::new(),

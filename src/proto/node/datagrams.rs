@@ -39,6 +39,10 @@ impl Node {
         if let Some(heartbeat) = view.as_heartbeat() {
             return self.on_heartbeat(now, from, lane, &heartbeat);
         }
+        if view.is_news() && !self.config.subscribe {
+            // Told to all, and meant for a few.
+            return;
+        }
         let datagram = match view.meaning() {
             Ok(datagram) => datagram,
             Err(reject) => return self.rejected(reject),
@@ -61,6 +65,12 @@ impl Node {
             Datagram::Note(d) => self.on_note(now, d),
             Datagram::WhereIs(d) => self.on_where_is(from, d),
             Datagram::Whereabouts(d) => self.on_whereabouts(now, d),
+            Datagram::Claim(d) => self.on_claim(now, from, d),
+            Datagram::ClaimReply(d) => self.on_claim_reply(d),
+            Datagram::News(d) => self.on_news(now, from, &d),
+            Datagram::Missed(d) => self.on_missed(from, d),
+            Datagram::Find(d) => self.on_find(from, &d),
+            Datagram::Found(d) => self.on_found(d),
         }
     }
 
@@ -110,8 +120,11 @@ impl Node {
         let known = self.leader_addr_known(beat, from);
         let seen = if self.me.standing.votes() { self.voter.promise.seen } else { self.told.term };
         match self.follower.heartbeat(now, beat, (from, lane), Expected { known, ours, seen }) {
-            Heard::Fresh => {}
-            Heard::NewLeader => self.leader_is_new(now),
+            Heard::Fresh => self.subscriber.heard(now, beat.commit),
+            Heard::NewLeader => {
+                self.subscriber.heard(now, beat.commit);
+                self.leader_is_new(now);
+            }
             Heard::Stale => self.out.stats.dropped_stale += 1,
             Heard::Foreign => {
                 self.out.stats.dropped_other_lineage += 1;

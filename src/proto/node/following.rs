@@ -10,7 +10,7 @@ use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
+use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Name, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -255,26 +255,7 @@ impl Node {
 
     /// What happened between an older roll and the present one is told as its outcome.
     fn tell_outcome(&mut self, now: Time, old: &Roll) {
-        let roll = self.log.roll();
-        let stayed = |other: &Roll, info: &MemberInfo| {
-            other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
-        };
-        let mut events = Vec::new();
-        for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
-            let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
-            events.push(Event::Left { id, incarnation, reason });
-        }
-        for (slot, _, info) in roll.members() {
-            match stayed(old, info) {
-                None => events.push(Event::Joined { info: info.clone(), slot }),
-                Some(revision) if revision != info.revision => {
-                    let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
-                    events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
-                }
-                Some(_) => {}
-            }
-        }
-        for event in events {
+        for event in outcome(old, self.log.roll()) {
             if let Event::Left { id, incarnation, .. } = &event {
                 self.lanes.left(now, id, *incarnation, &mut self.out);
             }
@@ -470,4 +451,36 @@ impl Node {
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
         self.out.datagram(Dest::Addr(addr), Datagram::Leave(leave));
     }
+}
+
+/// What happened between an older roll and a newer one, told as its outcome.
+pub(super) fn outcome(old: &Roll, roll: &Roll) -> Vec<Event> {
+    let stayed = |other: &Roll, info: &MemberInfo| {
+        other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
+    };
+    let same_owner = |other: &Roll, name: &Name, info: &MemberInfo| {
+        other.owner(name).is_some_and(|(_, o)| (&o.id, o.incarnation) == (&info.id, info.incarnation))
+    };
+    let mut events = Vec::new();
+    for (name, _) in old.names().filter(|(name, info)| !same_owner(roll, name, info)) {
+        events.push(Event::Name { name: name.clone(), owner: None });
+    }
+    for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
+        let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
+        events.push(Event::Left { id, incarnation, reason });
+    }
+    for (slot, _, info) in roll.members() {
+        match stayed(old, info) {
+            None => events.push(Event::Joined { info: info.clone(), slot }),
+            Some(revision) if revision != info.revision => {
+                let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
+                events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, info) in roll.names().filter(|(name, info)| !same_owner(old, name, info)) {
+        events.push(Event::Name { name: name.clone(), owner: Some(info.id.clone()) });
+    }
+    events
 }

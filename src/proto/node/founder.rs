@@ -150,6 +150,7 @@ impl Node {
     /// Replaces the roll by an image, in memory and in the store.
     pub(super) fn install(&mut self, image: &Image) {
         self.log = Log::from_image(image);
+        self.log.plant(self.bug);
         self.out.store_anew();
         let promise = Promise { lineage: image.lineage, ..self.voter.promise.clone() };
         self.out.store(Record::Promise(promise));

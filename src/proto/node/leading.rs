@@ -41,6 +41,7 @@ impl Node {
             self.abstain_until = now + self.config.detection();
             return;
         }
+        self.tick_telling(now);
         let Some(lead) = &mut self.lead else { return };
         let due = now >= lead.leadership.next_heartbeat;
         let mut deafened = Vec::new();
@@ -347,15 +348,18 @@ impl Node {
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
                 Applied::Restood { slot, info } => self.member_restood(now, slot, info),
-                Applied::Left { slot, id, incarnation, reason } => {
+                Applied::Left { slot, id, incarnation, reason, names } => {
+                    names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
+                Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Line => self.line_changed(now),
             }
         }
         if self.log.compact() {
             self.rewrite_store();
         }
+        self.note_news(now);
     }
 
     /// The store holds what is still needed, and nothing else.

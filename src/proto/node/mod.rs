@@ -5,16 +5,20 @@
 
 mod datagrams;
 mod electing;
+mod finding;
 mod following;
 mod founder;
 mod handing;
+mod hosting;
 mod leading;
 mod members;
 mod messages;
 mod moving;
+mod naming;
 mod standing;
 mod starting;
 mod streams;
+mod subscribing;
 mod telling;
 
 use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
@@ -28,13 +32,16 @@ use super::handover::{Handover, Preemption};
 use super::lanes::Lanes;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
+use super::names::{Claimant, Claims};
 use super::outbox::Outbox;
 use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
+use super::questions::Questions;
 use super::registrar::Registrar;
 use super::rng::Rng;
+use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
@@ -42,6 +49,7 @@ use crate::types::{
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
+use hosting::{Hosting, Telling};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,6 +62,8 @@ struct Lead {
     registrar: Registrar,
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
+    claims: Claims,
+    telling: Telling,
 }
 
 /// A snapshot that comes in.
@@ -164,6 +174,12 @@ pub struct Node {
     canvassers: BTreeMap<Identity, (NodeId, Canvass, Time)>,
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
+    claimant: Claimant,
+    questions: Questions,
+    subscriber: Subscriber,
+    /// The lineage whose roll it follows.
+    subscribed: Lineage,
+    hosting: Hosting,
     /// The writes that are under way, with the last index that each makes durable.
     storing: VecDeque<(u64, Index)>,
     durable_index: Index,
@@ -211,6 +227,8 @@ impl Node {
         self.peers.bug = self.bug;
         self.lanes.bug = self.bug;
         self.follower.bug = self.bug;
+        self.log.plant(self.bug);
+        self.subscriber.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -246,7 +264,9 @@ impl Node {
             return;
         }
         let accepted = matches!(input, StreamInput::Accepted(_));
-        if self.lanes.owns(conn) || accepted && !self.me.standing.votes() {
+        if self.subscriber.owns(conn) {
+            self.subscription_stream(now, conn, input);
+        } else if self.lanes.owns(conn) || accepted && !self.me.standing.votes() {
             let mut greeted = Vec::new();
             self.lanes.handle(now, conn, input, &mut self.out, &mut greeted);
             self.greeted(now, greeted);
@@ -317,6 +337,9 @@ impl Node {
                     self.register(now, &me, None);
                 }
             }
+            Command::Claim(name) => self.wish(name, false)?,
+            Command::Release(name) => self.wish(name, true)?,
+            Command::Find { number, key, value } => self.find_for(number, &key, &value)?,
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
             Command::SetStanding(standing) => self.set_standing(now, standing)?,
@@ -435,10 +458,10 @@ impl Node {
         self.lead.as_ref().and_then(|l| l.leadership.lease_until())
     }
 
-    /// The committed line. (Candidates and witnesses; members know it by events.)
+    /// The committed line. (Those who hold the roll; other members know it by events.)
     #[must_use]
     pub fn line(&self) -> &Line {
-        self.log.roll().line()
+        self.held().roll().line()
     }
 
     /// The line in force: with the change, if any, that is not committed yet.
@@ -447,33 +470,39 @@ impl Node {
         self.log.line()
     }
 
-    /// The committed members. (Candidates and witnesses only.)
+    /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
     pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
-        self.log.roll().members()
+        self.held().roll().members()
+    }
+
+    /// A member of the committed roll by its name. (Those who hold the roll only.)
+    #[must_use]
+    pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
+        self.held().roll().find(id)
     }
 
     /// How far its roll is committed, as far as it knows.
     #[must_use]
     pub fn commit_index(&self) -> Index {
-        self.log.commit()
+        self.held().commit()
     }
 
     /// The last entry of its roll, committed or not.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.log.last()
+        self.held().last()
     }
 
     /// The term and a digest of an entry that is in its log, not yet in the snapshot.
     #[must_use]
     pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
-        self.log.get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
     }
 
     /// A digest of the committed roll. Costs time in proportion to its size.
     #[must_use]
     pub fn roll_digest(&self) -> u64 {
-        crate::wire::image_digest(&self.log.image())
+        crate::wire::image_digest(&self.held().image())
     }
 
     /// Its own registration, where it is committed.
@@ -554,6 +583,9 @@ impl Node {
         }
         self.lanes_settle(now);
         self.schedule_campaign(now);
+        self.tick_claims(now);
+        self.tick_subscription(now);
+        self.tick_questions(now);
         self.tell(now);
         self.find_deadline(now);
     }
@@ -574,7 +606,13 @@ impl Node {
         }
         if let Some(lead) = &self.lead {
             at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
-            at = at.min(self.stalled_at());
+            at = at.min(self.stalled_at()).min(lead.telling.deadline());
+        }
+        if self.follows_now() {
+            at = at.min(self.subscriber.deadline());
+        }
+        if self.lead.is_none() && self.follower.addressee().is_some() {
+            at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);

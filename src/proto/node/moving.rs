@@ -83,6 +83,7 @@ impl Node {
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
         self.lanes.stop(&mut out);
+        self.subscriber.rest(&mut out);
         out.moves();
         // Nothing of the lineage that it left is in the store any more; the promise follows, in the same write.
         out.store_anew();
@@ -96,9 +97,13 @@ impl Node {
         let (addrs, durable) = (std::mem::take(&mut self.me.addrs), self.me.durable);
         let beginning = Beginning { promise, was_voter: false, log: Log::empty(), bound: None, addrs, durable };
         let fresh = Self::assemble(config, beginning, Rng::new(self.rng.next()), out, now);
+        let told_of = (self.held().lineage(), self.held().commit());
         let mut old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
+        (self.claimant, self.questions) = (old.claimant, old.questions);
+        self.subscriber.bug = old.bug;
+        self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug) = (old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
         self.lanes.go_on_after(&mut old.lanes);

@@ -20,9 +20,9 @@ impl Node {
         self.me.standing
     }
 
-    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    /// Who was taken off the line for good. (Those who hold the roll only.)
     pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
-        self.log.roll().retired()
+        self.held().roll().retired()
     }
 
     /// The position of the change of the line that is under way, if any.
@@ -34,7 +34,7 @@ impl Node {
     /// The position of the committed part of its roll.
     #[must_use]
     pub fn committed(&self) -> Position {
-        self.log.committed()
+        self.held().committed()
     }
 
     /// Nothing where this node may decide about the line.
@@ -142,6 +142,12 @@ impl Node {
             // It was one before its restart.
             self.give_up_vote();
         }
+        if let Some(log) = self.subscriber.give_up(&mut self.out) {
+            // What was told so far counts.
+            self.abandoned = Some(log);
+            self.told.anew = false;
+        }
+        self.subscribed = Lineage::ZERO;
         self.me.standing = self.wanted;
         self.me.identity = self.voter.identity();
         self.follower.stand(true);
@@ -242,6 +248,7 @@ impl Node {
         self.heard_commit = Index::ZERO;
         self.incoming = None;
         self.serving = None;
+        self.hosting = super::hosting::Hosting::default();
         self.canvassers.clear();
         self.asked.clear();
         self.storing.clear();

@@ -7,11 +7,15 @@ use super::super::founding::Founding;
 use super::super::handover::Preemption;
 use super::super::lanes::Lanes;
 use super::super::log::Log;
+use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
+use super::super::questions::Questions;
 use super::super::rng::Rng;
+use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
+use super::hosting::Hosting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
 use crate::wire::{Hello, Promise, Record};
@@ -108,6 +112,8 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
+        // Drawn apart, so that who doesn't follow the roll draws what it always drew.
+        let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
@@ -130,6 +136,11 @@ impl Node {
             serving: None,
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
+            claimant: Claimant::new(interval),
+            questions: Questions::new(interval, Rng::new(salt ^ 1)),
+            subscriber: Subscriber::new(interval, Rng::new(salt)),
+            subscribed: Lineage::ZERO,
+            hosting: Hosting::default(),
             storing: VecDeque::new(),
             bid_ticket: 0,
             abstain_until: Time::ZERO,
@@ -172,6 +183,7 @@ impl Node {
             durable,
             multicast: config.multicast,
             provable: config.death_evidence,
+            follows: config.subscribe,
             addrs,
             revision: 0,
             capabilities: config.capabilities.clone(),

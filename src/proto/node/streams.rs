@@ -39,6 +39,7 @@ impl Node {
                 }
                 PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
                 PeerEvent::Namesake(_) => {}
+                PeerEvent::Guest(conn, says) => self.guest_says(conn, says),
             }
         }
     }
@@ -145,6 +146,7 @@ impl Node {
             }
             // Handled where the connections are.
             Message::Hello(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Follow(_) | Message::TurnedAway(_) => self.out.stats.dropped_unexpected += 1,
         }
     }
 

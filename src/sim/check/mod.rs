@@ -4,6 +4,7 @@
 //! or from a history that is broken on purpose, to see that they bite.
 
 mod agreement;
+mod claims;
 mod commits;
 mod events;
 mod leaders;
@@ -13,6 +14,7 @@ mod messages;
 mod terms;
 
 pub use agreement::{RollView, Standpoint, disagreement};
+pub use claims::{Answer, Claims};
 pub use commits::Commits;
 pub use events::Events;
 pub use leaders::{Leaders, Leases};

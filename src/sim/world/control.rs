@@ -305,7 +305,13 @@ impl World {
         let h = &mut self.hosts[host.at()];
         let Some(mut process) = h.process.take() else { return Err(CommandError::Stopped) };
         process.leaving |= command == Command::Leave;
-        let result = process.command(h.clock.local(self.now), command);
+        let now = h.clock.local(self.now);
+        // A claim may be answered at once.
+        let claim = matches!(command, Command::Claim(_) | Command::Release(_)).then(|| command.clone());
+        let result = process.command(now, command);
+        if let (Ok(()), Some(claim)) = (&result, claim) {
+            self.commanded(host.0, &process, &claim);
+        }
         self.drain(host.0, process);
         result
     }
