@@ -134,8 +134,15 @@ impl Node {
         }
         if votes {
             self.heard_commit = self.heard_commit.max(beat.commit);
-            if let Some(leader) = self.voter.followed().and_then(|f| f.leader.clone()) {
-                self.peers.heard(now, &leader.0, &mut self.out);
+            match self.voter.followed().map(|f| (f.leader.clone(), f.tag)) {
+                Some((Some((leader, _)), _)) => self.peers.heard(now, &leader, &mut self.out),
+                // It holds no line yet: whom it heard of when it asked may be forgotten since.
+                Some((None, tag)) => {
+                    if let Some(info) = self.follower.seat(tag).map(super::members::seat_ref_info) {
+                        self.peers.note(now, &info, beat.lineage, false);
+                    }
+                }
+                None => {}
             }
             self.follower.acknowledged();
         }
