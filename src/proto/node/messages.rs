@@ -143,8 +143,10 @@ impl Node {
 
     /// True where the roll says that this incarnation is not there any more, or the one that this node held and told.
     fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
-        let before = self.abandoned.as_ref().filter(|log| log.lineage() == self.lineage());
-        [Some(&self.log), before].into_iter().flatten().map(Log::roll).any(|roll| {
+        let ours = |log: &&Log| log.lineage() == self.lineage();
+        let before = self.abandoned.as_ref().filter(ours);
+        let followed = Some(self.subscriber.log()).filter(ours);
+        [Some(&self.log), before, followed].into_iter().flatten().map(Log::roll).any(|roll| {
             roll.departed(id).is_some_and(|gone| gone >= incarnation)
                 || roll.find(id).is_some_and(|(_, _, info)| info.incarnation > incarnation)
         })
