@@ -101,6 +101,11 @@ impl World {
                 }
                 None => self.post(i, Parcel::Refused(id)),
             },
+            StreamOutput::Bulk(id, bytes) => {
+                // Here nothing waits to be written.
+                self.nodes[i].1.handle_stream(self.now, id, StreamInput::Written(bytes.len()));
+                self.stream(i, StreamOutput::Send(id, bytes));
+            }
             StreamOutput::Send(id, bytes) => {
                 if let Some(&(to, theirs)) = self.streams.get(&(i, id)) {
                     self.post(to, Parcel::Bytes(theirs, bytes));

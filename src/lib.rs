@@ -10,8 +10,9 @@
 //!  datagram ──┤►  wire: bytes → checked view → meaning                                            │
 //!  stream   ──┤►  peers (connections of candidates)    follower (seek, register, beat)            ├──► datagrams
 //!  deadline ──┤►  voter (promises)   campaign (canvass, bid, fetch)   founding                    ├──► stream orders
-//!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession             ├──► records to store
-//!  stored   ──┤►  recovery   log over roll (who is here, the line)   outbox (what waits for disk) ├──► events
+//!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession   names     ├──► records to store
+//!  stored   ──┤►  recovery  log over roll (who is here)  subscriber  outbox (what waits for disk) ├──► events
+//!  message  ──┤►  lanes (messages between any two nodes: order, acknowledgement, credit)          ├──► messages
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
 //! ```
@@ -55,6 +56,21 @@
 //! meanwhile once it is back ([`proto::Event::Merged`]). The other side tells of those that it declared gone, and of
 //! their return, as of all others: [`proto::Event::Left`], then [`proto::Event::Joined`] with a larger incarnation.
 //!
+//! # The roll for everyone
+//!
+//! Candidates and witnesses hold the whole roll, and any member may ([`proto::ConfigBuilder::subscribe`]): it is told the
+//! same events, in the same order, committed entries only. The roll itself it gets over a connection to a supporter,
+//! which is closed once it is level. After that changes come by multicast from the leader, many in one datagram, as long as
+//! anybody subscribes; to those who are deaf to it by unicast, up to 256 of them. What is lost shows by the commit index in
+//! the leader's heartbeat, and is asked for at a supporter, with jitter.
+//!
+//! A member claims a name ([`proto::Command::Claim`]): one member of the convention has it, until it gives it up or is off
+//! the roll. A claim is confirmed once it is committed, refused with the owner's id, and asked until it is answered,
+//! whoever leads meanwhile. 64 names a member, 65,536 together.
+//!
+//! Who can do what: [`proto::Node::find`] where the roll is held, [`proto::Command::Find`] everywhere. The leader has
+//! `leader=yes`, whoever that is.
+//!
 //! # Handing over
 //!
 //! [`proto::Command::Handover`] gives the leadership to a candidate, or to the first of the line, that is in sync. The
@@ -66,6 +82,25 @@
 //! the midst of it, the old leader bids for a higher term, and says so ([`proto::HandoverStep::Aborted`]). A leader that
 //! leaves in order hands over first. [`proto::ConfigBuilder::preempt`] lets earlier candidates take over by themselves,
 //! once they have been in sync for a while; they never do unless told.
+//!
+//! # Messages
+//!
+//! [`proto::Node::send`] (`Driver::send`, `Handle::send`) gives a message to any node of the convention by its name. For
+//! each pair of a sender's and a receiver's incarnation messages are delivered in the order in which they were accepted,
+//! each at most once, over any number of connections. What was accepted is delivered ([`proto::Event::Message`]) or comes
+//! back ([`proto::Event::Undeliverable`], with the reason), as long as the sender's process lives. Delivered means: taken
+//! by `poll_event` (with a `Handle`: by its thread, whose queue loses no message); that is what is acknowledged, some
+//! milliseconds later. What was sent and not acknowledged when its way ended may have been delivered and come back as well:
+//! the event says so (`uncertain`); what comes back without that was not delivered and never will be. Nothing is delivered
+//! of an incarnation that was told to have left.
+//!
+//! Two nodes that talk have one connection, whichever made it: that between candidates, which stands anyway, or one that is
+//! made on demand, with the address that the roll has (who holds no roll asks a candidate), and closed when nobody uses it.
+//! Frames of control go before messages, which are cut into pieces of 32 KiB: at most 128 KiB of messages lie in the
+//! driver, and as much unsent in the kernel. A receiver that takes nothing uses up the credit of its senders, each by
+//! itself: then `send` says [`proto::SendError::Full`], and [`proto::Event::Writable`] when there is room again. How much
+//! memory all of it may take at both ends is configured ([`proto::MessageLimits`]).
+//! [`proto::Node::send_datagram`] sends one datagram instead: unordered, and acknowledged by nobody.
 //!
 //! # Another convention address
 //!
@@ -86,9 +121,11 @@
 //!    store. The term is the fencing token.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order. A recovery
 //!    ([`proto::Event::Recovered`]) may lose entries of which nobody that is left has any.
-//! 4. A member is on the roll once; an old heartbeat is never taken for that of its slot's new owner.
-//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation. (After a `Moved` who is
-//!    there is told anew.)
+//! 4. A member is on the roll once; a name has one owner, and what claimers are told can be put in one order; an old
+//!    heartbeat is never taken for that of a slot's new owner.
+//! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
+//!    either. (After a `Moved` who is there is told anew.)
+//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
 //!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
 //!    (`sim::liveness_bound`).
@@ -96,8 +133,8 @@
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.
 //!
-//! The numbers are those of the protocol's description; 6 is about requests, which are yet to come. The simulator checks 1
-//! to 5, 7 and 9 after every input of every node, and a panic is a bug.
+//! The numbers are those of the protocol's description; of 6 the part about requests is yet to come. The simulator checks 1
+//! to 7 and 9 after every input of every node, and a panic is a bug.
 //!
 //! # What is not
 //!
@@ -106,7 +143,9 @@
 //!   proven, by a child of the lineage; where only witnesses are left they wait. An operator may give voters up
 //!   ([`proto::Command::Recover`]).
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
-//! - No side without a majority goes on; there is no messaging for the embedder yet.
+//! - While anybody subscribes, all members receive the datagrams that tell of changes: joins and leaves of the whole site,
+//!   about a dozen in each. Who doesn't subscribe drops them unread.
+//! - No side without a majority goes on; there are no broadcasts and no requests to the leader yet.
 //!
 //! # Features
 //!

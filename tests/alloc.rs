@@ -121,6 +121,7 @@ fn leader(members: u8) -> (Node, Time, Vec<(SocketAddr, Slot, Generation)>) {
             durable: false,
             multicast: true,
             provable: true,
+            follows: false,
             addrs: vec![addr],
             revision: 0,
             capabilities: Capabilities::new(),

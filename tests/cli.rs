@@ -97,6 +97,45 @@ impl Drop for Node {
     }
 }
 
+/// The roll for everyone, by real processes and multicast on loopback: a subscriber, and a member that isn't one.
+#[test]
+fn a_subscriber_follows_the_roll_and_members_claim_and_find() {
+    let site = format!("node --json --convention roll-{} --heartbeat 50", std::process::id());
+    let mut a = Node::start(&format!("{site} --id a --candidate --found alone"));
+    a.event("registered");
+    let mut s = Node::start(&format!("{site} --id s --subscribe"));
+    let joined = [s.event("joined"), s.event("joined")].map(|e| e["member"].as_str().unwrap().to_owned());
+    assert_eq!(joined, ["a", "s"]);
+    let mut m = Node::start(&format!("{site} --id m"));
+    m.event("registered");
+    assert_eq!(s.event("joined")["member"], "m");
+    m.say("set gpu=2");
+    let updated = s.event("updated");
+    assert_eq!((&updated["member"], &updated["capabilities"]["gpu"]), (&Value::from("m"), &Value::from("2")));
+    m.say("find gpu=2");
+    let found = m.event("find");
+    assert_eq!((&found["count"], &found["members"][0]["member"]), (&Value::from(1), &Value::from("m")));
+    m.say("find leader=yes");
+    assert_eq!(m.event("find")["members"][0]["member"], "a");
+    m.say("claim printer");
+    assert_eq!(m.event("claimed")["outcome"], "yours");
+    let named = s.event("name");
+    assert_eq!((&named["name"], &named["owner"]), (&Value::from("printer"), &Value::from("m")));
+    a.say("claim printer");
+    let taken = a.event("claimed");
+    assert_eq!((&taken["outcome"], &taken["owner"]), (&Value::from("taken"), &Value::from("m")));
+    m.say("members");
+    assert!(m.event("error")["message"].as_str().unwrap().contains("--subscribe"));
+    s.say("members");
+    assert_eq!(s.event("members")["count"], 3);
+    m.say("line");
+    assert_eq!(m.event("line")["line"][0]["id"], "a");
+    m.say("leave");
+    assert_eq!(s.event("name")["owner"], Value::Null);
+    assert_eq!(s.event("left")["member"], "m");
+    assert_eq!(m.end().code(), Some(0));
+}
+
 #[test]
 fn what_cannot_be_meant_ends_with_status_2_and_one_line() {
     for (args, part) in [
@@ -111,7 +150,6 @@ fn what_cannot_be_meant_ends_with_status_2_and_one_line() {
         ("node --convention c --multicast 10.0.0.1:5000", "no multicast address"),
         ("node --convention c --seed nowhere", "nowhere"),
         ("node --convention c --secret-file x", "not yet"),
-        ("node --convention c --subscribe", "not yet"),
     ] {
         let (status, out, err) = ends(args);
         assert_eq!((status, out.as_str(), err.lines().count()), (Some(2), "", 1), "{args}: {err}");
@@ -199,7 +237,7 @@ fn commands_are_answered() {
     node.say("stats");
     assert!(node.event("stats")["leaderships"].as_u64().unwrap() >= 1);
     for (bad, part) in
-        [("unset colour", "no capability"), ("jump", "no command"), ("send a b", "not yet"), ("set x", "KEY=VALUE")]
+        [("unset colour", "no capability"), ("jump", "no command"), ("request n", "not yet"), ("set x", "KEY=VALUE")]
     {
         node.say(bad);
         let message = node.event("error")["message"].as_str().unwrap().to_owned();
@@ -208,6 +246,38 @@ fn commands_are_answered() {
     node.say("leave");
     assert_eq!(node.event("stopped")["reason"], "left");
     assert_eq!(node.end().code(), Some(0));
+}
+
+/// Both lanes, from one node to another.
+fn talk(from: &mut Node, to: &mut Node, ids: [&str; 2]) {
+    for (command, lane) in [("send", "stream"), ("datagram", "datagram")] {
+        from.say(&format!("{command} {} hello  world", ids[1]));
+        let message = to.event("message");
+        let fields = [&message["from"], &message["body"], &message["lane"]];
+        assert_eq!(fields, [ids[0], "hello  world", lane]);
+    }
+}
+
+#[test]
+fn messages_go_to_other_nodes_and_come_back_from_nobody() {
+    let base = alone("messages");
+    let mut leader = Node::start(&base);
+    let seed = leader.event("started")["admin"].as_str().unwrap().to_owned();
+    leader.event("leader");
+    let base = base.replace("--id a", "--id m").replace("--candidate --found alone", &format!("--seed {seed}"));
+    let mut member = Node::start(&base);
+    member.event("registered");
+    talk(&mut leader, &mut member, ["a", "m"]);
+    talk(&mut member, &mut leader, ["m", "a"]);
+    for nobody in ["nobody", "a"] {
+        leader.say(&format!("send {nobody} hello?"));
+        let back = leader.event("undeliverable");
+        assert_eq!([&back["to"], &back["body"], &back["reason"]], [nobody, "hello?", "no_such_member"]);
+    }
+    member.signal("KILL");
+    assert!(!member.end().success());
+    leader.say("send m hello?");
+    assert_eq!(leader.event("undeliverable")["to"], "m");
 }
 
 #[test]

@@ -21,11 +21,12 @@ struct Sites {
 }
 
 impl Sites {
-    /// Candidates a1 to a3 with the member m in group 1, b1 to b3 in group 2; a1 and b1 lead.
+    /// Candidates a1 to a3 with the member m (which follows the roll, with every second seed) in group 1, b1 to b3 in group 2; a1 and b1 lead.
     fn new(seed: u64, store: bool) -> Self {
         let mut world = World::builder(seed).twins(true).build();
         let mut add = |name: &str, candidate: bool, group| {
-            let config = if candidate { builder(name).candidate().found(Founding::Expect(3)) } else { builder(name) };
+            let plain = builder(name).subscribe(seed.is_multiple_of(2));
+            let config = if candidate { builder(name).candidate().found(Founding::Expect(3)) } else { plain };
             let options = NodeOptions { store: store && candidate, group, ..NodeOptions::default() };
             world.add_node(config.build().unwrap(), options);
         };
@@ -70,14 +71,16 @@ impl Sites {
             assert!(self.world.violations().is_empty(), "{}", self.world.violations()[0]);
             let first = self.world.disagreement_among(a.iter().copied());
             assert!(came, "{first:?}, {:?}", self.world.disagreement_among(b.iter().copied()));
+            assert_eq!(self.world.adds_up(), Ok(()));
             self.world.run_for(SECOND * 10);
         }
         assert_ne!(self.lineage(one[0]), self.lineage(two[0]));
     }
 
-    /// Who told that `id` left, and why.
+    /// Which candidates told that `id` left, and why.
     fn left(&self, events: &[(convoke::types::Time, HostId, Event)], id: &str) -> Vec<(String, LeftReason)> {
-        let told = events.iter().filter_map(|(_, by, event)| match event {
+        let m = self.host("m");
+        let told = events.iter().filter(|(_, by, _)| *by != m).filter_map(|(_, by, event)| match event {
             Event::Left { id: who, reason, .. } if who.as_str() == id => {
                 Some((self.world.name(*by).to_string(), *reason))
             }

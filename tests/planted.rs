@@ -51,6 +51,25 @@ fn a_departed_member_that_registers_again_is_seen() {
     assert!(caught(Bug::DepartedRejoins, 7, 0..5, &faults("partition")) >= 1);
 }
 
+/// One leader confirms a claim and is gone before it is committed; the next one gives the name to another.
+#[test]
+fn a_claim_confirmed_before_it_is_committed_is_seen() {
+    let options = Options { members: Some(6), ..faults("names,partition") };
+    assert!(caught(Bug::ClaimBeforeCommit, 4, 0..8, &options) >= 1);
+}
+
+#[test]
+fn names_that_outlive_their_owner_are_seen() {
+    assert!(caught(Bug::NamesOutliveOwner, 5, 0..5, &faults("names,restart")) >= 3);
+}
+
+/// It has another roll than the others at the same index.
+#[test]
+fn a_subscriber_that_skips_a_gap_is_seen() {
+    let options = Options { members: Some(8), ..faults("follow,names,loss,restart") };
+    assert!(caught(Bug::SkipsGap, 3, 0..5, &options) >= 2);
+}
+
 #[test]
 fn a_forgotten_term_is_seen() {
     let options = Options { stores: Some(true), ..faults("restart") };
@@ -66,6 +85,31 @@ fn a_bidder_that_gives_up_for_good_is_seen() {
 fn a_leader_that_fetched_nothing_is_seen() {
     let options = Options { candidates: Some(5), ..faults("partition,oneway") };
     assert!(caught(Bug::LeadWithoutFetching, 3, 0..40, &options) >= 1);
+}
+
+fn traffic(words: &str) -> Options {
+    Options { members: Some(4), ..faults(&format!("traffic,{words}")) }
+}
+
+#[test]
+fn a_message_that_is_dropped_without_a_word_is_seen() {
+    assert!(caught(Bug::DropSilently, 6, 0..6, &traffic("crash,flap,hole")) >= 2);
+}
+
+#[test]
+fn a_message_that_is_delivered_twice_is_seen() {
+    assert!(caught(Bug::DeliverTwice, 6, 0..6, &traffic("flap,hole")) >= 2);
+}
+
+#[test]
+fn messages_that_overtake_each_other_are_seen() {
+    assert!(caught(Bug::OutOfOrder, 6, 0..6, &traffic("hole")) >= 2);
+}
+
+/// Who was declared gone and lives speaks on, until it knows.
+#[test]
+fn a_message_of_one_who_has_left_is_seen() {
+    assert!(caught(Bug::MessageAfterLeft, 5, 0..12, &traffic("partition,oneway")) >= 1);
 }
 
 // ---- Scripts ----

@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use convoke::proto::{Command, Config, Founding, Role};
-use convoke::sim::{Conditions, HostId, NodeOptions, Options, Run, World};
+use convoke::sim::{Conditions, Faults, HostId, NodeOptions, Options, Run, World};
 use convoke::types::{ConventionId, NodeId};
 use std::time::Duration;
 
@@ -16,6 +16,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn builder(name: &str) -> convoke::proto::ConfigBuilder {
     Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap())
+}
+
+/// A node that told who had left, and then gave up its roll, handed on what that one said afterwards.
+#[test]
+fn who_left_stays_silent_for_one_who_has_no_roll_any_more() {
+    let options = Options { faults: Faults::all(), ..Options::default() };
+    let report = Run::seed(383).options(options).execute();
+    assert!(report.is_clean(), "{report}");
 }
 
 /// A convention of candidates that agrees; the first one leads. Heartbeats each second, gone after three.

@@ -1,8 +1,11 @@
 //! One node on a thread of its own.
 
+use super::outgoing::{Feeder, Outgoing};
 use super::{BindError, Closed, Driver, DriverEvent, MoveError, Setup};
 use crate::net::{Discovery, NetStats};
-use crate::proto::{Command, Node};
+use crate::proto::{Command, Event, MessageLane, Node, SendError};
+use crate::types::NodeId;
+use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,8 +26,12 @@ const WAKER: Token = Token(1);
 const MAX_COMMANDS: usize = 1_024;
 /// How many events wait for their reader; more are counted and lost.
 const MAX_EVENTS: usize = 65_536;
+/// How many bytes of messages wait for their reader until no more are taken out of the core.
+const MAX_MESSAGES: usize = 16 << 20;
 /// How many commands are carried out in one turn.
 const COMMANDS: usize = 64;
+/// How many events are handed over at a time.
+const TOLD: usize = 1_024;
 /// How long a thread that was told to stop may take for it.
 const STOPPING: Duration = Duration::from_secs(2);
 
@@ -77,12 +84,17 @@ enum Order {
 /// What both sides share.
 struct Shared {
     queue: Mutex<Queue>,
+    outgoing: Mutex<Outgoing>,
     arrived: Condvar,
     stop: AtomicBool,
 }
 
 struct Queue {
     events: VecDeque<DriverEvent>,
+    /// What the messages among them count.
+    messages: usize,
+    /// The thread leaves messages in the core until there is room.
+    held: bool,
     lost: u64,
     ended: Option<Closed>,
     /// A byte lies in the pipe: the descriptor is readable.
@@ -92,8 +104,10 @@ struct Queue {
 
 impl Queue {
     fn push(&mut self, event: DriverEvent) {
-        // Two places: one may be taken by the note of those that were lost.
-        if self.events.len() + 2 > MAX_EVENTS {
+        let message = cost(&event);
+        self.messages += message;
+        // Two places: one may be taken by the note of those that were lost. Messages are never lost.
+        if self.events.len() + 2 > MAX_EVENTS && message == 0 {
             self.lost += 1;
         } else {
             if self.lost > 0 {
@@ -113,6 +127,7 @@ impl Queue {
 
     fn pop(&mut self, mut read_end: &UnixStream) -> Option<DriverEvent> {
         let event = self.events.pop_front();
+        self.messages -= event.as_ref().map_or(0, cost);
         let event = event.or_else(|| (self.lost > 0).then(|| DriverEvent::Lost(std::mem::take(&mut self.lost))));
         if self.events.is_empty() && self.lost == 0 && self.ended.is_none() && self.signalled {
             let _ = read_end.read(&mut [0; 8]);
@@ -122,7 +137,19 @@ impl Queue {
     }
 }
 
+/// What a message, or one that came back, counts; other events count nothing.
+fn cost(event: &DriverEvent) -> usize {
+    match event {
+        DriverEvent::Node(Event::Message { body, .. } | Event::Undeliverable { body, .. }) => body.len() + 256,
+        _ => 0,
+    }
+}
+
 impl Shared {
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while it is held; if it did, the queue would still be whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -159,11 +186,17 @@ impl Handle {
             .and_then(|()| signal.set_nonblocking(true))
             .map_err(system("set up a socket"))?;
         let name = format!("convoke-{}", setup.config.id());
+        let limits = setup.config.messages.clone();
         let driver = Driver::bind(setup, poll.registry(), DRIVER)?;
         let local = driver.local_addr();
-        let queue = Queue { events: VecDeque::new(), lost: 0, ended: None, signalled: false, signal };
-        let shared =
-            Arc::new(Shared { queue: Mutex::new(queue), arrived: Condvar::new(), stop: AtomicBool::new(false) });
+        let queue =
+            Queue { events: VecDeque::new(), messages: 0, held: false, lost: 0, ended: None, signalled: false, signal };
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            outgoing: Mutex::new(Outgoing::new(limits)),
+            arrived: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
         let (orders, ordered) = sync_channel(MAX_COMMANDS);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, poll, ordered, &theirs));
@@ -190,6 +223,40 @@ impl Handle {
             Err(TrySendError::Full(_)) => Err(QueueError::Full),
             Err(TrySendError::Disconnected(_)) => Err(QueueError::Closed(self.closed())),
         }
+    }
+
+    /// Sends a message to another node's embedder, as [`Node::send`] does.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then. [`Event::Writable`] tells when there is room again.
+    pub fn send(&self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.give(to, body, MessageLane::Stream)
+    }
+
+    /// Sends a message as one datagram, as [`Node::send_datagram`] does.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn send_datagram(&self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.give(to, body, MessageLane::Datagram)
+    }
+
+    fn give(&self, to: &NodeId, body: Bytes, lane: MessageLane) -> Result<(), SendError> {
+        let wake = self.shared.outgoing().push(to, body, lane)?;
+        if wake {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    /// The next event of the queue. A thread that waits for room is woken.
+    fn pop(&self, queue: &mut Queue) -> Option<DriverEvent> {
+        let event = queue.pop(&self.readable);
+        if queue.held && queue.messages < MAX_MESSAGES / 2 {
+            queue.held = false;
+            self.wake();
+        }
+        event
     }
 
     /// Points the node at another convention address, as [`Driver::move_to`] does, and waits until that is taken up.
@@ -222,7 +289,7 @@ impl Handle {
     pub fn recv(&self) -> Result<DriverEvent, Closed> {
         let mut queue = self.shared.queue();
         loop {
-            if let Some(event) = queue.pop(&self.readable) {
+            if let Some(event) = self.pop(&mut queue) {
                 return Ok(event);
             }
             if let Some(closed) = &queue.ended {
@@ -240,7 +307,7 @@ impl Handle {
         let until = Instant::now() + limit;
         let mut queue = self.shared.queue();
         loop {
-            if let Some(event) = queue.pop(&self.readable) {
+            if let Some(event) = self.pop(&mut queue) {
                 return Ok(Some(event));
             }
             if let Some(closed) = &queue.ended {
@@ -377,6 +444,7 @@ fn thread(driver: Driver, poll: Poll, orders: Receiver<Order>, shared: &Shared) 
 fn run(mut driver: Driver, mut poll: Poll, orders: &Receiver<Order>, shared: &Shared) -> io::Result<()> {
     let mut events = Events::with_capacity(8);
     let mut orders_left = false;
+    let (mut feeder, mut full) = (Feeder::default(), false);
     loop {
         let timeout = if orders_left { Some(Duration::ZERO) } else { driver.timeout() };
         match poll.poll(&mut events, timeout) {
@@ -388,18 +456,42 @@ fn run(mut driver: Driver, mut poll: Poll, orders: &Receiver<Order>, shared: &Sh
         }
         let mut told = Vec::new();
         orders_left = carry_out(&mut driver, orders, &mut told);
+        feeder.feed(&mut driver, &mut told, || shared.outgoing());
         driver.advance();
-        told.extend(std::iter::from_fn(|| driver.poll_event()));
-        if !told.is_empty() {
-            let mut queue = shared.queue();
-            told.into_iter().for_each(|event| queue.push(event));
-            drop(queue);
-            shared.arrived.notify_all();
+        full = full && shared.queue().held;
+        while let Some(event) = if full { driver.poll_notice() } else { driver.poll_event() } {
+            match &event {
+                DriverEvent::Node(Event::Writable { to }) => {
+                    feeder.writable(&mut driver, to, &mut told, || shared.outgoing());
+                    continue;
+                }
+                DriverEvent::Node(Event::Stopped(_)) => told.extend(feeder.close(|| shared.outgoing())),
+                _ => {}
+            }
+            told.push(event);
+            if told.len() >= TOLD {
+                full |= hand_over(&mut told, shared);
+            }
         }
+        full |= hand_over(&mut told, shared);
         if driver.is_stopped() {
             return Ok(());
         }
     }
+}
+
+/// Gives events to their reader; true where there is no room for more messages.
+fn hand_over(told: &mut Vec<DriverEvent>, shared: &Shared) -> bool {
+    if told.is_empty() {
+        return false;
+    }
+    let mut queue = shared.queue();
+    told.drain(..).for_each(|event| queue.push(event));
+    queue.held = queue.messages >= MAX_MESSAGES;
+    let held = queue.held;
+    drop(queue);
+    shared.arrived.notify_all();
+    held
 }
 
 /// Carries out some orders; true where more may wait.

@@ -12,7 +12,8 @@
 //! 3. Call [`Driver::advance`], at each turn, whichever token was reported: the descriptor tells each change once, and
 //!    timers run here too. It works within a budget; while work is left, the time-out is zero.
 //! 4. Take the events by [`Driver::poll_event`] until there is none.
-//! 5. [`Driver::command`] at any time between turns; then go on with step 2.
+//! 5. [`Driver::command`] and [`Driver::send`] at any time between turns ([`Driver::flush`] where an answer shall go out at
+//!    once); then go on with step 2.
 //!
 //! # On a thread of its own
 //! [`Handle::spawn`] gives a handle with bounded queues, and a descriptor that becomes readable when events wait, for any
@@ -24,6 +25,7 @@
 mod file_store;
 mod handle;
 mod journal;
+mod outgoing;
 mod shell;
 mod store;
 

@@ -2,8 +2,11 @@
 
 use super::{BindError, DriverEvent, MoveError, Setup, Store};
 use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
-use crate::proto::{Command, CommandError, Config, Dest, Lane, Node, Role, Start, StreamInput, StreamOutput};
-use crate::types::Time;
+use crate::proto::{
+    Command, CommandError, Config, Dest, Lane, Node, Role, SendError, Start, StreamInput, StreamOutput,
+};
+use crate::types::{NodeId, Time};
+use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
@@ -16,8 +19,12 @@ use std::time::{Duration, SystemTime};
 const DATAGRAMS: usize = 512;
 /// How many pieces of streams, of up to 64 KiB, are read in one turn.
 const PIECES: usize = 64;
+/// How many bytes of streams are read in one turn: messages are taken, and room for more is told, while they still come.
+const READ: usize = 256 << 10;
 /// How many datagrams are sent before something else gets its turn.
 const SENDS: usize = 4_096;
+/// How often streams are written to in one turn: 128 KiB each time to each, before anything is read again.
+const BURSTS: usize = 4;
 /// How often the core's outputs are drained in one turn.
 const ROUNDS: usize = 64;
 /// How many turns a timeout waits for the sockets to be empty: in so many, all is read that a large receive buffer
@@ -36,8 +43,12 @@ pub struct Driver {
     events: VecDeque<DriverEvent>,
     /// Where the core writes a datagram that shall be sent.
     buffer: Vec<u8>,
+    /// When the present turn began.
+    turn: Time,
     /// Something is left to do without waiting.
     more: bool,
+    /// That is only what was sent since the last turn.
+    sent: bool,
     /// Turns since a timeout fell due that still waits for the sockets to be empty.
     turns_since_due: usize,
     /// The address that the core knows to be this node's.
@@ -103,7 +114,20 @@ impl Driver {
         };
         let node = Node::new(config, start, now());
         let (events, buffer) = (VecDeque::new(), Vec::new());
-        Ok(Self { node, net, store, events, buffer, more: true, turns_since_due: 0, told, moves_to: None })
+        let turn = now();
+        Ok(Self {
+            node,
+            net,
+            store,
+            events,
+            buffer,
+            turn,
+            more: true,
+            sent: false,
+            turns_since_due: 0,
+            told,
+            moves_to: None,
+        })
     }
 
     /// The core, to look at.
@@ -135,7 +159,7 @@ impl Driver {
     /// # Errors
     /// [`CommandError`]; nothing changed then.
     pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
-        self.more = true;
+        (self.more, self.sent) = (true, false);
         self.node.handle_command(now(), command)
     }
 
@@ -151,6 +175,34 @@ impl Driver {
         self.command(command).map_err(MoveError::Command)?;
         self.moves_to = Some(to);
         Ok(())
+    }
+
+    /// Sends a message to another node's embedder, as [`Node::send`] does. It goes out at the next [`Driver::advance`].
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn send(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.node.send(self.turn, to, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
+    }
+
+    /// Sends a message as one datagram, as [`Node::send_datagram`] does.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn send_datagram(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.node.send_datagram(self.turn, to, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
+    }
+
+    /// The next event that is neither a message nor about one, as [`Node::poll_notice`]: for those who have no room for
+    /// messages now.
+    pub fn poll_notice(&mut self) -> Option<DriverEvent> {
+        let own = self.events.pop_front();
+        own.or_else(|| self.node.poll_notice().map(DriverEvent::Node))
+            .or_else(|| self.net.poll_notice().map(DriverEvent::Net))
     }
 
     /// The next event.
@@ -186,21 +238,52 @@ impl Driver {
         if let Err(e) = self.net.poll(Some(Duration::ZERO)) {
             tracing::error!("can't poll the node's sockets: {e}");
         }
-        self.more = false;
-        self.net.handle_timeout(now());
+        (self.more, self.sent) = (false, false);
+        self.turn = now();
+        self.net.handle_timeout(self.turn);
         self.follow_address();
         self.read_datagrams();
         self.read_streams();
         self.run_timers(!self.net.has_input());
         self.carry_out();
         self.net.listen_bench(self.node.standing().votes());
-        self.net.flush();
+        self.write_out();
         let (now, deadline) = (now(), self.deadline());
         self.more |= self.net.has_work() || deadline <= now;
         if !self.more {
             self.net.arm(now, deadline);
         }
         self.more
+    }
+
+    /// Sends what was given to [`Driver::send`] and [`Driver::command`] since the last turn at once, without a look at what
+    /// came in: for those who answer and then wait. The next [`Driver::advance`] would do it too.
+    pub fn flush(&mut self) {
+        // What made a turn necessary otherwise still does.
+        let more = std::mem::replace(&mut self.more, false) && !self.sent;
+        self.sent = false;
+        self.carry_out();
+        self.write_out();
+        let (now, deadline) = (now(), self.deadline());
+        self.more |= more || self.net.has_work() || deadline <= now;
+        if !self.more {
+            self.net.arm(now, deadline);
+        }
+    }
+
+    /// Writes to the streams, and goes on while the kernel takes what the core has.
+    fn write_out(&mut self) {
+        for _ in 0..BURSTS {
+            self.net.flush();
+            let mut written = false;
+            while let Some((id, n)) = self.net.take_written() {
+                self.node.handle_stream(now(), id, StreamInput::Written(n));
+                written = true;
+            }
+            if !(written && self.serve_streams(now())) {
+                return;
+            }
+        }
     }
 
     /// Tells the core where it listens, where that changed.
@@ -237,14 +320,21 @@ impl Driver {
 
     fn read_streams(&mut self) {
         let (now, node) = (now(), &mut self.node);
+        let mut read = 0;
         for _ in 0..PIECES {
+            if read >= READ {
+                break;
+            }
             let told = self.net.next_stream(now, |id, event| {
                 let input = match event {
                     StreamEvent::Accepted(peer) => StreamInput::Accepted(peer),
                     StreamEvent::Connected => StreamInput::Connected,
                     StreamEvent::Refused => StreamInput::Refused,
                     StreamEvent::Failed => StreamInput::Failed,
-                    StreamEvent::Bytes(bytes) => StreamInput::Bytes(bytes),
+                    StreamEvent::Bytes(bytes) => {
+                        read += bytes.len();
+                        StreamInput::Bytes(bytes)
+                    }
                     StreamEvent::Closed => StreamInput::Closed,
                 };
                 node.handle_stream(now, id, input);
@@ -334,6 +424,7 @@ impl Driver {
             match output {
                 StreamOutput::Connect(id, to) => self.net.connect(now, id, to),
                 StreamOutput::Send(id, bytes) => self.net.write(id, bytes),
+                StreamOutput::Bulk(id, bytes) => self.net.write_bulk(id, bytes),
                 StreamOutput::Close(id) => self.net.close(now, id),
             }
         }

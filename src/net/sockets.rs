@@ -342,7 +342,17 @@ impl Net {
 
     /// Adds to what shall be sent on a stream. It goes out at the next [`Net::flush`].
     pub fn write(&mut self, id: ConnId, bytes: Bytes) {
-        self.streams.write(id, bytes, &mut self.stats);
+        self.streams.write(id, bytes, false, &mut self.stats);
+    }
+
+    /// As [`Net::write`]; [`Net::take_written`] tells when the bytes have been given to the system.
+    pub fn write_bulk(&mut self, id: ConnId, bytes: Bytes) {
+        self.streams.write(id, bytes, true, &mut self.stats);
+    }
+
+    /// A stream, and how many bytes given by [`Net::write_bulk`] were written to it since this was asked.
+    pub fn take_written(&mut self) -> Option<(ConnId, usize)> {
+        self.streams.take_written()
     }
 
     /// Closes a stream once all is sent.

@@ -54,13 +54,24 @@ struct Conn {
     stream: TcpStream,
     state: State,
     readable: bool,
+    /// The poll told of its end: it is read up to there, whatever a short read may mean otherwise.
+    ends: bool,
     writable: bool,
     /// In the queue of those to be read.
     queued: bool,
     /// In the list of those to be written.
     dirty: bool,
-    output: VecDeque<Bytes>,
+    output: VecDeque<Piece>,
     output_bytes: usize,
+    /// Bytes of messages that were written and not told yet.
+    written: usize,
+}
+
+/// What waits to be written.
+struct Piece {
+    bytes: Bytes,
+    /// Its writing is told.
+    bulk: bool,
 }
 
 /// Limits of streams.
@@ -76,6 +87,8 @@ pub(crate) struct StreamLimits {
 pub(crate) const STREAM_TOKENS: usize = 1 << 24;
 /// How many bytes are read at a time.
 const READ: usize = 64 << 10;
+/// How many bytes the kernel takes that it can't send yet: what is urgent doesn't wait behind more.
+const UNSENT: u32 = 128 << 10;
 /// How many connections are accepted at a time.
 const ACCEPTS: usize = 64;
 /// How many pieces are written in one call.
@@ -97,6 +110,8 @@ pub(crate) struct Streams {
     /// Those that have something to write.
     dirty: Vec<usize>,
     pending: VecDeque<(ConnId, Pending)>,
+    /// Those of whose messages bytes were written.
+    written: Vec<usize>,
     next_accepted: u64,
     /// How many have a time to watch.
     timed: usize,
@@ -116,6 +131,7 @@ impl Streams {
             ready: VecDeque::new(),
             dirty: Vec::new(),
             pending: VecDeque::new(),
+            written: Vec::new(),
             next_accepted: 1,
             timed: 0,
             buffer: Box::default(),
@@ -134,8 +150,19 @@ impl Streams {
         }
         self.timed += usize::from(state != State::Open);
         let (output, dirty) = (VecDeque::new(), false);
-        let conn =
-            Conn { id, stream, state, readable: false, writable: false, queued: false, dirty, output, output_bytes: 0 };
+        let conn = Conn {
+            id,
+            stream,
+            state,
+            readable: false,
+            ends: false,
+            writable: false,
+            queued: false,
+            dirty,
+            output,
+            output_bytes: 0,
+            written: 0,
+        };
         if slot == self.conns.len() {
             self.conns.push(Some(conn));
         } else {
@@ -174,8 +201,9 @@ impl Streams {
         }
     }
 
-    /// Adds to what shall be sent. What isn't known any more is dropped.
-    pub(crate) fn write(&mut self, id: ConnId, bytes: Bytes, stats: &mut NetStats) {
+    /// Adds to what shall be sent. What isn't known any more is dropped. `bulk`: [`Streams::take_written`] tells when it
+    /// has been given to the system.
+    pub(crate) fn write(&mut self, id: ConnId, bytes: Bytes, bulk: bool, stats: &mut NetStats) {
         let Some(&slot) = self.by_id.get(&id) else { return };
         let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
         if bytes.is_empty() || !matches!(conn.state, State::Connecting(_) | State::Open) {
@@ -186,7 +214,7 @@ impl Streams {
             stats.streams_overflowed += 1;
             return self.end(slot, Pending::Closed);
         }
-        conn.output.push_back(bytes);
+        conn.output.push_back(Piece { bytes, bulk });
         if !std::mem::replace(&mut conn.dirty, true) {
             self.dirty.push(slot);
         }
@@ -220,7 +248,13 @@ impl Streams {
                 continue;
             }
             match conn.write_out() {
-                Ok(n) => stats.stream_bytes_out += n,
+                Ok((n, told)) => {
+                    stats.stream_bytes_out += n;
+                    if told > 0 && conn.written == 0 {
+                        self.written.push(slot);
+                    }
+                    conn.written += told;
+                }
                 Err(_) => {
                     self.end(slot, Pending::Closed);
                     continue;
@@ -238,6 +272,18 @@ impl Streams {
         }
     }
 
+    /// How many bytes of messages were written to a stream since this was asked.
+    pub(crate) fn take_written(&mut self) -> Option<(ConnId, usize)> {
+        while let Some(slot) = self.written.pop() {
+            if let Some(Some(conn)) = self.conns.get_mut(slot)
+                && conn.written > 0
+            {
+                return Some((conn.id, std::mem::take(&mut conn.written)));
+            }
+        }
+        None
+    }
+
     /// True where something would be written now.
     pub(crate) fn wants_flush(&self) -> bool {
         !self.dirty.is_empty()
@@ -247,6 +293,7 @@ impl Streams {
     pub(crate) fn note(&mut self, slot: usize, event: &mio::event::Event) {
         let Some(Some(conn)) = self.conns.get_mut(slot) else { return };
         conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        conn.ends |= event.is_read_closed() || event.is_error();
         conn.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         if !std::mem::replace(&mut conn.queued, true) {
             self.ready.push_back(slot);
@@ -362,9 +409,14 @@ impl Streams {
                     return false;
                 }
                 Ok(n) => {
-                    // There may be more: its turn comes again after the others'.
-                    conn.queued = true;
-                    self.ready.push_back(slot);
+                    if n == self.buffer.len() || conn.ends {
+                        // There may be more: its turn comes again after the others'.
+                        conn.queued = true;
+                        self.ready.push_back(slot);
+                    } else {
+                        // The kernel has no more: what comes from now on the poll tells anew.
+                        conn.readable = false;
+                    }
                     stats.stream_bytes_in += n as u64;
                     if conn.state == State::Open {
                         tell(conn.id, StreamEvent::Bytes(&self.buffer[..n]));
@@ -429,45 +481,51 @@ impl Conn {
         }
     }
 
-    /// Writes until all is written or the kernel takes no more; how many bytes.
-    fn write_out(&mut self) -> io::Result<u64> {
-        let mut written = 0;
+    /// Writes until all is written or the kernel takes no more; how many bytes, and how many of messages.
+    fn write_out(&mut self) -> io::Result<(u64, usize)> {
+        let (mut written, mut told) = (0, 0);
         while self.writable && !self.output.is_empty() {
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = self.output.len().min(PIECES);
-            for (piece, bytes) in pieces.iter_mut().zip(&self.output) {
-                *piece = IoSlice::new(bytes);
+            for (slice, piece) in pieces.iter_mut().zip(&self.output) {
+                *slice = IoSlice::new(&piece.bytes);
             }
             match self.stream.write_vectored(&pieces[..count]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     written += n as u64;
-                    self.consume(n);
+                    told += self.consume(n);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(written)
+        Ok((written, told))
     }
 
-    fn consume(&mut self, mut n: usize) {
+    /// Takes away what was written; how much of it was of messages.
+    fn consume(&mut self, mut n: usize) -> usize {
         self.output_bytes -= n;
+        let mut told = 0;
         while let Some(front) = self.output.front_mut() {
-            if n < front.len() {
-                bytes::Buf::advance(front, n);
-                return;
+            let taken = n.min(front.bytes.len());
+            told += if front.bulk { taken } else { 0 };
+            if taken < front.bytes.len() {
+                bytes::Buf::advance(&mut front.bytes, taken);
+                break;
             }
-            n -= front.len();
+            n -= taken;
             self.output.pop_front();
         }
+        told
     }
 }
 
 fn configure(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sys::set_user_timeout(stream, user_timeout)?;
+    sys::set_unsent_limit(stream, UNSENT);
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, ConnId, NodeId, Standing};
+use crate::types::{Capabilities, CapabilityError, ConnId, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -45,6 +45,8 @@ pub enum StreamInput<'a> {
     Failed,
     /// Bytes came in.
     Bytes(&'a [u8]),
+    /// So many bytes that were given by [`StreamOutput::Bulk`] were handed to the system. Tell it once for each turn.
+    Written(usize),
     /// The connection ended (end of file, reset, or an error); nothing follows for it.
     Closed,
 }
@@ -56,6 +58,9 @@ pub enum StreamOutput {
     Connect(ConnId, SocketAddr),
     /// Send these bytes, in order. The core bounds what it gives for each connection.
     Send(ConnId, Bytes),
+    /// As `Send`, and the core hears by [`StreamInput::Written`] when the bytes have left the driver: until then it gives no
+    /// more than 128 KiB of these for a connection, so that what it has to send meanwhile doesn't wait behind them.
+    Bulk(ConnId, Bytes),
     /// Send what was given before, then close. No input is expected for it any more.
     Close(ConnId),
 }
@@ -183,9 +188,52 @@ pub enum Command {
         /// Whether it has seeds.
         seeds: bool,
     },
+    /// Claims a name for this node. Names are unique in the convention; a name is its owner's until it is released, or its
+    /// owner is off the roll. The outcome is [`super::Event::Claimed`], however long that takes: it is asked until the
+    /// leader has answered, across failovers. At most 256 requests wait for their turn.
+    Claim(Name),
+    /// Gives a name up. Answered likewise.
+    Release(Name),
+    /// Asks who has a capability. Answered by [`super::Event::Found`]: at once where this node holds the roll, by the leader
+    /// otherwise, who is asked until it has answered. At most 64 questions wait. Who leads has `leader=yes`.
+    Find {
+        /// Comes back in the answer.
+        number: u64,
+        /// The capability's key.
+        key: String,
+        /// Its value.
+        value: String,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
+
+/// Why a message was not accepted. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The node has stopped, or leaves for another address.
+    Stopped,
+    /// So many bytes are the most ([`super::MessageLimits::message`]; for datagrams [`crate::wire::MAX_NOTE`]).
+    TooLarge(usize),
+    /// Too much waits for this receiver, or for all: [`super::Event::Writable`] tells when there is room.
+    Full,
+    /// It is this very node.
+    Itself,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the node has stopped"),
+            Self::TooLarge(most) => write!(f, "the message is too large: {most} bytes are the most"),
+            Self::Full => f.write_str("too much waits to be sent: try again when there is room"),
+            Self::Itself => f.write_str("a node sends no messages to itself"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// Why a command was not carried out. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,10 +256,12 @@ pub enum CommandError {
     NoSeat(NodeId),
     /// Nobody else of the line could lead.
     LastCandidate,
-    /// So many decisions of this kind aren't kept.
+    /// So many decisions of this kind aren't kept, or so many requests don't wait.
     TooMany,
     /// This node isn't registered anywhere yet.
     NotRegistered,
+    /// There can be no such capability.
+    BadCapability(CapabilityError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
     /// A handover to this very leader.
@@ -242,7 +292,8 @@ impl fmt::Display for CommandError {
             Self::Leads => f.write_str("this node leads: hand over first"),
             Self::NoSeat(id) => write!(f, "{id} is not in the line"),
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
-            Self::TooMany => f.write_str("there are too many such decisions already"),
+            Self::TooMany => f.write_str("there are too many of that kind already"),
+            Self::BadCapability(why) => why.fmt(f),
             Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }
@@ -291,7 +342,16 @@ pub struct Stats {
     pub leaderships: u64,
     pub leases_lost: u64,
     pub probes_sent: u64,
+    pub news_in: u64,
+    pub news_out: u64,
+    pub repairs: u64,
     pub late: u64,
+    pub messages_out: u64,
+    pub messages_in: u64,
+    pub messages_returned: u64,
+    pub messages_dropped: u64,
+    pub lanes_opened: u64,
+    pub lanes_closed: u64,
 }
 
 impl Stats {

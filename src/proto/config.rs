@@ -1,5 +1,6 @@
 //! A node's configuration: checked once, by the builder; nothing later fails because of it.
 
+use super::limits::MessageLimits;
 use crate::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::fmt;
 use std::time::Duration;
@@ -43,8 +44,10 @@ pub struct Config {
     pub(crate) broadcast: bool,
     pub(crate) seeds: bool,
     pub(crate) max_members: usize,
+    pub(crate) subscribe: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
+    pub(crate) messages: MessageLimits,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -76,8 +79,10 @@ impl Config {
             broadcast: false,
             seeds: false,
             max_members: 65_536,
+            subscribe: false,
             capabilities: Capabilities::new(),
             preempt: None,
+            messages: MessageLimits::default(),
             warnings: Vec::new(),
         })
     }
@@ -104,6 +109,12 @@ impl Config {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// Whether this node follows the whole roll as a plain member.
+    #[must_use]
+    pub fn subscribes(&self) -> bool {
+        self.subscribe
     }
 
     /// The interval of heartbeats.
@@ -216,6 +227,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether to follow the whole roll as a plain member: [`super::Event::Joined`], `Left`, `Updated`, `Line` and `Name` for
+    /// every member (false). Candidates and witnesses always do.
+    pub fn subscribe(mut self, on: bool) -> Self {
+        self.0.subscribe = on;
+        self
+    }
+
     /// Whether this node, while it leads, hands over to a candidate of earlier rank that has been in sync for so long
     /// (never): at least the detection time, at most a day. After a handover that failed it waits longer, twice as long
     /// each time.
@@ -224,9 +242,15 @@ impl ConfigBuilder {
         self
     }
 
-    /// What this node says that it can do.
+    /// What this node says that it can do. The key `leader` is derived: who leads has `leader=yes`, and nobody else is found by it.
     pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
         self.0.capabilities = capabilities;
+        self
+    }
+
+    /// How much memory and time messages may take.
+    pub fn messages(mut self, limits: MessageLimits) -> Self {
+        self.0.messages = limits;
         self
     }
 
@@ -261,6 +285,7 @@ impl ConfigBuilder {
         if !(1..=1_000_000).contains(&c.max_members) {
             return Err(format!("max_members is {}: choose 1 to 1,000,000", c.max_members));
         }
+        c.messages.check()?;
         if !(c.multicast || c.broadcast || c.seeds || matches!(c.founding, Some(Founding::Alone))) {
             return Err("there is no way to find others: allow multicast or broadcast, or name a seed".into());
         }

@@ -185,6 +185,11 @@ impl Detector {
         })
     }
 
+    /// True where a subscriber has to be told changes by unicast, and its address is its own.
+    pub(super) fn needs_unicast(&self, slot: Slot) -> bool {
+        self.deaf.contains(&slot.0) && self.watch.get(slot.0 as usize).is_some_and(|w| w.verified)
+    }
+
     pub(super) fn deadline(&self) -> Time {
         self.next_slice
     }

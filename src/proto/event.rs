@@ -1,9 +1,10 @@
 //! What the core tells its embedder.
 
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Slot,
-    Standing, Term,
+    Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Lineage, MemberInfo, Name, NodeId, Position,
+    Slot, Standing, Term,
 };
+use bytes::Bytes;
 
 /// What a node is at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,6 +155,86 @@ pub enum Notice {
     Handover(NodeId, HandoverStep),
 }
 
+/// By which lane a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageLane {
+    /// Ordered and acknowledged: [`super::Node::send`].
+    Stream,
+    /// One datagram: [`super::Node::send_datagram`].
+    Datagram,
+}
+
+impl MessageLane {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Datagram => "datagram",
+        }
+    }
+}
+
+/// Why a message came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Undelivered {
+    /// Nobody of this id is on the roll.
+    NoSuchMember,
+    /// The receiver left, or was declared gone.
+    Left,
+    /// Another incarnation took the place of the one that it was sent to.
+    Replaced,
+    /// The receiver could not be reached in time.
+    Unreachable,
+    /// The connection ended, and afterwards the receiver no longer knew how far it had come.
+    ConnectionLost,
+    /// This node was taken off the roll while it was alive and came back as another incarnation.
+    Renewed,
+    /// The receiver takes no messages as large as this one.
+    TooLarge,
+    /// The receiver gave it up, since its rest didn't come in time.
+    Stalled,
+    /// This node stops, or goes to another address.
+    Stopped,
+}
+
+impl Undelivered {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSuchMember => "no_such_member",
+            Self::Left => "left",
+            Self::Replaced => "replaced",
+            Self::Unreachable => "unreachable",
+            Self::ConnectionLost => "connection_lost",
+            Self::Renewed => "renewed",
+            Self::TooLarge => "too_large",
+            Self::Stalled => "stalled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What came of a claim, or of what was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimOutcome {
+    /// The name is this node's own: that is committed.
+    Yours,
+    /// It isn't any more, as was asked: that is committed.
+    Released,
+    /// This one has it.
+    Taken(NodeId),
+    /// This node has 64 names, or all together have 65,536: more aren't kept.
+    TooMany,
+    /// This node had to register anew before it had an answer. Where the name was its own meanwhile, it isn't any more.
+    Unknown,
+    /// The name was this node's own, and isn't any more: it was taken off the roll while alive, or is in another lineage.
+    Lost,
+}
+
 /// What the core tells its embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -236,6 +317,30 @@ pub enum Event {
         /// How far this node's own roll of the old lineage reached: all of it is in the child's.
         kept: Index,
     },
+    /// A name has another owner, or none. (Told by those who hold the roll, before the `Left` of who had it.)
+    Name {
+        /// The name.
+        name: Name,
+        /// Who has it.
+        owner: Option<NodeId>,
+    },
+    /// Who has a capability: the answer to [`super::Command::Find`].
+    Found {
+        /// The number that was given with the question.
+        number: u64,
+        /// Who, in the order of their slots: as many as fit a datagram (18 of the longest names, about 100 of usual ones),
+        /// or 400 where this node holds the roll.
+        members: Vec<NodeId>,
+        /// How many have it.
+        total: usize,
+    },
+    /// What came of this node's own claims and releases: told once for each, in their order.
+    Claimed {
+        /// The name.
+        name: Name,
+        /// What came of it.
+        outcome: ClaimOutcome,
+    },
     /// This candidate or witness lost its majority: it decides nothing, and keeps what it has. Nobody is told to have left
     /// while it lasts.
     Isolated {
@@ -259,6 +364,36 @@ pub enum Event {
         left: Lineage,
         /// What it is now: the next start, so to say.
         incarnation: Incarnation,
+    },
+    /// A message from another node's embedder. Taking this event is what acknowledges it.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// The incarnation that sent it.
+        incarnation: Incarnation,
+        /// What it says: a slice of the buffer in which it came. Copy what is small and kept for long.
+        body: Bytes,
+        /// By which lane.
+        lane: MessageLane,
+    },
+    /// A message that [`super::Node::send`] had accepted comes back.
+    Undeliverable {
+        /// Whom it was for.
+        to: NodeId,
+        /// What it says.
+        body: Bytes,
+        /// By which lane.
+        lane: MessageLane,
+        /// Why it comes back.
+        reason: Undelivered,
+        /// True where it was sent and not acknowledged: it may have been delivered all the same. False: it was not, and
+        /// never will be.
+        uncertain: bool,
+    },
+    /// There is room again for messages to this node, after [`super::SendError::Full`].
+    Writable {
+        /// To whom.
+        to: NodeId,
     },
     /// Something about the network.
     Network(Notice),

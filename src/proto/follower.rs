@@ -50,6 +50,11 @@ const LEAVE: u16 = 36;
 const SMALL: u16 = 24;
 
 impl Bond {
+    /// True where its address is known to be that of the leader.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// True where a frame of so many bytes may go to the leader's address.
     fn pays(&mut self, bytes: u16) -> bool {
         let left = self.credit.checked_sub(bytes);
@@ -156,6 +161,11 @@ impl Follower {
 
     pub(super) fn bond(&self) -> Option<&Bond> {
         self.bond.as_ref()
+    }
+
+    /// Where the leader is asked for things, once its address is known to be its own, and in which term it leads.
+    pub(super) fn addressee(&self) -> Option<(SocketAddr, Term)> {
+        self.bond.filter(|b| b.verified && self.registration.is_some()).map(|b| (b.addr, b.term))
     }
 
     pub(super) fn heard_multicast(&self) -> u16 {

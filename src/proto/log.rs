@@ -81,6 +81,10 @@ impl Log {
         &self.parents
     }
 
+    pub(super) fn plant(&mut self, bug: super::planted::Planted) {
+        self.roll.bug = bug;
+    }
+
     /// True where there is no roll at all.
     pub(super) fn is_empty(&self) -> bool {
         self.base == Position::default() && self.entries.is_empty()

@@ -9,25 +9,35 @@ mod event;
 mod follower;
 mod founding;
 mod handover;
+mod lanes;
 mod leadership;
+mod limits;
 mod log;
+mod names;
 mod node;
 mod outbox;
 mod peers;
 mod planted;
+mod questions;
 mod recovery;
 mod registrar;
 mod rng;
 mod roll;
+mod subscriber;
 mod succession;
 mod voter;
 
 pub use border::{
-    Command, CommandError, Dest, Lane, LeaderView, Restored, Start, Stats, StoreWrite, StreamInput, StreamOutput,
+    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
+    StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
-pub use event::{Accusation, Event, HandoverFailure, HandoverStep, LinePlace, Notice, Role, StopReason};
+pub use event::{
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason,
+    Undelivered,
+};
+pub use limits::MessageLimits;
 pub use node::Node;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

@@ -9,13 +9,15 @@ mod proof;
 use super::outbox::Outbox;
 use super::planted::Planted;
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Term, Time};
-use crate::wire::{FrameReader, Hello, Message};
+use crate::wire::{Follow, FrameReader, Hello, Message, SnapshotReply};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections that have not said who they are; one more is closed at once.
 const MAX_STRANGERS: usize = 64;
+/// Subscribers that are given what they lack at one time; one more has to ask elsewhere, or later.
+const MAX_GUESTS: usize = 64;
 /// Candidates that a node remembers.
 const MAX_PEERS: usize = 64;
 
@@ -30,8 +32,19 @@ pub(super) enum PeerEvent {
     Dead { id: NodeId, identity: Identity, incarnation: Incarnation },
     /// A message over a handshaken connection, with who its sender was when it came.
     Message(Box<MemberInfo>, ConnId, Message),
+    /// A plain member shook hands: what it said and says is for messages alone, and no concern of this machine any more.
+    Plain(ConnId, Box<Hello>, Box<FrameReader>),
     /// Another node carries this node's id, with this incarnation.
     Namesake(Incarnation),
+    /// What a subscriber wants, who connected for that alone.
+    Guest(ConnId, GuestSays),
+}
+
+#[derive(Debug)]
+pub(super) enum GuestSays {
+    Follow(Box<Follow>),
+    Received(SnapshotReply),
+    Gone,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +126,8 @@ enum State {
     Open,
     /// Handshaken.
     Ready(NodeId),
+    /// A subscriber's, which says so in its first frame.
+    Guest,
 }
 
 #[derive(Debug, Clone)]
@@ -310,9 +325,15 @@ impl Peers {
         self.conns.insert(conn, Conn { state, reader, opened: now, last_in: now, last_ping: now });
     }
 
-    fn dial(&mut self, now: Time, id: &NodeId, addr: SocketAddr, out: &mut Outbox) -> ConnId {
+    /// The number of a new connection.
+    pub(super) fn new_conn(&mut self) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 2;
+        conn
+    }
+
+    fn dial(&mut self, now: Time, id: &NodeId, addr: SocketAddr, out: &mut Outbox) -> ConnId {
+        let conn = self.new_conn();
         self.conn(now, conn, State::Dialing(id.clone()));
         out.connect(conn, addr);
         conn
@@ -352,6 +373,7 @@ impl Peers {
             In::Refused => self.dial_ended(now, conn, true, told),
             In::Failed => self.dial_ended(now, conn, false, told),
             In::Closed => self.closed(now, conn, true, out, told),
+            In::Written(_) => {}
             In::Bytes(bytes) => self.bytes(now, conn, bytes, out, told),
         }
     }
@@ -367,6 +389,7 @@ impl Peers {
             None => return,
             Some(State::Dialing(_)) => return self.dial_ended(now, conn, false, told),
             Some(State::Open) => self.proof_ended(now, conn, by_peer, out),
+            Some(State::Guest) => told.push(PeerEvent::Guest(conn, GuestSays::Gone)),
             Some(State::Ready(id)) => {
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 if peer.conn == Some(conn) {
@@ -415,6 +438,16 @@ impl Peers {
             };
             match (&c.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out, told),
+                (State::Open | State::Guest, Message::Follow(follow)) if !conn.is_dialled() => {
+                    if !self.admits(now, conn) {
+                        return self.cut(now, conn, out, told);
+                    }
+                    told.push(PeerEvent::Guest(conn, GuestSays::Follow(Box::new(follow))));
+                }
+                (State::Guest, Message::SnapshotReply(reply)) => {
+                    told.push(PeerEvent::Guest(conn, GuestSays::Received(reply)));
+                }
+                (State::Guest, _) => return self.cut(now, conn, out, told),
                 (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
                 (State::Open, Message::Elsewhere(hello)) => {
                     if conn.is_dialled() && hello.convention == self.hello.convention {
@@ -434,6 +467,15 @@ impl Peers {
         }
     }
 
+    /// True where there is room for this subscriber.
+    fn admits(&mut self, now: Time, conn: ConnId) -> bool {
+        let others = self.conns.iter().filter(|(id, c)| **id != conn && matches!(c.state, State::Guest)).count();
+        let Some(c) = self.conns.get_mut(&conn).filter(|_| others < MAX_GUESTS) else { return false };
+        c.state = State::Guest;
+        self.deadline = self.deadline.min(now + self.patience());
+        true
+    }
+
     /// Ends a connection whose other end misbehaves or is silent.
     fn cut(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
         out.stats.streams_cut += 1;
@@ -442,6 +484,13 @@ impl Peers {
     }
 
     fn hello(&mut self, now: Time, conn: ConnId, hello: Hello, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
+        if first && hello.convention == self.hello.convention && !hello.info.standing.votes() {
+            let reader = self.conns.get_mut(&conn).map(|c| std::mem::take(&mut c.reader)).unwrap_or_default();
+            self.closed(now, conn, false, out, told);
+            told.push(PeerEvent::Plain(conn, Box::new(hello), Box::new(reader)));
+            return;
+        }
         if hello.convention != self.hello.convention || !hello.info.standing.votes() || self.shuns(hello.lineage) {
             out.stats.dropped_other_convention += 1;
             return self.cut(now, conn, out, told);
@@ -455,7 +504,6 @@ impl Peers {
             }
             return self.cut(now, conn, out, told);
         }
-        let first = matches!(self.conns.get(&conn), Some(Conn { state: State::Open, .. }));
         self.note(now, &hello.info, hello.lineage, false);
         let id = hello.info.id.clone();
         self.proof_answered(conn, &hello, told);
@@ -558,7 +606,8 @@ impl Peers {
                 State::Dialing(_) => {}
                 State::Open if now >= c.opened + patience => silent.push(*conn),
                 State::Open => next = next.min(c.opened + patience),
-                State::Ready(_) if now >= c.last_in + patience => silent.push(*conn),
+                State::Ready(_) | State::Guest if now >= c.last_in + patience => silent.push(*conn),
+                State::Guest => next = next.min(c.last_in + patience),
                 State::Ready(_) => {
                     let ping_at = c.last_in.max(c.last_ping) + patience / 2;
                     if now >= ping_at {

@@ -77,6 +77,20 @@ pub enum Bug {
     NeverGivesUp,
     /// Any term is believed, however far above all that were seen.
     BelieveAnyTerm,
+    /// What was begun when a connection broke is dropped, and nobody hears of it.
+    DropSilently,
+    /// What was received over an earlier connection is taken again.
+    DeliverTwice,
+    /// After a new connection messages overtake each other.
+    OutOfOrder,
+    /// What came of a member is handed on after it was told to have left.
+    MessageAfterLeft,
+    /// A claim is confirmed when its entry is in the leader's log, before it is committed.
+    ClaimBeforeCommit,
+    /// Who leaves keeps its names.
+    NamesOutliveOwner,
+    /// A subscriber takes what comes though it missed what was before.
+    SkipsGap,
 }
 
 /// The bug of this node, if any.

@@ -3,16 +3,20 @@
 //! Applying is deterministic and total: an entry that doesn't fit (a taken slot, an unknown generation, an incarnation
 //! that already left) changes nothing, on every node alike.
 
+use super::planted::{Bug, Planted};
 use crate::types::{
-    Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
+    Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
-use crate::wire::{Change, Entry, Image, SlotImage};
+use crate::wire::{Change, ClaimAnswer, Entry, Image, SlotImage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
 const MAX_DEPARTED: usize = 65_536;
 /// How many ids may be retired, and how many may have a priority that was decided while running.
 pub(super) const MAX_DECIDED: usize = 256;
+/// How many names a member may have, and how many there may be of all members together.
+const MAX_NAMES_EACH: usize = 64;
+const MAX_NAMES: usize = 65_536;
 /// No slot is ever larger than this: bounds the table whatever an entry says.
 pub(super) const MAX_SLOT: u32 = 1 << 20;
 
@@ -20,11 +24,42 @@ pub(super) const MAX_SLOT: u32 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Applied {
     Nothing,
-    Joined { slot: Slot, generation: Generation, info: MemberInfo },
-    Updated { slot: Slot, info: MemberInfo },
-    Restood { slot: Slot, info: MemberInfo },
-    Left { slot: Slot, id: NodeId, incarnation: Incarnation, reason: LeftReason },
+    Joined {
+        slot: Slot,
+        generation: Generation,
+        info: MemberInfo,
+    },
+    Updated {
+        slot: Slot,
+        info: MemberInfo,
+    },
+    Restood {
+        slot: Slot,
+        info: MemberInfo,
+    },
+    /// The names are those that it had.
+    Left {
+        slot: Slot,
+        id: NodeId,
+        incarnation: Incarnation,
+        reason: LeftReason,
+        names: Vec<Name>,
+    },
+    Claim(Claimed),
     Line,
+}
+
+/// What came of a claim, or of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claimed {
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    pub(super) name: Name,
+    pub(super) answer: ClaimAnswer,
+    /// Who has the name now.
+    pub(super) owner: Option<NodeId>,
+    /// True where that is somebody else than before.
+    pub(super) changed: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -39,13 +74,24 @@ pub(super) struct Roll {
     retired: BTreeSet<NodeId>,
     /// The priorities that were decided, in place of the configured ones.
     ranked: BTreeMap<NodeId, i32>,
+    /// Who has which name, and the same the other way round.
+    names: BTreeMap<Name, Slot>,
+    names_of: BTreeMap<Slot, BTreeSet<Name>>,
+    pub(super) bug: Planted,
 }
 
 impl Roll {
     pub(super) fn from_image(image: &Image) -> Self {
         let by_id =
             (0u32..).zip(&image.slots).filter_map(|(n, s)| s.info.as_ref().map(|i| (i.id.clone(), Slot(n)))).collect();
+        let mut names_of = BTreeMap::<_, BTreeSet<_>>::new();
+        for (name, slot) in &image.names {
+            names_of.entry(*slot).or_default().insert(name.clone());
+        }
         Self {
+            names: image.names.iter().cloned().collect(),
+            names_of,
+            bug: Planted::default(),
             line: image.line.clone(),
             slots: image.slots.clone(),
             by_id,
@@ -66,6 +112,7 @@ impl Roll {
             departed: self.forget.iter().cloned().collect(),
             retired: self.retired.iter().cloned().collect(),
             ranked: self.ranked.iter().map(|(id, priority)| (id.clone(), *priority)).collect(),
+            names: self.names.iter().map(|(name, slot)| (name.clone(), *slot)).collect(),
         }
     }
 
@@ -98,6 +145,22 @@ impl Roll {
 
     pub(super) fn departed(&self, id: &NodeId) -> Option<Incarnation> {
         self.departed.get(id).copied()
+    }
+
+    /// Who has this name.
+    pub(super) fn owner(&self, name: &Name) -> Option<(Slot, &MemberInfo)> {
+        let slot = *self.names.get(name)?;
+        Some((slot, self.get(slot)?.1))
+    }
+
+    /// All names, each with its owner.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&Name, &MemberInfo)> {
+        self.names.iter().filter_map(|(name, slot)| Some((name, self.get(*slot)?.1)))
+    }
+
+    /// True where this member can't have another name.
+    pub(super) fn is_full_of_names(&self, slot: Slot) -> bool {
+        self.names.len() >= MAX_NAMES || self.names_of.get(&slot).is_some_and(|n| n.len() >= MAX_NAMES_EACH)
     }
 
     /// True where this id was taken off the line for good.
@@ -161,6 +224,8 @@ impl Roll {
             Change::Restood { slot, generation, revision, standing, identity } => {
                 self.restand(*slot, *generation, *revision, *standing, *identity)
             }
+            Change::Claimed { slot, generation, name } => self.claim(*slot, *generation, name),
+            Change::Released { slot, generation, name } => self.release(*slot, *generation, name),
             change => {
                 if apply_to_line(&mut self.line, change) {
                     Applied::Line
@@ -174,6 +239,46 @@ impl Roll {
     fn owned(&mut self, slot: Slot, generation: Generation) -> Option<&mut MemberInfo> {
         let s = self.slots.get_mut(slot.0 as usize)?;
         if s.generation == generation { s.info.as_mut() } else { None }
+    }
+
+    fn claim(&mut self, slot: Slot, generation: Generation, name: &Name) -> Applied {
+        let Some(id) = self.owned(slot, generation).map(|info| info.id.clone()) else { return Applied::Nothing };
+        let before = self.owner(name).map(|(_, info)| info.id.clone());
+        let (answer, changed) = match &before {
+            Some(owner) if *owner == id => (ClaimAnswer::Yours, false),
+            Some(_) => (ClaimAnswer::Taken, false),
+            None if self.is_full_of_names(slot) => (ClaimAnswer::TooMany, false),
+            None => (ClaimAnswer::Yours, true),
+        };
+        if changed {
+            self.names.insert(name.clone(), slot);
+            self.names_of.entry(slot).or_default().insert(name.clone());
+        }
+        let owner = if changed { Some(id) } else { before };
+        Applied::Claim(Claimed { slot, generation, name: name.clone(), answer, owner, changed })
+    }
+
+    fn release(&mut self, slot: Slot, generation: Generation, name: &Name) -> Applied {
+        if self.owned(slot, generation).is_none() {
+            return Applied::Nothing;
+        }
+        let changed = self.names.get(name) == Some(&slot);
+        if changed {
+            self.names.remove(name);
+            self.disown(slot, name);
+        }
+        let owner = self.owner(name).map(|(_, info)| info.id.clone());
+        let answer = ClaimAnswer::Released;
+        Applied::Claim(Claimed { slot, generation, name: name.clone(), answer, owner, changed })
+    }
+
+    fn disown(&mut self, slot: Slot, name: &Name) {
+        if let Some(names) = self.names_of.get_mut(&slot) {
+            names.remove(name);
+            if names.is_empty() {
+                self.names_of.remove(&slot);
+            }
+        }
     }
 
     /// The revision may be that of capabilities that changed along with it.
@@ -219,6 +324,11 @@ impl Roll {
         }
         let Some(info) = self.slots[slot.0 as usize].info.take() else { return Applied::Nothing };
         self.by_id.remove(&info.id);
+        let mut names = Vec::new();
+        if !self.bug.has(Bug::NamesOutliveOwner) {
+            names.extend(self.names_of.remove(&slot).unwrap_or_default());
+            self.names.retain(|_, owner| *owner != slot);
+        }
         self.departed.insert(info.id.clone(), info.incarnation);
         self.forget.push_back((info.id.clone(), info.incarnation));
         while self.forget.len() > MAX_DEPARTED {
@@ -228,7 +338,7 @@ impl Roll {
                 self.departed.remove(&id);
             }
         }
-        Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason }
+        Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason, names }
     }
 }
 

@@ -122,6 +122,7 @@ mod tests {
             durable: false,
             multicast: true,
             provable: true,
+            follows: false,
             addrs: vec![],
             revision: 0,
             capabilities: Capabilities::new(),

@@ -68,6 +68,12 @@ faults! {
     Renumber = "renumber",
     /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
     Line = "line",
+    /// No fault: embedders send each other messages, and some don't take theirs for a while.
+    Traffic = "traffic",
+    /// No fault either: members claim names and give them up.
+    Names = "names",
+    /// No fault: some of the members follow the whole roll.
+    Follow = "follow",
 }
 
 /// A set of kinds of faults.
@@ -118,13 +124,17 @@ impl Faults {
 
     /// A random part of the set: runs in which few kinds act find what runs in which all act drown.
     pub(super) fn some(self, rng: &mut Rng) -> Self {
-        // Both drawn apart, so that the runs without them stay what they were before there were these kinds.
-        let line = rng.fork(0x11fe).one_in(4);
-        let handover = rng.fork(0x4a0d).one_in(2);
-        let apart = |f: &Fault| matches!(f, Fault::Line | Fault::Handover);
-        let some = self.iter().filter(|f| !apart(f)).filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
-        let with = |some: Self, f, drawn: bool| if drawn && self.has(f) { some.with(f) } else { some };
-        with(with(some, Fault::Line, line), Fault::Handover, handover)
+        // Drawn apart, so that the runs without these stay what they were before there were these kinds.
+        let apart = [
+            (Fault::Line, rng.fork(0x11fe).one_in(4)),
+            (Fault::Handover, rng.fork(0x4a0d).one_in(2)),
+            (Fault::Traffic, rng.fork(0x7af1).one_in(3)),
+            (Fault::Names, rng.fork(0x4a3e).one_in(3)),
+            (Fault::Follow, rng.fork(0xf011).one_in(3)),
+        ];
+        let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
+        let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);
+        apart.iter().filter(|(f, drawn)| *drawn && self.has(*f)).fold(some, |set, (f, _)| set.with(*f))
     }
 }
 

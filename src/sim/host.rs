@@ -35,6 +35,9 @@ pub struct NodeOptions {
     pub wall_ahead_us: u64,
     /// True: each start listens on another port.
     pub new_ports: bool,
+    /// From its n-th start on it writes frames as a newer version would: longer, with fields and kinds that nobody knows
+    /// (never). For rolling upgrades.
+    pub newer_from: Option<u32>,
     /// True: it isn't started yet.
     pub stopped: bool,
 }
@@ -54,6 +57,8 @@ pub(super) struct Seen {
     pub(super) term: Term,
     pub(super) lineage: Lineage,
     pub(super) commit: Index,
+    /// How far it holds the roll as a subscriber.
+    pub(super) followed: Index,
     pub(super) lease: Option<Time>,
     /// The versions of the committed line, and of the one in force.
     pub(super) lines: (u32, u32),
@@ -65,6 +70,7 @@ impl Seen {
         term: Term::ZERO,
         lineage: Lineage::ZERO,
         commit: Index::ZERO,
+        followed: Index::ZERO,
         lease: None,
         lines: (0, 0),
     };
@@ -109,6 +115,8 @@ pub(super) struct Host {
     pub(super) moves_to: Option<(u16, Vec<HostId>)>,
     /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
     pub(super) leaves: Option<Lineage>,
+    /// Its embedder takes no messages at present.
+    pub(super) lazy: bool,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -140,6 +148,7 @@ impl Host {
             stopped: None,
             moves_to: None,
             leaves: None,
+            lazy: false,
             plant: None,
         }
     }
@@ -166,6 +175,11 @@ impl Host {
             (None, Some(disk)) => disk.holds_roll(lineage),
             (None, None) => false,
         }
+    }
+
+    /// True where its node writes frames as a newer version would.
+    pub(super) fn is_newer(&self) -> bool {
+        self.options.newer_from.is_some_and(|n| self.run >= n)
     }
 
     pub(super) fn name(&self) -> &str {

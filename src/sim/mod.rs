@@ -102,6 +102,7 @@ mod faults;
 mod host;
 mod nemesis;
 mod net;
+mod newer;
 mod packet;
 mod process;
 mod queue;
@@ -109,6 +110,7 @@ mod rng;
 mod run;
 mod scenario;
 mod trace;
+mod traffic;
 mod world;
 
 pub use faults::{Fault, Faults, UnknownFault};

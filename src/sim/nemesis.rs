@@ -7,7 +7,7 @@ use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Line, Lineage, Seat, Standing};
+use crate::types::{Capabilities, Line, Lineage, Name, Seat, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ enum Remedy {
 #[derive(Debug)]
 pub(super) struct Nemesis {
     rng: Rng,
+    /// What is done with names is drawn apart, so that runs without it stay what they are.
+    names: Option<Rng>,
     faults: Vec<Fault>,
     beat_us: u64,
     next: u64,
@@ -41,10 +43,12 @@ impl Nemesis {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let acts = |f: &Fault| {
             use Fault as F;
-            !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
+            let quiet = matches!(f, F::Traffic | F::Names | F::Follow);
+            !quiet && !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
         };
         Self {
             rng: Rng::new(mix(scenario.seed) ^ 0xfa17),
+            names: scenario.faults.has(Fault::Names).then(|| Rng::new(mix(scenario.seed) ^ 0x4a3e)),
             faults: scenario.faults.iter().filter(acts).collect(),
             beat_us: scenario.detection().as_micros() as u64,
             next: 0,
@@ -86,6 +90,7 @@ impl Nemesis {
             self.next = u64::MAX;
             return;
         }
+        self.claim(world);
         if self.rng.one_in(4) || self.faults.is_empty() {
             self.work(world);
             return;
@@ -115,6 +120,23 @@ impl Nemesis {
         if capabilities.set("n", &n.to_string()).is_ok() {
             // A node that is stopped says so, and nothing changes.
             let _ = world.command(host, Command::SetCapabilities(capabilities));
+        }
+    }
+
+    /// Some nodes claim one of a few names, or give one up.
+    fn claim(&mut self, world: &mut World) {
+        let Some(rng) = &mut self.names else { return };
+        for _ in 0..rng.below(4) {
+            let host = HostId(rng.below(world.hosts().len() as u64) as u32);
+            let (name, release) = (rng.below(3), rng.one_in(3));
+            let Ok(name) = Name::new(&format!("name-{name}")) else { return };
+            // What waits for long leaves all orders possible, and nothing to be checked.
+            if world.node(host).is_none_or(|n| n.registration().is_none()) || world.claims_waiting(host) > 1 {
+                continue;
+            }
+            world.say(host.0, format_args!("{} {name}", if release { "gives up" } else { "claims" }));
+            // A node that is stopped says so, and nothing changes.
+            let _ = world.command(host, if release { Command::Release(name) } else { Command::Claim(name) });
         }
     }
 
@@ -169,6 +191,7 @@ impl Nemesis {
             }
             Fault::Line => self.change_line(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
+            Fault::Traffic | Fault::Names | Fault::Follow => false,
         }
     }
 

@@ -1,9 +1,9 @@
 //! A running node, and where wanted its twin: a second one that gets the same inputs and has to give the same outputs.
 
 use crate::proto::{
-    Command, CommandError, Config, Dest, Event, Lane, Node, Start, StoreWrite, StreamInput, StreamOutput,
+    Command, CommandError, Config, Dest, Event, Lane, Node, SendError, Start, StoreWrite, StreamInput, StreamOutput,
 };
-use crate::types::{ConnId, Time};
+use crate::types::{ConnId, NodeId, Time};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +43,7 @@ pub(super) enum Arrived {
     Refused,
     Failed,
     Bytes(Bytes),
+    Written(usize),
     Closed,
 }
 
@@ -54,6 +55,7 @@ impl Arrived {
             Self::Refused => StreamInput::Refused,
             Self::Failed => StreamInput::Failed,
             Self::Bytes(bytes) => StreamInput::Bytes(bytes),
+            Self::Written(n) => StreamInput::Written(*n),
             Self::Closed => StreamInput::Closed,
         }
     }
@@ -184,12 +186,26 @@ impl Process {
         out
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    pub(super) fn send(&mut self, now: Time, to: &NodeId, body: Bytes, stream: bool) -> Result<(), SendError> {
+        let give = |node: &mut Node, body| {
+            if stream { node.send(now, to, body) } else { node.send_datagram(now, to, body) }
+        };
+        let twin = self.twin.as_mut().map(|(t, _)| give(t, body.clone()));
+        let result = give(&mut self.node, body);
+        if let Some(twin) = twin {
+            self.compare("send", &result, &twin);
+        }
+        result
+    }
+
+    /// `lazy`: messages stay where they are.
+    pub(super) fn poll_event(&mut self, lazy: bool) -> Option<Event> {
         if self.is_mute() {
             return None;
         }
-        let out = self.node.poll_event();
-        if let Some(twin) = self.twin.as_mut().map(|(t, _)| t.poll_event()) {
+        let poll = |node: &mut Node| if lazy { node.poll_notice() } else { node.poll_event() };
+        let out = poll(&mut self.node);
+        if let Some(twin) = self.twin.as_mut().map(|(t, _)| poll(t)) {
             self.compare("event", &out, &twin);
         }
         out

@@ -5,6 +5,7 @@ use super::net::Conditions;
 use super::process::Plant;
 use super::scenario::{Options, Scenario, liveness_bound};
 use super::trace::Detail;
+use super::traffic::Traffic;
 use super::world::{Checked, Counts, Violation, World};
 use crate::types::Time;
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ impl Run {
             agreed_after: course.agreed_after,
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
+            claims: world.claims_checked(),
             hash: world.trace_hash(),
             lines: world.take_lines(),
         }
@@ -106,6 +108,7 @@ impl Run {
 /// The course of a run.
 struct Course {
     nemesis: Nemesis,
+    traffic: Traffic,
     starts: Vec<(u64, super::HostId)>,
     agreed_after: Option<Duration>,
     recoverable: bool,
@@ -117,7 +120,13 @@ impl Course {
             scenario.cast.iter().zip(0..).map(|(c, at)| (c.starts_at, super::HostId(at))).collect();
         starts.sort_unstable();
         starts.reverse();
-        Self { nemesis: Nemesis::new(scenario), starts, agreed_after: None, recoverable: true }
+        Self {
+            nemesis: Nemesis::new(scenario),
+            traffic: Traffic::new(scenario),
+            starts,
+            agreed_after: None,
+            recoverable: true,
+        }
     }
 
     fn play(&mut self, world: &mut World, scenario: &Scenario) {
@@ -131,14 +140,17 @@ impl Course {
                 }
             }
             self.nemesis.act(world, scenario.faults);
+            self.traffic.act(world);
             if now >= end {
                 break;
             }
-            let next = self.nemesis.next_at().min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
+            let next = self.nemesis.next_at().min(self.traffic.next_at());
+            let next = next.min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
             world.run_for(Duration::from_micros(next.min(end).saturating_sub(now).max(1)));
         }
         if world.violations().is_empty() {
             self.heal(world, scenario);
+            self.traffic.end(world, scenario.patience());
         }
     }
 
@@ -164,6 +176,7 @@ impl Course {
             for host in world.hosts() {
                 world.start(host);
             }
+            self.traffic.act(world);
             // To look at all rolls takes longer than to live through that time.
             world.run_for((detection / if open.is_some() { 8 } else { 2 }).max(Duration::from_millis(10)));
             open = unsettled(world);
@@ -208,6 +221,10 @@ impl Course {
         }
         if let Some(why) = world.disagreement() {
             world.violated(7, format!("agreement was lost again without a reason: {why}"));
+            return false;
+        }
+        if let Err(why) = world.adds_up() {
+            world.violated(5, why);
             return false;
         }
         let now = (world.leaders().collect::<Vec<_>>(), world.leaderships());
@@ -263,6 +280,8 @@ pub struct Report {
     pub recoverable: bool,
     /// What should never have happened.
     pub violations: Vec<Violation>,
+    /// How many names' claims were checked to their end, and how many were not, for too much was possible.
+    pub claims: (usize, usize),
     /// Stands for everything that happened.
     pub hash: u64,
     /// The trace, where one was asked for; its end, where there was a violation.

@@ -7,7 +7,7 @@ use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::world::World;
-use crate::proto::{Config, Founding};
+use crate::proto::{Config, Founding, MessageLimits};
 use crate::types::{ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
@@ -62,7 +62,12 @@ pub struct Scenario {
     pub(super) founding: &'static str,
     /// Earlier candidates take over.
     pub(super) preempts: bool,
+    /// Some nodes write frames as a newer version would, from one of their starts on.
+    pub(super) rolling: bool,
 }
+
+/// The largest body of a scenario's messages.
+pub(super) const LARGEST: usize = 100_000;
 
 /// The bound on clocks that scenarios configure, and stay within.
 pub(super) const DRIFT_PPM: u32 = 1_000;
@@ -97,6 +102,7 @@ impl Scenario {
             reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
             preempts: false,
+            rolling: false,
         };
         scenario.draw_cast(&mut rng, options, candidates, members, heartbeat, detect);
         scenario
@@ -112,6 +118,7 @@ impl Scenario {
         detect: u32,
     ) {
         let quiet = options.faults.is_empty();
+        let mut follow = rng.fork(0xf011);
         let names = || (0..self.voters).map(name).collect::<Vec<_>>();
         let founding = match self.founding {
             "list" => Founding::List(names()),
@@ -126,6 +133,7 @@ impl Scenario {
         let detection = heartbeat * detect;
         self.preempts = self.faults.has(Fault::Handover) && apart.one_in(2);
         let preempt = self.preempts.then(|| detection * apart.range(1, 8) as u32);
+        self.rolling = !quiet && apart.one_in(4);
         let mut starts: Vec<u64> =
             (0..self.voters + members + 1).map(|_| rng.below((heartbeat * detect).as_micros() as u64 * 2)).collect();
         // Nobody joins late in a quiet run: it shows the resting state.
@@ -140,8 +148,13 @@ impl Scenario {
                 .drift_ppm(DRIFT_PPM)
                 .multicast(!no_multicast)
                 .seeds(no_multicast || !quiet && rng.one_in(4))
-                .preempt(preempt);
+                .preempt(preempt)
+                .messages(self.message_limits(rng));
             let votes = at < self.voters;
+            if self.faults.has(Fault::Follow) {
+                // Voters too: they may be demoted.
+                builder = builder.subscribe(follow.one_in(2));
+            }
             if votes {
                 builder = if at < candidates { builder.candidate() } else { builder.witness() }.found(founding.clone());
                 if some_priorities {
@@ -161,6 +174,7 @@ impl Scenario {
                 clock_start: Time::from_micros(rng.below(1 << 40)),
                 wall_ahead_us: rng.below(2_000_000),
                 new_ports,
+                newer_from: (self.rolling && apart.one_in(2)).then(|| apart.range(1, 3) as u32),
                 stopped: true,
             };
             self.cast.push(Cast { config, options, starts_at });
@@ -184,6 +198,28 @@ impl Scenario {
             world.add_node(cast.config.clone(), cast.options.clone());
         }
         world
+    }
+
+    /// So small that they matter. Drawn apart from all else.
+    fn message_limits(&self, rng: &Rng) -> MessageLimits {
+        if !self.faults.has(Fault::Traffic) {
+            return MessageLimits::default();
+        }
+        let mut rng = rng.fork(0x11b1);
+        MessageLimits {
+            message: if rng.one_in(4) { LARGEST / 2 } else { LARGEST },
+            queue: LARGEST * 2,
+            queues: LARGEST * 4,
+            window: 64 << 10,
+            windows: LARGEST * 5,
+            idle: self.detection().max(Duration::from_secs(1)) * rng.range(1, 8) as u32,
+            patience: None,
+        }
+    }
+
+    /// How long a message may wait for a way.
+    pub(super) fn patience(&self) -> Duration {
+        (self.detection() * 5).max(Duration::from_secs(2))
     }
 
     /// The detection time of all nodes.

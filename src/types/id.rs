@@ -90,6 +90,54 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// A name that a member claims, and that one member of a convention at a time has: 1 to 63 bytes of UTF-8 without white
+/// space.
+///
+/// ```
+/// use convoke::types::Name;
+/// let name: Name = "printer".parse().unwrap();
+/// assert_eq!(name.as_str(), "printer");
+/// assert!("the printer".parse::<Name>().is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// Takes a name under the same rules as [`NodeId::new`].
+    ///
+    /// # Errors
+    /// [`IdError`] where the name is empty, longer than 63 bytes, or holds white space or control characters.
+    pub fn new(name: &str) -> Result<Self, IdError> {
+        check(name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A convention's name, and the 32-bit tag of it that every frame carries.
 ///
 /// Several conventions may share one multicast group and port: a frame of another convention is dropped by its tag,

@@ -160,6 +160,8 @@ pub struct MemberInfo {
     pub multicast: bool,
     /// True where a connection that each of its addresses refuses proves its process dead.
     pub provable: bool,
+    /// True where it follows the whole roll: the leader tells changes by multicast while somebody does.
+    pub follows: bool,
     /// Where it listens (UDP and TCP on the same port), 1 to [`MAX_ADDRS`]; the first is the one to use.
     pub addrs: Vec<SocketAddr>,
     /// Grows with each change of the capabilities within an incarnation: a late copy of older ones changes nothing.

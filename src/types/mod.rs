@@ -8,7 +8,7 @@ mod member;
 mod num;
 mod time;
 
-pub use id::{ConventionId, IdError, NodeId};
+pub use id::{ConventionId, IdError, Name, NodeId};
 pub use line::{Line, MAX_SEATS, Seat};
 pub use member::{Capabilities, CapabilityError, LeftReason, MAX_ADDRS, MAX_CAPABILITY_BYTES, MemberInfo, Standing};
 pub use num::{ConnId, Generation, Identity, Incarnation, Index, Lineage, Position, Slot, Term, VoterTag};

@@ -1,8 +1,10 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
+use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
 };
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// A datagram's meaning.
@@ -37,6 +39,65 @@ pub enum Datagram {
     Gone(Leave),
     /// A leader to all: I no longer lead. Immediate evidence.
     Resigned(Resigned),
+    /// A message of the sender's embedder.
+    Note(Note),
+    /// Where is this member?
+    WhereIs(WhereIs),
+    /// The answer to a [`WhereIs`].
+    Whereabouts(Whereabouts),
+    /// Member to leader: a name shall be mine, or no longer. Idempotent.
+    Claim(Claim),
+    /// What came of it.
+    ClaimReply(ClaimReply),
+    /// Committed entries of the roll: from the leader to all, or as the answer to [`Missed`].
+    News(News),
+    /// A subscriber to a candidate: I have the roll up to here, and there is more.
+    Missed(Missed),
+    /// Member to leader: who has this capability?
+    Find(Find),
+    /// They do.
+    Found(Found),
+}
+
+/// A message of the sender's embedder: unordered, and acknowledged by nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The lineage that both belong to.
+    pub lineage: Lineage,
+    /// The sender.
+    pub from: NodeId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The incarnation that it is meant for.
+    pub to: Incarnation,
+    /// The body, at most [`super::MAX_NOTE`] bytes.
+    pub body: Bytes,
+}
+
+/// Where is this member? Padded to the size of the largest answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhereIs {
+    /// Which question it is.
+    pub nonce: u64,
+    /// The asker's lineage.
+    pub lineage: Lineage,
+    /// Who is looked for.
+    pub id: NodeId,
+}
+
+/// Where a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Echo of the question's number.
+    pub nonce: u64,
+    /// The lineage of the roll that was looked at.
+    pub lineage: Lineage,
+    /// Who was looked for.
+    pub id: NodeId,
+    /// What the roll says of it; nothing where it isn't on it.
+    pub found: Option<Sender>,
+    /// True where a leader says so, whose roll nobody's is ahead of.
+    pub leads: bool,
 }
 
 /// The leader's heartbeat, at most 48 bytes.

@@ -1,16 +1,19 @@
 //! Datagrams to bytes and back. The layout stands in [`crate::wire`].
 
-use super::codec::{Body, FixedOut, once, required};
+use super::codec::{Body, FixedOut, Sink, once, put_field, required};
 use super::datagram::{
-    Ack, Announce, Beat, Datagram, Heartbeat, Join, Leave, Probe, RefuseReason, Refused, Registered, Resigned, Seek,
-    Stranger,
+    Ack, Announce, Beat, Datagram, Heartbeat, Join, Leave, Note, Probe, RefuseReason, Refused, Registered, Resigned,
+    Seek, Stranger, WhereIs, Whereabouts,
 };
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
 use super::parts::{
-    put_member, put_place, put_sender, put_view, read_member, read_place, read_sender, read_view, tag as field,
+    flag, put_id, put_member, put_place, put_sender, put_view, read_id, read_member, read_place, read_sender,
+    read_view, tag as field,
 };
 use super::reject::Reject;
+use super::request_codec::{self as request, kind as asked};
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
+use bytes::Bytes;
 
 /// The second byte of each kind of datagram.
 pub(super) mod kind {
@@ -28,7 +31,18 @@ pub(super) mod kind {
     pub(in crate::wire) const LEAVE: u8 = 12;
     pub(in crate::wire) const GONE: u8 = 13;
     pub(in crate::wire) const RESIGNED: u8 = 14;
+    pub(in crate::wire) const NOTE: u8 = 30;
+    pub(in crate::wire) const WHERE_IS: u8 = 31;
+    pub(in crate::wire) const WHEREABOUTS: u8 = 32;
 }
+
+/// The most bytes of the body of a [`Note`]: with the longest id it fits [`MAX_DATAGRAM`].
+pub const MAX_NOTE: usize = 1_024;
+
+/// The least size of a [`WhereIs`]: no answer is larger.
+const WHERE_IS_LEN: usize = 320;
+
+const KNOWN_BY_LEADER: u8 = 1;
 
 /// A datagram whose frame is whole: length, version, convention and checksum are right. What it means comes second.
 #[derive(Clone, Copy)]
@@ -63,6 +77,13 @@ impl<'a> DatagramView<'a> {
     #[must_use]
     pub fn kind(&self) -> u8 {
         self.kind
+    }
+
+    /// True for entries of the roll, which only subscribers read.
+    #[inline]
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.kind == asked::NEWS
     }
 
     /// What it means. Allocates only for frames with names or addresses in them.
@@ -116,6 +137,15 @@ impl<'a> DatagramView<'a> {
             kind::LEAVE => leave(body).map(Datagram::Leave),
             kind::GONE => leave(body).map(Datagram::Gone),
             kind::RESIGNED => read_resigned(body).map(Datagram::Resigned),
+            kind::NOTE => note(body).map(Datagram::Note),
+            kind::WHERE_IS => where_is(body, self.len).map(Datagram::WhereIs),
+            kind::WHEREABOUTS => whereabouts(body).map(Datagram::Whereabouts),
+            asked::CLAIM => request::claim(body, self.len).map(Datagram::Claim),
+            asked::CLAIM_REPLY => request::claim_reply(body).map(Datagram::ClaimReply),
+            asked::NEWS => request::news(body).map(Datagram::News),
+            asked::MISSED => padded(self.len).and_then(|()| request::missed(body)).map(Datagram::Missed),
+            asked::FIND => padded(self.len).and_then(|()| request::find(body)).map(Datagram::Find),
+            asked::FOUND => request::found(body).map(Datagram::Found),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -238,6 +268,53 @@ fn leave(body: &Body<'_>) -> Result<Leave, Reject> {
     Ok(Leave { lineage, slot: Slot(c.u32()?), generation: Generation(c.u16()?), incarnation })
 }
 
+fn note(body: &Body<'_>) -> Result<Note, Reject> {
+    let mut c = body.fixed::<24>()?;
+    let (lineage, incarnation, to) = (Lineage(c.u64()?), Incarnation(c.count()?), Incarnation(c.count()?));
+    let (mut from, mut data, mut fields) = (None, None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            field::ID => once(&mut from, read_id(content)?)?,
+            field::DATA => once(&mut data, content)?,
+            _ => {}
+        }
+    }
+    let data = required(data)?;
+    if data.len() > MAX_NOTE {
+        return Err(Reject::Malformed);
+    }
+    Ok(Note { lineage, from: required(from)?, incarnation, to, body: Bytes::copy_from_slice(data) })
+}
+
+fn where_is(body: &Body<'_>, len: usize) -> Result<WhereIs, Reject> {
+    if len < WHERE_IS_LEN {
+        return Err(Reject::Malformed);
+    }
+    let mut c = body.fixed::<16>()?;
+    let (nonce, lineage) = (c.u64()?, Lineage(c.u64()?));
+    let (mut id, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::ID {
+            once(&mut id, read_id(content)?)?;
+        }
+    }
+    Ok(WhereIs { nonce, lineage, id: required(id)? })
+}
+
+fn whereabouts(body: &Body<'_>) -> Result<Whereabouts, Reject> {
+    let mut c = body.fixed::<20>()?;
+    let (nonce, lineage, flags) = (c.u64()?, Lineage(c.u64()?), c.u8()?);
+    let (mut id, mut found, mut fields) = (None, None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        match tag {
+            field::ID => once(&mut id, read_id(content)?)?,
+            field::SENDER => once(&mut found, read_sender(content)?)?,
+            _ => {}
+        }
+    }
+    Ok(Whereabouts { nonce, lineage, id: required(id)?, found, leads: flags & KNOWN_BY_LEADER != 0 })
+}
+
 pub(super) fn read_resigned(body: &Body<'_>) -> Result<Resigned, Reject> {
     let mut c = body.fixed::<24>()?;
     Ok(Resigned { lineage: Lineage(c.u64()?), term: Term(c.count()?), identity: Identity(c.u64()?) })
@@ -281,10 +358,41 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Resigned(d) => {
             frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(d));
         }
+        Datagram::Note(d) => put_note(d, tag, buf),
+        Datagram::WhereIs(d) => {
+            frame::begin(buf, kind::WHERE_IS, tag, FixedOut::<16>::new().u64(d.nonce).u64(d.lineage.0));
+            put_id(buf, &d.id);
+            buf.resize(WHERE_IS_LEN - CHECKSUM, super::codec::PADDING);
+        }
+        Datagram::Whereabouts(d) => put_whereabouts(d, tag, buf),
+        Datagram::Claim(d) => request::put_claim(d, tag, buf),
+        Datagram::ClaimReply(d) => request::put_claim_reply(d, tag, buf),
+        Datagram::News(d) => request::put_news(d, tag, buf),
+        Datagram::Missed(d) => request::put_missed(d, tag, buf),
+        Datagram::Find(d) => request::put_find(d, tag, buf),
+        Datagram::Found(d) => request::put_found(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);
     debug_assert!(buf.len() <= MAX_DATAGRAM, "{} bytes of {datagram:?}", buf.len());
+}
+
+fn put_note(d: &Note, tag: u32, buf: &mut Vec<u8>) {
+    debug_assert!(d.body.len() <= MAX_NOTE, "a body of {} bytes", d.body.len());
+    let fixed = FixedOut::<24>::new().u64(d.lineage.0).u64(d.incarnation.0).u64(d.to.0);
+    frame::begin(buf, kind::NOTE, tag, fixed);
+    put_id(buf, &d.from);
+    put_field(buf, field::DATA, |s| s.put(&d.body));
+}
+
+fn put_whereabouts(d: &Whereabouts, tag: u32, buf: &mut Vec<u8>) {
+    let fixed = FixedOut::<20>::new().u64(d.nonce).u64(d.lineage.0).u8(flag(d.leads, KNOWN_BY_LEADER)).spare(3);
+    frame::begin(buf, kind::WHEREABOUTS, tag, fixed);
+    put_id(buf, &d.id);
+    if let Some(found) = &d.found {
+        put_sender(buf, found);
+    }
+    debug_assert!(buf.len() + CHECKSUM <= WHERE_IS_LEN, "an answer of {} bytes", buf.len());
 }
 
 fn put_heartbeat(d: &Heartbeat, tag: u32, buf: &mut Vec<u8>) {

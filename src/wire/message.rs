@@ -2,7 +2,7 @@
 
 use super::Resigned;
 use super::roll::Entry;
-use crate::types::{Generation, Identity, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
+use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -58,10 +58,92 @@ pub enum Message {
     RecoverReply(RecoverReply),
     /// In place of a Hello, before the connection is closed: I am this one, and another connection of this pair is kept.
     Elsewhere(Hello),
+    /// A subscriber's first frame, and its next ones: give me what is committed after this.
+    Follow(Follow),
+    /// No: I don't hold that, or don't know you, or too many ask.
+    TurnedAway(TurnedAway),
     /// Are you there?
     Ping(u64),
     /// I am.
     Pong(u64),
+    /// Messages of the sender's embedder are to follow: how much of them is there?
+    Open(Open),
+    /// So much is there, and so much may come.
+    Resume(Resume),
+    /// A piece of the embedder's messages.
+    Data(Data),
+    /// So far they were taken, and so much more may come.
+    Taken(Taken),
+    /// One of them isn't taken at all.
+    Declined(Declined),
+}
+
+/// The question before the first message to a peer on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// The sender's incarnation: messages are numbered within it.
+    pub incarnation: Incarnation,
+    /// The incarnation that they are meant for.
+    pub to: Incarnation,
+    /// What has a smaller number is acknowledged, or came back.
+    pub base: u64,
+}
+
+/// The answer to an [`Open`]. What was sent on earlier connections and isn't counted in it never came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// Echo of the incarnation.
+    pub incarnation: Incarnation,
+    /// All messages up to this number are there, or won't be waited for.
+    pub have: u64,
+    /// The credit of this connection, from its first [`Data`] on.
+    pub credit: u64,
+}
+
+/// A piece of the messages to a peer, which follow each other as records: the body's length (4 bytes), then the body. The
+/// last record may go on in the next frame. It uses up as much credit as it has bytes of records, and
+/// [`RECORD_COST`] for each record that begins in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// The number of the record at the beginning.
+    pub number: u64,
+    /// How much of that record, its length included, came before.
+    pub offset: u32,
+    /// The records: 1 to [`super::MAX_PIECE`] bytes.
+    pub records: Bytes,
+}
+
+/// What a record costs besides its bytes: about what its receiver needs to remember it.
+pub const RECORD_COST: usize = 64;
+
+/// How far messages were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// All messages up to this number were given to the embedder, or never will be.
+    pub number: u64,
+    /// The credit of this connection, from its first [`Data`] on; it never shrinks.
+    pub credit: u64,
+}
+
+/// A message isn't taken; the others are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declined {
+    /// Which.
+    pub number: u64,
+    /// Why.
+    pub reason: DeclineReason,
+}
+
+/// Why a message isn't taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeclineReason {
+    /// It is larger than the receiver takes.
+    TooLarge,
+    /// Its rest didn't come in time.
+    Stalled,
+    /// A reason that this version doesn't know.
+    Other(u8),
 }
 
 /// The first frame of both sides of a connection.
@@ -248,6 +330,31 @@ pub struct AppendReply {
     pub matched: bool,
     /// The index.
     pub index: Index,
+}
+
+/// A subscriber asks for what is committed. Answered by one [`Append`], by one [`Snapshot`] after another where its
+/// position lies too far back, or by [`TurnedAway`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follow {
+    /// The convention's full name, 1 to 63 bytes.
+    pub convention: String,
+    /// The lineage that it is registered in.
+    pub lineage: Lineage,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The last entry that it has; zero where it has nothing.
+    pub after: Position,
+    /// Its slot.
+    pub slot: Slot,
+    /// The slot's generation.
+    pub generation: Generation,
+}
+
+/// A subscriber has to ask elsewhere, or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// The lineage that it asked for.
+    pub lineage: Lineage,
 }
 
 /// A higher term was promised.

@@ -4,8 +4,9 @@ use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, 
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
 use super::message::{
-    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Fetch, Hello, Invite, InviteReply, Message,
-    Muster, Overruled, ProbeFor, Propose, ProposeReply, Recover, RecoverReply, Release, Snapshot, SnapshotReply,
+    Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Follow,
+    Hello, Invite, InviteReply, Message, Muster, Open, Overruled, ProbeFor, Propose, ProposeReply, Recover,
+    RecoverReply, Release, Resume, Snapshot, SnapshotReply, Taken, TurnedAway,
 };
 use super::parts::{
     flag, push_seat, put_addr, put_identities, put_lineages, put_member, put_seat, read_addr, read_identities,
@@ -14,7 +15,7 @@ use super::parts::{
 use super::reject::Reject;
 use super::roll::MAX_VOTERS;
 use super::roll_codec::{decode_entry, put_entry};
-use crate::types::{ConventionId, Generation, Identity, Index, Lineage, Position, Slot, Term};
+use crate::types::{ConventionId, Generation, Identity, Incarnation, Index, Lineage, Position, Slot, Term};
 use bytes::{Bytes, BytesMut};
 
 /// The most entries that one [`Append`] may carry.
@@ -54,6 +55,13 @@ pub(super) mod kind {
     pub(in crate::wire) const RECOVER: u8 = 91;
     pub(in crate::wire) const RECOVER_REPLY: u8 = 92;
     pub(in crate::wire) const ELSEWHERE: u8 = 93;
+    pub(in crate::wire) const FOLLOW: u8 = 100;
+    pub(in crate::wire) const TURNED_AWAY: u8 = 101;
+    pub(in crate::wire) const OPEN: u8 = 120;
+    pub(in crate::wire) const RESUME: u8 = 121;
+    pub(in crate::wire) const DATA: u8 = 122;
+    pub(in crate::wire) const TAKEN: u8 = 123;
+    pub(in crate::wire) const DECLINED: u8 = 124;
 }
 
 const ABLE: u8 = 1;
@@ -137,8 +145,86 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
             let fixed = position(fixed, m.position).u8(flag(m.granted, GRANTED)).spare(3);
             frame::begin(buf, kind::RECOVER_REPLY, tag, fixed);
         }
+        Message::Follow(m) => put_follow(m, tag, buf),
+        Message::TurnedAway(m) => frame::begin(buf, kind::TURNED_AWAY, tag, FixedOut::<8>::new().u64(m.lineage.0)),
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
         Message::Pong(n) => frame::begin(buf, kind::PONG, tag, FixedOut::<8>::new().u64(*n)),
+        Message::Open(m) => {
+            frame::begin(buf, kind::OPEN, tag, FixedOut::<24>::new().u64(m.incarnation.0).u64(m.to.0).u64(m.base));
+        }
+        Message::Resume(m) => {
+            let fixed = FixedOut::<24>::new().u64(m.incarnation.0).u64(m.have).u64(m.credit);
+            frame::begin(buf, kind::RESUME, tag, fixed);
+        }
+        Message::Data(m) => {
+            put_data(m.number, m.offset, tag, buf);
+            put_field(buf, field::DATA, |s| s.put(&m.records));
+        }
+        Message::Taken(m) => {
+            frame::begin(buf, kind::TAKEN, tag, FixedOut::<16>::new().u64(m.number).u64(m.credit));
+        }
+        Message::Declined(m) => {
+            let code = match m.reason {
+                DeclineReason::TooLarge => 1,
+                DeclineReason::Stalled => 2,
+                DeclineReason::Other(code) => code,
+            };
+            frame::begin(buf, kind::DECLINED, tag, FixedOut::<12>::new().u64(m.number).u8(code).spare(3));
+        }
+    }
+}
+
+fn put_data(number: u64, offset: u32, tag: u32, buf: &mut BytesMut) {
+    frame::begin(buf, kind::DATA, tag, FixedOut::<16>::new().u64(number).u32(offset).spare(4));
+}
+
+/// Writes a [`Data`] frame, its records put together on the spot.
+#[derive(Debug)]
+pub struct DataWriter<'a> {
+    buf: &'a mut BytesMut,
+    start: usize,
+    records: usize,
+}
+
+impl<'a> DataWriter<'a> {
+    /// Begins a frame behind what is in `buf`.
+    pub fn begin(number: u64, offset: u32, tag: u32, buf: &'a mut BytesMut) -> Self {
+        let start = buf.len();
+        buf.put(&[0; 4]);
+        put_data(number, offset, tag, buf);
+        buf.put(&[field::DATA, 0, 0]);
+        let records = buf.len();
+        Self { buf, start, records }
+    }
+
+    /// Adds bytes of records. The caller keeps to [`MAX_PIECE`].
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.buf.put(bytes);
+    }
+
+    /// How many bytes of records there are.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buf.len() - self.records
+    }
+
+    /// True where there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the frame.
+    pub fn end(self) {
+        let len = self.len();
+        debug_assert!((1..=MAX_PIECE).contains(&len), "{len} bytes of records");
+        self.buf.patch(self.records - 2, &(len as u16).to_be_bytes());
+        let check = frame::checksum(&self.buf[self.start + 4..]);
+        self.buf.put(&check);
+        let len = self.buf.len() - self.start - 4;
+        self.buf.patch(self.start, &(len as u32).to_be_bytes());
     }
 }
 
@@ -161,6 +247,12 @@ fn put_recover(m: &Recover, tag: u32, buf: &mut BytesMut) {
     frame::begin(buf, kind::RECOVER, tag, fixed);
     put_identities(buf, field::VOTERS, &m.voters);
     put_identities(buf, field::GONE, &m.gone);
+}
+
+fn put_follow(m: &Follow, tag: u32, buf: &mut BytesMut) {
+    let fixed = position(FixedOut::<40>::new().u64(m.lineage.0).u64(m.incarnation.0), m.after);
+    frame::begin(buf, kind::FOLLOW, tag, fixed.u32(m.slot.0).u16(m.generation.0).spare(2));
+    put_field(buf, field::CONVENTION, |s| s.put(m.convention.as_bytes()));
 }
 
 fn put_canvass(m: &Canvass, tag: u32, buf: &mut BytesMut) {
@@ -246,10 +338,56 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::MUSTER => muster(&body).map(Message::Muster),
         kind::RECOVER => recover(&body).map(Message::Recover),
         kind::RECOVER_REPLY => recover_reply(&body).map(Message::RecoverReply),
+        kind::FOLLOW => follow(&body).map(Message::Follow),
+        kind::TURNED_AWAY => Ok(Message::TurnedAway(TurnedAway { lineage: Lineage(body.fixed::<8>()?.u64()?) })),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
         kind::PONG => Ok(Message::Pong(body.fixed::<8>()?.u64()?)),
+        kind::OPEN => {
+            let mut c = body.fixed::<24>()?;
+            let (incarnation, to) = (Incarnation(c.count()?), Incarnation(c.count()?));
+            Ok(Message::Open(Open { incarnation, to, base: c.count()? }))
+        }
+        kind::RESUME => resume(&body).map(Message::Resume),
+        kind::DATA => data(&body, bytes).map(Message::Data),
+        kind::TAKEN => {
+            let mut c = body.fixed::<16>()?;
+            Ok(Message::Taken(Taken { number: c.count()?, credit: c.count()? }))
+        }
+        kind::DECLINED => declined(&body).map(Message::Declined),
         unknown => Err(Reject::UnknownKind(unknown)),
     }
+}
+
+fn resume(body: &Body<'_>) -> Result<Resume, Reject> {
+    let mut c = body.fixed::<24>()?;
+    Ok(Resume { incarnation: Incarnation(c.count()?), have: c.count()?, credit: c.count()? })
+}
+
+fn data(body: &Body<'_>, frame: &Bytes) -> Result<Data, Reject> {
+    let mut c = body.fixed::<16>()?;
+    let (number, offset) = (c.count()?, c.u32()?);
+    let (mut records, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::DATA {
+            once(&mut records, frame.slice_ref(content))?;
+        }
+    }
+    let records = required(records)?;
+    if number == 0 || records.is_empty() || records.len() > MAX_PIECE {
+        return Err(Reject::Malformed);
+    }
+    Ok(Data { number, offset, records })
+}
+
+fn declined(body: &Body<'_>) -> Result<Declined, Reject> {
+    let mut c = body.fixed::<12>()?;
+    let (number, code) = (c.count()?, c.u8()?);
+    let reason = match code {
+        1 => DeclineReason::TooLarge,
+        2 => DeclineReason::Stalled,
+        other => DeclineReason::Other(other),
+    };
+    Ok(Declined { number, reason })
 }
 
 fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
@@ -262,11 +400,7 @@ fn hello(body: &Body<'_>) -> Result<Hello, Reject> {
     let (mut convention, mut parents, mut info, mut fields) = (None, None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
         match tag {
-            field::CONVENTION => {
-                let name = read_str(content)?;
-                ConventionId::new(name).map_err(|_| Reject::Malformed)?;
-                once(&mut convention, name.to_owned())?;
-            }
+            field::CONVENTION => once(&mut convention, read_convention(content)?)?,
             field::LINEAGES => once(&mut parents, read_lineages(content)?)?,
             field::MEMBER => once(&mut info, read_member(content)?)?,
             _ => {}
@@ -310,6 +444,25 @@ fn recover_reply(body: &Body<'_>) -> Result<RecoverReply, Reject> {
     let (lineage, term, seen) = (Lineage(c.u64()?), Term(c.count()?), Term(c.count()?));
     let (position, flags) = (read_position(&mut c)?, c.u8()?);
     Ok(RecoverReply { lineage, term, granted: flags & GRANTED != 0, seen, position })
+}
+
+fn read_convention(content: &[u8]) -> Result<String, Reject> {
+    let name = read_str(content)?;
+    ConventionId::new(name).map_err(|_| Reject::Malformed)?;
+    Ok(name.to_owned())
+}
+
+fn follow(body: &Body<'_>) -> Result<Follow, Reject> {
+    let mut c = body.fixed::<40>()?;
+    let (lineage, incarnation, after) = (Lineage(c.u64()?), Incarnation(c.count()?), read_position(&mut c)?);
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    let (mut convention, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == field::CONVENTION {
+            once(&mut convention, read_convention(content)?)?;
+        }
+    }
+    Ok(Follow { convention: required(convention)?, lineage, incarnation, after, slot, generation })
 }
 
 fn propose(body: &Body<'_>) -> Result<Propose, Reject> {

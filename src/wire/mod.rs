@@ -47,10 +47,21 @@
 //! | 11 | stranger | slot 4, generation 2, spare 2, lineage 4 | | 24 |
 //! | 12, 13 | leave, gone | lineage 8, incarnation 8, slot 4, generation 2, spare 2 | | 36 |
 //! | 14 | resigned | lineage 8, term 8, identity 8 | | 36 |
+//! | 20 | claim | lineage 8, term 8, incarnation 8, number 4, slot 4, generation 2, flags 1 (1 given up), spare 1 | *name* | 128 |
+//! | 21 | claim's reply | lineage 8, term 8, incarnation 8, number 4, answer 1, spare 3 | *id* of the owner, where taken | ≤ 110 |
+//! | 22 | news | nonce 8, lineage 8, term 8, position before 16, commit 8 | *entry*, as many as fit | ≤ 1,200 |
+//! | 23 | missed | nonce 8, lineage 8, position 16, slot 4, generation 2, spare 2 | | 1,200 |
+//! | 24 | find | nonce 8, lineage 8 | *capabilities*, one pair | 1,200 |
+//! | 25 | found | nonce 8, lineage 8, how many 4 | *id*, as many as fit | ≤ 1,200 |
+//! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
+//! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
+//! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
 //!
-//! A seek or a join that isn't padded to exactly 1,200 bytes is malformed: its answer is never larger than it. Where
+//! A seek, a join, a missed or a find that isn't padded to exactly 1,200 bytes is malformed, and so are a claim of less than
+//! 128 and a *where is* of less than 320: no answer is larger than its question. Where
 //! the line doesn't fit an announcement or a registration, seats are left out from its end; the leader's stays.
-//! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy.
+//! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy. Answers to a claim: 1 yours, 2 released, 3 taken, 4 too
+//! many.
 //!
 //! ## Streams
 //!
@@ -80,8 +91,16 @@
 //! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
 //! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |
 //! | 93 | elsewhere | as a hello | as a hello |
+//! | 100 | follow | lineage 8, incarnation 8, position 16, slot 4, generation 2, spare 2 | *convention* |
+//! | 101 | turned away | lineage 8 | |
+//! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
+//! | 121 | resume | that incarnation 8, have 8, credit 8 | |
+//! | 122 | data | number 8, offset 4, spare 4 | *data*, 1 byte to [`MAX_PIECE`] |
+//! | 123 | taken | number 8, credit 8 | |
+//! | 124 | declined | number 8, reason 1 (1 too large, 2 stalled), spare 3 | |
 //!
-//! A position is a term and an index.
+//! A position is a term and an index. A data frame's *data* are records: length 4, body; the first may be the rest of one
+//! that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers may be left out.
 //!
 //! ## Fields
 //!
@@ -91,7 +110,7 @@
 //! | 2 | address | IPv4 (4) or IPv6 (16), then port 2; an IPv6 scope doesn't travel |
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
 //! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
-//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
+//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal, 8 follows the roll), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
 //! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *lineages* where there are parents, *seat reference*, up to 15 |
 //! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
@@ -105,6 +124,8 @@
 //! | 20 | lineages | the parents of a lineage, the nearest first: 8 each, up to [`MAX_PARENTS`] |
 //! | 23 | place | body: slot 4, generation 2, spare 2, revision 4 |
 //! | 21, 22 | voters, gone | identities: 8 each, up to [`MAX_VOTERS`] |
+//! | 25 | name | 1 to 63 bytes of UTF-8 |
+//! | 26 | named | body: slot 4; *name* |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -121,10 +142,12 @@
 //! | 10 retired | body: no fixed part; *id* |
 //! | 11 ranked | body: priority 4; *id* |
 //! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
+//! | 20 claimed | body: slot 4, generation 2, spare 2; *name* |
+//! | 21 released | body: slot 4, generation 2, spare 2; *name* |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
-//! *slot* for each slot from 0 on, then *departed*, *retired* and *ranked*. A store's record is its kind (1 byte) and its
+//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
 //! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
@@ -137,16 +160,20 @@ mod message;
 mod message_codec;
 mod parts;
 mod reject;
+mod request;
+mod request_codec;
 mod roll;
 mod roll_codec;
 mod stream;
 
 pub use datagram::*;
-pub use datagram_codec::{DatagramView, encode_datagram};
+pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
 pub use message::*;
-pub use message_codec::{MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
+pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;
+pub use request::{Claim, ClaimAnswer, ClaimReply, Find, Found, Missed, News};
+pub use request_codec::MAX_NEWS_BYTES;
 pub use roll::*;
 pub use roll_codec::{
     decode_entry, decode_image, decode_record, digest, encode_entry, encode_image, encode_record, entry_digest,

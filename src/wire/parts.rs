@@ -6,8 +6,8 @@ use super::frame::{CHECKSUM, MAX_DATAGRAM};
 use super::reject::Reject;
 use super::roll::{MAX_PARENTS, MAX_VOTERS};
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, NodeId, Seat, Slot,
-    Standing, Term, VoterTag,
+    Capabilities, Generation, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, Name, NodeId, Seat,
+    Slot, Standing, Term, VoterTag,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -33,11 +33,14 @@ pub(super) mod tag {
     pub(in crate::wire) const VOTERS: u8 = 21;
     pub(in crate::wire) const GONE: u8 = 22;
     pub(in crate::wire) const PLACE: u8 = 23;
+    pub(in crate::wire) const NAME: u8 = 25;
+    pub(in crate::wire) const NAMED: u8 = 26;
 }
 
 const DURABLE: u8 = 1;
 const MULTICAST: u8 = 2;
 const UNPROVABLE: u8 = 4;
+const FOLLOWS: u8 = 8;
 const WITNESS: u8 = 1;
 const VOTING: u8 = 2;
 const LEADER: u8 = 1;
@@ -59,6 +62,25 @@ pub(super) fn read_str(bytes: &[u8]) -> Result<&str, Reject> {
 
 pub(super) fn read_id(bytes: &[u8]) -> Result<NodeId, Reject> {
     NodeId::new(read_str(bytes)?).map_err(|_| Reject::Malformed)
+}
+
+pub(super) fn put_name<S: Sink>(sink: &mut S, name: &Name) {
+    put_field(sink, tag::NAME, |s| s.put(name.as_str().as_bytes()));
+}
+
+pub(super) fn read_name(bytes: &[u8]) -> Result<Name, Reject> {
+    Name::new(read_str(bytes)?).map_err(|_| Reject::Malformed)
+}
+
+/// The only field of a body that has to be there: the name.
+pub(super) fn only_name(body: &Body<'_>) -> Result<Name, Reject> {
+    let (mut name, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::NAME {
+            once(&mut name, read_name(content)?)?;
+        }
+    }
+    required(name)
 }
 
 /// An address's family is told by the field's length. Scope and flow of IPv6 mean nothing to others and don't travel.
@@ -235,13 +257,17 @@ pub(super) fn read_sender(bytes: &[u8]) -> Result<Sender, Reject> {
 }
 
 pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
+    let flags = flag(info.durable, DURABLE)
+        | flag(info.multicast, MULTICAST)
+        | flag(!info.provable, UNPROVABLE)
+        | flag(info.follows, FOLLOWS);
     put_field(sink, tag::MEMBER, |s| {
         let fixed = FixedOut::<28>::new()
             .u64(info.incarnation.0)
             .u64(info.identity.0)
             .i32(info.priority)
             .u8(standing_code(info.standing))
-            .u8(flag(info.durable, DURABLE) | flag(info.multicast, MULTICAST) | flag(!info.provable, UNPROVABLE))
+            .u8(flags)
             .spare(2)
             .u32(info.revision);
         put_body(s, fixed);
@@ -276,6 +302,7 @@ pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
         durable: flags & DURABLE != 0,
         multicast: flags & MULTICAST != 0,
         provable: flags & UNPROVABLE == 0,
+        follows: flags & FOLLOWS != 0,
         addrs,
         revision,
         capabilities: capabilities.unwrap_or_default(),

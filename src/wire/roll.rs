@@ -1,8 +1,8 @@
 //! The roll's entries, its image in a snapshot, and what a store keeps. The layout stands in [`crate::wire`].
 
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, NodeId, Position,
-    Seat, Slot, Standing, Term,
+    Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, Name, NodeId,
+    Position, Seat, Slot, Standing, Term,
 };
 use bytes::Bytes;
 
@@ -105,6 +105,24 @@ pub enum Change {
         /// The random number that votes for it.
         identity: Identity,
     },
+    /// A member claims a name: it is its own from then on, where nobody has it.
+    Claimed {
+        /// The member's slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// The name.
+        name: Name,
+    },
+    /// A member gives a name up.
+    Released {
+        /// The member's slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// The name.
+        name: Name,
+    },
     /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
     Other {
         /// The kind's number.
@@ -142,6 +160,8 @@ pub struct Image {
     pub retired: Vec<NodeId>,
     /// The priorities that were decided while running, in the order of the ids.
     pub ranked: Vec<(NodeId, i32)>,
+    /// The names that are taken, in their order, each with its owner's slot.
+    pub names: Vec<(Name, Slot)>,
 }
 
 /// What a voter must not forget. Small; written as a whole.

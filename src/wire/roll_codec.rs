@@ -2,12 +2,14 @@
 
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::parts::{
-    flag, push_seat, put_capabilities, put_id, put_lineages, put_member, put_seat, put_seat_body, read_capabilities,
-    read_id, read_lineages, read_member, read_seat, read_standing, standing_code, tag,
+    flag, only_name, push_seat, put_capabilities, put_id, put_lineages, put_member, put_name, put_seat, put_seat_body,
+    read_capabilities, read_id, read_lineages, read_member, read_seat, read_standing, standing_code, tag,
 };
 use super::reject::Reject;
 use super::roll::{Change, Entry, Image, Promise, Record, SlotImage};
-use crate::types::{Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, NodeId, Position, Slot, Term};
+use crate::types::{
+    Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, Name, NodeId, Position, Slot, Term,
+};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 
@@ -22,6 +24,8 @@ mod change {
     pub(super) const RETIRED: u8 = 10;
     pub(super) const RANKED: u8 = 11;
     pub(super) const RESTOOD: u8 = 12;
+    pub(super) const CLAIMED: u8 = 20;
+    pub(super) const RELEASED: u8 = 21;
 }
 
 /// The numbers of a store's records.
@@ -103,6 +107,16 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             let fixed = FixedOut::<20>::new().u32(slot.0).u16(generation.0).u8(standing_code(*standing)).spare(1);
             put_body(sink, fixed.u32(*revision).u64(identity.0));
         }
+        Change::Claimed { slot, generation, name } => {
+            sink.put(&[change::CLAIMED]);
+            put_body(sink, owner(slot, generation).spare(2));
+            put_name(sink, name);
+        }
+        Change::Released { slot, generation, name } => {
+            sink.put(&[change::RELEASED]);
+            put_body(sink, owner(slot, generation).spare(2));
+            put_name(sink, name);
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -132,6 +146,10 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         change::RETIRED => Ok(Change::Retired { id: read_only_id(&Body::nested(bytes)?)? }),
         change::RANKED => read_ranked(&Body::nested(bytes)?).map(|(id, priority)| Change::Ranked { id, priority }),
         change::RESTOOD => read_restood(&Body::nested(bytes)?),
+        change::CLAIMED => read_claim(bytes).map(|(slot, generation, name)| Change::Claimed { slot, generation, name }),
+        change::RELEASED => {
+            read_claim(bytes).map(|(slot, generation, name)| Change::Released { slot, generation, name })
+        }
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -194,6 +212,13 @@ fn read_restood(body: &Body<'_>) -> Result<Change, Reject> {
     Ok(Change::Restood { slot, generation, revision, standing, identity })
 }
 
+fn read_claim(bytes: &[u8]) -> Result<(Slot, Generation, Name), Reject> {
+    let body = Body::nested(bytes)?;
+    let mut c = body.fixed::<8>()?;
+    let (slot, generation) = (Slot(c.u32()?), Generation(c.u16()?));
+    Ok((slot, generation, only_name(&body)?))
+}
+
 fn read_only_id(body: &Body<'_>) -> Result<NodeId, Reject> {
     let (mut id, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
@@ -251,9 +276,16 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             put_id(s, id);
         });
     }
+    for (name, slot) in &image.names {
+        put_field(sink, tag::NAMED, |s| {
+            put_body(s, FixedOut::<4>::new().u32(slot.0));
+            put_name(s, name);
+        });
+    }
 }
 
-/// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members.
+/// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
+/// once, in order, with the slot of a member.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where the content breaks the layout or a bound.
@@ -264,7 +296,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
-    let (mut retired, mut ranked) = (Vec::new(), Vec::new());
+    let (mut retired, mut ranked, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
@@ -275,6 +307,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::DEPARTED => departed.push(read_departed(content)?),
             tag::RETIRED => retired.push(read_only_id(&Body::nested(content)?)?),
             tag::RANKED => ranked.push(read_ranked(&Body::nested(content)?)?),
+            tag::NAMED => names.push(read_named(&Body::nested(content)?)?),
             _ => {}
         }
     }
@@ -282,8 +315,17 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !slots.iter().filter_map(|s| s.info.as_ref()).all(|info| ids.insert(&info.id)) {
         return Err(Reject::Malformed);
     }
+    let owned = |slot: &Slot| slots.get(slot.0 as usize).is_some_and(|s: &SlotImage| s.info.is_some());
+    if !names.is_sorted_by(|(a, _), (b, _)| a < b) || !names.iter().all(|(_, slot)| owned(slot)) {
+        return Err(Reject::Malformed);
+    }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked })
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names })
+}
+
+fn read_named(body: &Body<'_>) -> Result<(Name, Slot), Reject> {
+    let slot = Slot(body.fixed::<4>()?.u32()?);
+    Ok((only_name(body)?, slot))
 }
 
 fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {

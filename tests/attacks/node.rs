@@ -423,3 +423,82 @@ fn f8b_forged_join_default_detect() {
     let bytes: usize = r.sent.iter().filter(|(d, _)| *d == Dest::Addr(addr(66))).map(|(_, b)| b.len()).sum();
     println!("bytes to it: {bytes} for 1200");
 }
+
+/// What b is asked or told from here on is its answer to a canvass: c's roll is ahead. The question that b asks then.
+fn asks_to_catch_up(r: &mut Rig, c: ConnId, ahead: Position) -> Fetch {
+    let reply = CanvassReply {
+        lineage: Lineage(L),
+        round: 0,
+        term: Term(2),
+        granted: false,
+        wait_us: 1_000_000,
+        position: ahead,
+    };
+    r.send(c, Message::CanvassReply(reply));
+    let asked = r.take().into_iter().find_map(|(_, m)| if let Message::Fetch(f) = m { Some(f) } else { None });
+    asked.expect("it asks for the newer roll")
+}
+
+/// As f1, but for a voter that asked outside of any bid.
+#[test]
+fn f12_a_late_answer_to_who_caught_up_overwrites_newer_leaders_entries() {
+    let config = cfg("b", Founding::Expect(5)).death_evidence(false).build().unwrap();
+    let mut r = Rig::new(config, start(1, 1, Some(restored_b(vec![led(2, 1, 100)], &N5))), ms(0));
+    r.run_to(ms(1_000));
+    let c = r.connect(info(2, "c", 102), L, 1);
+    let d = r.connect(info(3, "d", 103), L, 1);
+    let ahead = Position { term: Term(2), index: Index(3) };
+    let fetch = asks_to_catch_up(&mut r, c, ahead);
+    // d leads in a later term: with b's acknowledgement of the entry it commits, and resigns before b learns that.
+    let newer = Position { term: Term(5), index: Index(3) };
+    let prev = Position { term: Term(1), index: Index(2) };
+    r.send(
+        d,
+        Message::Append(Append {
+            lineage: Lineage(L),
+            term: newer.term,
+            prev,
+            commit: Index(2),
+            fetched: false,
+            entries: vec![led(3, 5, 103)],
+        }),
+    );
+    let acked = r.take().into_iter().any(|(_, m)| matches!(m, Message::AppendReply(a) if a.matched && a.index.0 == 3));
+    assert!(acked && r.node.position() == newer);
+    r.send(d, Message::Resigned(Resigned { lineage: Lineage(L), term: newer.term, identity: Identity(103) }));
+    // The late answer of the voter that was asked.
+    r.send(
+        c,
+        Message::Append(Append {
+            lineage: Lineage(L),
+            term: fetch.term,
+            prev: fetch.after,
+            commit: fetch.after.index,
+            fetched: true,
+            entries: [led(2, 1, 100), led(3, 2, 102)].into_iter().filter(|e| e.index > fetch.after.index).collect(),
+        }),
+    );
+    assert_eq!(r.node.position(), newer, "LOST an acknowledged entry of a newer leader");
+}
+
+/// b follows a leader that its line doesn't know yet; c, who isn't that one, says that it resigned.
+#[test]
+fn f13_nobody_resigns_for_a_leader_that_is_not_known_yet() {
+    let config = cfg("b", Founding::Expect(5)).death_evidence(false).build().unwrap();
+    let mut r = Rig::new(config, start(1, 1, Some(restored_b(vec![led(2, 1, 100)], &N5))), ms(0));
+    r.run_to(ms(1_000));
+    let c = r.connect(info(2, "c", 102), L, 1);
+    let (lineage, term) = (Lineage(L), Term(5));
+    let leader = Identity(999).tag();
+    let heartbeat = Heartbeat { lineage, term, number: 1, commit: Index(2), leader, line_version: 2 };
+    r.datagram(addr(9), Lane::Floor, &Datagram::Heartbeat(heartbeat));
+    r.send(c, Message::Resigned(Resigned { lineage, term, identity: Identity(102) }));
+    r.take();
+    let position = Position { term, index: Index(9) };
+    r.send(c, Message::Canvass(Canvass { lineage, term: Term(6), position, line_version: 2, round: 1 }));
+    let granted = r.take().into_iter().find_map(|(_, m)| match m {
+        Message::CanvassReply(reply) => Some(reply.granted),
+        _ => None,
+    });
+    assert_eq!(granted, Some(false), "it protects the leader that it heard just now");
+}

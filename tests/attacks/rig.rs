@@ -48,6 +48,7 @@ pub(crate) fn info(i: u16, id: &str, identity: u64) -> MemberInfo {
         durable: true,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![addr(i + 1)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -69,6 +70,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         departed: vec![],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {
@@ -81,6 +83,7 @@ pub(crate) fn member(n: u64) -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![addr(200)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -145,7 +148,7 @@ impl Rig {
             while let Some(o) = self.node.poll_stream() {
                 any = true;
                 match o {
-                    StreamOutput::Send(c, b) => {
+                    StreamOutput::Send(c, b) | StreamOutput::Bulk(c, b) => {
                         let r = self.readers.entry(c).or_default();
                         r.push(&b);
                         while let Ok(Some(m)) = r.next(tag()) {

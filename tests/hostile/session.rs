@@ -10,7 +10,7 @@ use convoke::proto::{
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
-    MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
+    MemberInfo, Name, NodeId, Position, Seat, Slot, Standing, Term, Time, VoterTag,
 };
 use convoke::wire::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -160,6 +160,7 @@ fn info(n: u8) -> MemberInfo {
         durable: false,
         multicast: n.is_multiple_of(2),
         provable: true,
+        follows: false,
         addrs: vec![addr(n)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -185,7 +186,7 @@ impl<'a> Session<'a> {
             4 => builder.candidate().found(list()),
             5 => builder.witness().found(Founding::Expect(3)),
             6 => builder.candidate().found(Founding::Expect(2)).priority(-1).death_evidence(false),
-            _ => builder,
+            _ => builder.subscribe(true),
         };
         let config = builder.build().expect("a right configuration");
         let restored = (durable && input.yes()).then(|| restored(&mut input));
@@ -413,7 +414,19 @@ impl<'a> Session<'a> {
 
     fn a_datagram(&mut self) -> Datagram {
         let lineage = self.lineage_();
-        match self.input.below(14) {
+        match self.input.below(23) {
+            20 => {
+                let (from, incarnation, to) =
+                    (id(self.input.below(PEERS + 2)), self.incarnation_(), self.incarnation_());
+                Datagram::Note(Note { lineage, from, incarnation, to, body: Bytes::from_static(b"note") })
+            }
+            21 => Datagram::WhereIs(WhereIs { nonce: self.nonce_(), lineage, id: id(self.input.below(PEERS + 2)) }),
+            22 => {
+                let found = self.input.yes().then(|| self.sender_());
+                let (nonce, id, leads) =
+                    (self.input.below(8).into(), id(self.input.below(PEERS + 2)), self.input.yes());
+                Datagram::Whereabouts(Whereabouts { nonce, lineage, id, found, leads })
+            }
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
                 let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
@@ -467,7 +480,44 @@ impl<'a> Session<'a> {
                 let leave = Leave { lineage, slot, generation, incarnation };
                 if n == 11 { Datagram::Leave(leave) } else { Datagram::Gone(leave) }
             }
-            _ => Datagram::Resigned(Resigned { lineage, term: self.term_(), identity: self.identity_() }),
+            13 => Datagram::Resigned(Resigned { lineage, term: self.term_(), identity: self.identity_() }),
+            n => self.a_request(n, lineage),
+        }
+    }
+
+    /// What is asked about the roll, and the answers.
+    fn a_request(&mut self, n: u8, lineage: Lineage) -> Datagram {
+        let (slot, generation, nonce) = (self.slot_(), self.generation_(), self.nonce_());
+        let (term, incarnation, number) = (self.term_(), self.incarnation_(), self.input.u8().into());
+        match n {
+            14 => {
+                let name = Name::new(["x", "y"][usize::from(self.input.yes())]).expect("a short name");
+                let release = self.input.yes();
+                Datagram::Claim(Claim { lineage, term, incarnation, number, slot, generation, release, name })
+            }
+            15 => {
+                use ClaimAnswer as A;
+                let answer =
+                    [A::Yours, A::Released, A::Taken, A::TooMany, A::Other(9)][usize::from(self.input.below(5))];
+                let owner = self.input.yes().then(|| self.info_().id);
+                Datagram::ClaimReply(ClaimReply { lineage, term, incarnation, number, answer, owner })
+            }
+            16 => {
+                let prev = if self.input.yes() { self.node.committed() } else { self.position_() };
+                let first = prev.index.0.min(1 << 60);
+                let entries =
+                    (1..=self.input.below(3).into()).map(|n: u64| self.entry_(Index(first + n), term)).collect();
+                let (prev, commit) = (Position { index: Index(first), ..prev }, Index(first + 2));
+                let nonce = if self.input.yes() { 0 } else { nonce };
+                Datagram::News(News { nonce, lineage, term, prev, commit, entries })
+            }
+            17 => Datagram::Missed(Missed { nonce, lineage, after: self.position_(), slot, generation }),
+            18 => {
+                let mut wanted = Capabilities::new();
+                wanted.set(["leader", "k"][usize::from(self.input.yes())], "yes").expect("a short value");
+                Datagram::Find(Find { nonce, lineage, wanted })
+            }
+            _ => Datagram::Found(Found { nonce, lineage, total: number, members: vec![self.info_().id] }),
         }
     }
 
@@ -619,6 +669,14 @@ impl<'a> Session<'a> {
                 let n = self.input.below(PEERS + 1);
                 Change::Unseated { id: id(n), identity: self.identity_(), keep: self.input.yes() }
             }
+            7 if self.input.yes() => {
+                let name = Name::new(["x", "y"][usize::from(self.input.yes())]).expect("a short name");
+                if self.input.yes() {
+                    Change::Claimed { slot, generation, name }
+                } else {
+                    Change::Released { slot, generation, name }
+                }
+            }
             _ => Change::Other { kind: 99, body: Bytes::from_static(b"later") },
         };
         Entry { index, term, change }
@@ -626,7 +684,8 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(24) {
+        match self.input.below(31) {
+            22..=26 => self.a_lane_message(),
             0 => {
                 let (parents, info) = (self.parents_(), self.info_());
                 Message::Hello(Hello { convention: "fuzz".into(), lineage, parents, term, info })
@@ -673,22 +732,53 @@ impl<'a> Session<'a> {
             18 => Message::Invite(Invite { lineage, term, round: self.input.u8().into() }),
             19 => Message::InviteReply(InviteReply { lineage, term, round: self.input.u8().into(), able: true }),
             17 => Message::Bless(Bless { lineage, term, identity: self.identity_(), heir: self.identity_() }),
-            20 => {
+            20 => Message::TurnedAway(TurnedAway { lineage }),
+            21 => {
+                let (incarnation, after) = (self.incarnation_(), self.position_());
+                let (slot, generation) = (self.slot_(), self.generation_());
+                Message::Follow(Follow { convention: "fuzz".into(), lineage, incarnation, after, slot, generation })
+            }
+            27 => {
                 let (position, voters) = (self.position_(), self.seats_());
                 let gone = (0..self.input.below(3)).map(|_| self.identity_()).collect();
                 Message::Muster(Muster { lineage, term, position, sealed: self.input.yes(), voters, gone })
             }
-            21 => {
+            28 => {
                 let parent = self.node.lineage();
                 let voters = vec![self.node.identity(), self.identity_()];
                 let gone = (0..self.input.below(5)).map(|_| self.identity_()).collect();
                 Message::Recover(Recover { lineage, parent, term, voters, gone })
             }
-            22 => {
+            29 => {
                 let (granted, seen, position) = (self.input.yes(), self.term_(), self.position_());
                 Message::RecoverReply(RecoverReply { lineage, term, granted, seen, position })
             }
             _ => Message::Ping(self.input.u8().into()),
+        }
+    }
+
+    /// About messages of embedders.
+    fn a_lane_message(&mut self) -> Message {
+        let (incarnation, to, number) = (self.incarnation_(), self.incarnation_(), self.input.number(&[1, 2, 3]) >> 1);
+        match self.input.below(5) {
+            0 => Message::Open(Open { incarnation, to, base: number }),
+            1 => Message::Resume(Resume {
+                incarnation,
+                have: number,
+                credit: self.input.number(&[0, 100, 1 << 20]) >> 1,
+            }),
+            2 => {
+                let len = self.input.number(&[0, 4, 1 << 16, u64::from(u32::MAX)]) as u32;
+                let mut records = len.to_be_bytes().to_vec();
+                records.resize(4 + usize::from(self.input.u8()) * 16, 7);
+                Message::Data(Data {
+                    number: number.max(1),
+                    offset: self.input.below(3).into(),
+                    records: records.into(),
+                })
+            }
+            3 => Message::Taken(Taken { number, credit: self.input.number(&[0, 1 << 20]) >> 1 }),
+            _ => Message::Declined(Declined { number, reason: DeclineReason::TooLarge }),
         }
     }
 
@@ -717,6 +807,23 @@ impl<'a> Session<'a> {
             _ => (0, data.clone(), data.len() as u32),
         };
         Message::Snapshot(Snapshot { lineage, term, position, fetched: self.input.yes(), offset, total, data })
+    }
+
+    /// Gives a subscriber the roll, and then what follows it.
+    fn answer_follow(&mut self, conn: ConnId, f: &Follow) {
+        let (lineage, term) = (f.lineage, Term::ZERO);
+        if f.after.index == Index::ZERO || self.input.yes() {
+            let position = Position { term: Term(2), index: Index(f.after.index.0.min(1 << 60) + 5) };
+            let data = encode_image(&an_image(&mut self.input, lineage, position));
+            let total = data.len() as u32;
+            return self.say(
+                conn,
+                &Message::Snapshot(Snapshot { lineage, term, position, fetched: true, offset: 0, total, data }),
+            );
+        }
+        let next = Index(f.after.index.0.min(1 << 60) + 1);
+        let entries = vec![self.entry_(next, f.after.term)];
+        self.say(conn, &Message::Append(Append { lineage, term, prev: f.after, commit: next, fetched: true, entries }));
     }
 
     /// Answers what the node said last on a stream, as it hopes for.
@@ -764,6 +871,7 @@ impl<'a> Session<'a> {
                 position,
             }),
             Message::Fetch(f) => return self.answer_fetch(conn, f),
+            Message::Follow(f) => return self.answer_follow(conn, &f),
             Message::Ping(n) => Message::Pong(n),
             _ => Message::Canvass(Canvass { lineage, term, position, line_version: 1, round: 1 }),
         };
@@ -796,8 +904,21 @@ impl<'a> Session<'a> {
     }
 
     fn command(&mut self) {
-        let command = match self.input.below(8) {
+        let n = self.input.below(13);
+        if n >= 11 {
+            let (to, body) = (id(self.input.below(PEERS + 2)), vec![n; usize::from(self.input.u8()) * 32].into());
+            let _ = if n == 11 {
+                self.node.send(self.now, &to, body)
+            } else {
+                self.node.send_datagram(self.now, &to, body)
+            };
+            return;
+        }
+        let command = match n {
             0 => Command::Leave,
+            8 => Command::Claim(Name::new("x").expect("a short name")),
+            9 => Command::Release(Name::new("x").expect("a short name")),
+            10 => Command::Find { number: 1, key: "load".into(), value: "1".into() },
             1..=3 => {
                 let mut capabilities = Capabilities::new();
                 let value = self.input.u8().to_string();
@@ -880,7 +1001,7 @@ impl<'a> Session<'a> {
                     let old = self.conns.insert(conn, Conn::default());
                     assert!(old.is_none(), "a number is used once");
                 }
-                StreamOutput::Send(conn, data) => {
+                StreamOutput::Send(conn, data) | StreamOutput::Bulk(conn, data) => {
                     bytes += data.len();
                     assert!(bytes < STREAM_BYTES, "too many bytes for streams");
                     // The driver drops what goes to a connection that ended meanwhile.
@@ -925,6 +1046,7 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         departed: vec![(id(9), Incarnation(3))],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 

@@ -73,6 +73,7 @@ fn info() -> MemberInfo {
         durable: true,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
         revision: 9,
         capabilities,
@@ -118,7 +119,42 @@ fn datagrams() -> Vec<Datagram> {
         Datagram::Leave(leave),
         Datagram::Gone(leave),
         Datagram::Resigned(Resigned { lineage, term, identity }),
+        Datagram::Claim(Claim {
+            lineage,
+            term,
+            incarnation,
+            number: 1,
+            slot,
+            generation,
+            release: false,
+            name: Name::new("printer").unwrap(),
+        }),
+        Datagram::ClaimReply(ClaimReply {
+            lineage,
+            term,
+            incarnation,
+            number: 1,
+            answer: ClaimAnswer::Taken,
+            owner: Some(info().id),
+        }),
+        Datagram::News(News {
+            nonce: 0,
+            lineage,
+            term,
+            prev: Position { term, index: Index(4) },
+            commit: index,
+            entries: entries()[..1].to_vec(),
+        }),
+        Datagram::Missed(Missed { nonce: 1, lineage, after: Position { term, index }, slot, generation }),
+        Datagram::Find(Find { nonce: 1, lineage, wanted: wanted() }),
+        Datagram::Found(Found { nonce: 1, lineage, total: 2, members: vec![info().id] }),
     ]
+}
+
+fn wanted() -> Capabilities {
+    let mut wanted = Capabilities::new();
+    wanted.set("gpu", "2").unwrap();
+    wanted
 }
 
 fn entries() -> Vec<Entry> {
@@ -131,6 +167,8 @@ fn entries() -> Vec<Entry> {
         Change::Seated(seat()),
         Change::Unseated { id: seat().id, identity, keep: true },
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
+        Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
+        Change::Released { slot, generation, name: Name::new("printer").unwrap() },
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
 }
@@ -149,6 +187,7 @@ fn image() -> Image {
         departed: vec![(seat().id, Incarnation(7))],
         retired: vec![],
         ranked: vec![],
+        names: vec![(Name::new("printer").unwrap(), Slot(0))],
     }
 }
 
@@ -187,6 +226,15 @@ fn messages() -> Vec<Message> {
         Message::Bless(Bless { lineage, term, identity, heir: Identity(4) }),
         Message::Invite(Invite { lineage, term, round: 5 }),
         Message::InviteReply(InviteReply { lineage, term, round: 5, able: true }),
+        Message::Follow(Follow {
+            convention: "site".into(),
+            lineage,
+            incarnation: Incarnation(5),
+            after: position,
+            slot: Slot(1),
+            generation: Generation(2),
+        }),
+        Message::TurnedAway(TurnedAway { lineage }),
     ]
 }
 

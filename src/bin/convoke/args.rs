@@ -160,9 +160,6 @@ fn preempt(text: &str) -> Result<Option<Duration>, Failure> {
 
 /// What the options say against each other.
 fn check(o: &Settings) -> Result<(), Failure> {
-    if o.subscribe && !o.standing.votes() {
-        return Err(not_yet("--subscribe", "plain members don't follow the roll so far; candidates and witnesses do"));
-    }
     if o.repair_store && o.store.is_none() {
         return Err(Failure::usage("--repair-store: say which: --store DIR"));
     }
@@ -307,7 +304,6 @@ mod tests {
             ("node --convention c --repair-store", "--store DIR"),
             ("node --convention c --multicast 239.0.0.1", "ADDR:PORT"),
             ("node --convention c --capability k", "KEY=VALUE"),
-            ("node --convention c --subscribe", "not yet"),
             ("node --convention c --secret-file f", "not yet"),
             ("node --convention c --outbound-only", "not yet"),
             ("node --convention c --policy available", "not yet"),

@@ -1,7 +1,7 @@
 //! What may be said on stdin, a line each.
 
 use crate::args::pair;
-use convoke::types::{NodeId, Standing};
+use convoke::types::{Name, NodeId, Standing};
 use std::net::SocketAddr;
 
 /// An order to a running node.
@@ -12,6 +12,10 @@ pub(crate) enum Command {
     Find(String, String),
     Members,
     Line,
+    Send(NodeId, String),
+    Datagram(NodeId, String),
+    Claim(Name),
+    Release(Name),
     Retire(NodeId),
     Priority(NodeId, i32),
     Stand(Standing),
@@ -39,6 +43,10 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
         "recover" => Command::Recover(ids(rest)?),
+        "send" => with_text(word, rest, Command::Send)?,
+        "datagram" => with_text(word, rest, Command::Datagram)?,
+        "claim" => Command::Claim(name(word, rest)?),
+        "release" => Command::Release(name(word, rest)?),
         "retire" => Command::Retire(node(word, rest)?),
         "priority" => {
             let (id, n) = rest.split_once(char::is_whitespace).ok_or("priority: say ID N")?;
@@ -54,13 +62,13 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "handover" => Command::Handover(Some(rest.into())),
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
-        "send" | "datagram" | "broadcast" | "request" | "claim" | "release" => {
+        "broadcast" | "request" => {
             return Err(format!("not yet: {word}"));
         }
         other => {
             return Err(format!(
-                "there is no command {other:?}: set, unset, find, members, line, retire, priority, promote, demote, move, \
-                 handover, stats, recover, leave, quit"
+                "there is no command {other:?}: send, datagram, set, unset, find, members, line, claim, release, retire, \
+                 priority, promote, demote, move, handover, stats, recover, leave, quit"
             ));
         }
     };
@@ -115,8 +123,18 @@ fn with_pair(word: &str, rest: &str, make: fn(String, String) -> Command) -> Res
     }
 }
 
+/// An ID, and all that follows the white space after it.
+fn with_text(word: &str, rest: &str, make: fn(NodeId, String) -> Command) -> Result<Command, String> {
+    let (id, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Ok(make(node(word, id)?, text.trim_start().into()))
+}
+
 fn node(word: &str, id: &str) -> Result<NodeId, String> {
     NodeId::new(id).map_err(|e| format!("{word}: say which ID: {e}"))
+}
+
+fn name(word: &str, name: &str) -> Result<Name, String> {
+    Name::new(name).map_err(|e| format!("{word}: say which NAME: {e}"))
 }
 
 fn alone(word: &str, rest: &str, command: Command) -> Result<Command, String> {
@@ -134,6 +152,8 @@ mod tests {
         assert_eq!(parse("set a=b c=d\n"), Ok(Some(Command::Set("a".into(), "b c=d".into()))));
         assert_eq!(parse("find a="), Ok(Some(Command::Find("a".into(), String::new()))));
         let a = NodeId::new("a").unwrap();
+        assert_eq!(parse("send a  b c"), Ok(Some(Command::Send(a.clone(), "b c".into()))));
+        assert_eq!(parse("datagram a"), Ok(Some(Command::Datagram(a.clone(), String::new()))));
         assert_eq!(parse("retire a"), Ok(Some(Command::Retire(a.clone()))));
         assert_eq!(parse("priority a -2"), Ok(Some(Command::Priority(a, -2))));
         assert_eq!(parse("promote witness"), Ok(Some(Command::Stand(Standing::Witness))));
@@ -146,6 +166,8 @@ mod tests {
         );
         assert_eq!(parse("move --seed h:1 --seed [::1]:2"), Ok(Some(Command::Move(None, seeds))));
         assert_eq!(parse("leave"), Ok(Some(Command::Leave)));
+        assert_eq!(parse("claim n"), Ok(Some(Command::Claim(Name::new("n").unwrap()))));
+        assert_eq!(parse("release n"), Ok(Some(Command::Release(Name::new("n").unwrap()))));
         assert_eq!(parse("handover"), Ok(Some(Command::Handover(None))));
         assert_eq!(parse("handover b"), Ok(Some(Command::Handover(Some("b".into())))));
         for (bad, part) in [
@@ -153,9 +175,12 @@ mod tests {
             ("set =b", "KEY=VALUE"),
             ("unset", "KEY"),
             ("recover", "which IDs"),
+            ("claim", "which NAME"),
+            ("release a b", "white space"),
             ("leave now", "nothing after"),
             ("jump", "no command"),
             ("retire", "which ID"),
+            ("send", "which ID"),
             ("priority a", "ID N"),
             ("priority a x", "no number"),
             ("promote me", "nothing after"),
@@ -167,7 +192,7 @@ mod tests {
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        for later in ["send a b", "datagram a b", "broadcast b", "request b", "claim n", "release n"] {
+        for later in ["broadcast b", "request b"] {
             assert!(parse(later).unwrap_err().contains("not yet"), "{later}");
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::notices;
 use crate::report::{Line, Reporter};
-use convoke::proto::{Event, LinePlace, Role, StopReason};
-use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
+use convoke::proto::{ClaimOutcome, Event, LinePlace, Role, StopReason};
+use convoke::types::{Capabilities, MemberInfo, Name, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
 /// The lines for an event. The reporter learns the term first: it stands on the line that brings it.
@@ -64,6 +64,12 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
             .with("member", id.as_str())
             .with("incarnation", incarnation.0)
             .with("reason", reason.as_str()),
+        Event::Name { name, owner } => {
+            let text = owner.as_ref().map_or(format!("{name}: nobody's"), |id| format!("{name}: {id}"));
+            Line::new("name", text).with("name", name.as_str()).with("owner", id_or_null(owner.as_ref()))
+        }
+        Event::Found { members, total, .. } => found(members, *total),
+        Event::Claimed { name, outcome } => claimed(name, outcome),
         Event::Moved { left, incarnation } => {
             let from = if left.0 == 0 { "nowhere".into() } else { format!("lineage {:016x}", left.0) };
             notices::line("moved", format!("begins anew at another address, as incarnation {incarnation}; from {from}"))
@@ -82,12 +88,60 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
                 .with("lineage", format!("{:016x}", lineage.0))
                 .with("parent", format!("{:016x}", parent.0))
         }
+        Event::Message { from, incarnation, body, lane } => {
+            let text = String::from_utf8_lossy(body);
+            Line::new("message", format!("from {from} by {}: {text}", lane.as_str()))
+                .with("from", from.as_str())
+                .with("incarnation", incarnation.0)
+                .with("body", text.as_ref())
+                .with("lane", lane.as_str())
+        }
+        Event::Undeliverable { to, body, lane, reason, uncertain } => {
+            let (text, why) = (String::from_utf8_lossy(body), reason.as_str());
+            let perhaps = if *uncertain { ", perhaps delivered" } else { "" };
+            Line::new("undeliverable", format!("to {to} ({why}{perhaps}): {text}"))
+                .with("to", to.as_str())
+                .with("body", text.as_ref())
+                .with("lane", lane.as_str())
+                .with("reason", why)
+                .with("uncertain", *uncertain)
+        }
+        // Who types has no more to say than there is room for.
+        Event::Writable { .. } => return,
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
     };
     reporter.print(&line);
+}
+
+/// The leader's answer to `find`, for a member that doesn't hold the roll: names only.
+fn found(ids: &[NodeId], total: usize) -> Line {
+    let list: Vec<Value> = ids.iter().map(|id| json!({ "member": id.as_str() })).collect();
+    let more = if total > ids.len() { ", …" } else { "" };
+    Line::new("find", format!("{total}: {}{more}", names(ids))).with("count", total).with("members", list)
+}
+
+fn id_or_null(id: Option<&NodeId>) -> Value {
+    id.map_or(Value::Null, |id| Value::from(id.as_str()))
+}
+
+fn claimed(name: &Name, outcome: &ClaimOutcome) -> Line {
+    let (word, text) = match outcome {
+        ClaimOutcome::Yours => ("yours", "is this node's own".into()),
+        ClaimOutcome::Released => ("released", "is given up".into()),
+        ClaimOutcome::Taken(owner) => ("taken", format!("is {owner}'s")),
+        ClaimOutcome::TooMany => ("too_many", "is one too many".into()),
+        ClaimOutcome::Unknown => ("unknown", "was asked for in vain: this node had to register anew".into()),
+        ClaimOutcome::Lost => ("lost", "is this node's own no more: it had to register anew".into()),
+        other => ("other", format!("{other:?}")),
+    };
+    let line = Line::new("claimed", format!("{name} {text}")).with("name", name.as_str()).with("outcome", word);
+    match outcome {
+        ClaimOutcome::Taken(owner) => line.with("owner", owner.as_str()),
+        _ => line,
+    }
 }
 
 fn names(ids: &[NodeId]) -> String {

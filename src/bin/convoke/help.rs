@@ -36,15 +36,19 @@ convoke node: one node, in the foreground
   --repair-store            cut off a last write there that a crash left unfinished
   --give-up MS              no leader within this time from the start: exit 1 (never)
   --capability KEY=VALUE    repeatable
-  --subscribe               report the whole roll (candidates do; plain members: not yet)
+  --subscribe               follow the whole roll as a plain member (candidates do anyway)
   --until-eof               the end of stdin is an order to stop at once (it is none)
   --json                    one JSON object a line on stdout; otherwise readable lines
 
   SIGTERM, SIGINT: leave in order. Logs go to stderr, CONVOKE_LOG filters them (CONVOKE_LOG=convoke=debug).
 
 Commands, a line each on stdin:
+  send ID TEXT              a message to another node: in order, delivered or back
+  datagram ID TEXT          the same as one datagram, which may be lost
   set KEY=VALUE, unset KEY  change this node's capabilities
-  find KEY=VALUE, members   who is on the roll (candidates)
+  find KEY=VALUE            who can do that; find leader=yes: who leads
+  members                   who is on the roll (candidates, and with --subscribe)
+  claim NAME, release NAME  names that one member at a time has
   line                      the line of succession
   retire ID                 leader: take a candidate off the line for good, until it is promoted
   priority ID N             leader: its place in the line from now on

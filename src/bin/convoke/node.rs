@@ -7,7 +7,7 @@ use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::net::Discovery;
-use convoke::proto::{self, Event, LinePlace, Node, StopReason};
+use convoke::proto::{self, Event, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -243,16 +243,29 @@ impl Running {
                 self.reporter.print(&events::members("members", &found));
             }
             Command::Find(key, value) => {
-                let found = self.roll(move |info| info.capabilities.get(&key) == Some(&value))?;
-                self.reporter.print(&events::members("find", &found));
+                let (k, v) = (key.clone(), value.clone());
+                let found = self.ask(move |node| {
+                    let found = node.find(&k, &v).map(|(slot, info)| (slot, info.clone()));
+                    node.holds_roll().then(|| found.collect::<Vec<_>>())
+                })?;
+                match found {
+                    Some(found) => self.reporter.print(&events::members("find", &found)),
+                    None => self.order(proto::Command::Find { number: 0, key, value })?,
+                }
             }
             Command::Line => {
-                let (version, places) = self.ask(places)?;
+                let (version, places) = self.ask(Node::line_places)?;
                 if places.is_empty() {
                     return Err("no line of succession is known".into());
                 }
                 self.reporter.print(&events::places(version, &places));
             }
+            Command::Send(id, text) => self.handle.send(&id, text.into()).map_err(|e| format!("send: {e}"))?,
+            Command::Datagram(id, text) => {
+                self.handle.send_datagram(&id, text.into()).map_err(|e| format!("datagram: {e}"))?;
+            }
+            Command::Claim(name) => self.order(proto::Command::Claim(name))?,
+            Command::Release(name) => self.order(proto::Command::Release(name))?,
             Command::Retire(id) => self.order(proto::Command::Retire(id))?,
             Command::Priority(id, priority) => self.order(proto::Command::SetPriority { id, priority })?,
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
@@ -303,11 +316,11 @@ impl Running {
     /// The members of the roll for which `keep` holds.
     fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
         let found = self.ask(move |node| {
-            node.standing().votes().then(|| {
+            node.holds_roll().then(|| {
                 node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
             })
         })?;
-        found.ok_or_else(|| "a plain member holds no roll: ask a candidate".into())
+        found.ok_or_else(|| "a plain member holds no roll: start it with --subscribe, or ask a candidate".into())
     }
 
     fn stats(&mut self) -> Result<(), String> {
@@ -343,15 +356,4 @@ impl Running {
         self.reporter.print(&line);
         result
     }
-}
-
-fn places(node: &Node) -> (u32, Vec<LinePlace>) {
-    let line = node.line();
-    let places = line.seats().iter().map(|s| LinePlace {
-        id: s.id.clone(),
-        incarnation: s.incarnation,
-        priority: s.priority,
-        active: s.voting,
-    });
-    (line.version(), places.collect())
 }

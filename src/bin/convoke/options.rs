@@ -107,6 +107,7 @@ impl NodeOptions {
             .multicast(!self.set.no_multicast)
             .broadcast(self.set.broadcast)
             .seeds(!self.all_seeds().is_empty())
+            .subscribe(self.set.subscribe)
             .capabilities(self.set.capabilities.clone());
         builder = match self.set.standing {
             Standing::Candidate => builder.candidate(),

@@ -150,6 +150,11 @@ pub(crate) fn set_user_timeout(stream: &TcpStream, limit: Duration) -> io::Resul
     SockRef::from(stream).set_tcp_user_timeout(Some(limit))
 }
 
+/// How much of what is written to a stream the kernel may hold before it is sent. A hint: where it can't be set all works.
+pub(crate) fn set_unsent_limit(stream: &TcpStream, bytes: u32) {
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+}
+
 /// A timer whose descriptor becomes readable at a time of [`clock_us`], late by a tenth of a millisecond.
 #[derive(Debug)]
 pub(crate) struct Timer {

@@ -95,6 +95,9 @@ pub(crate) fn set_user_timeout(_stream: &TcpStream, _limit: Duration) -> io::Res
     Ok(())
 }
 
+/// There is no such limit here.
+pub(crate) fn set_unsent_limit(_stream: &TcpStream, _bytes: u32) {}
+
 /// There is none here: the poll's own time-out has to do.
 #[derive(Debug)]
 pub(crate) enum Timer {}

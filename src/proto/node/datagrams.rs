@@ -39,6 +39,10 @@ impl Node {
         if let Some(heartbeat) = view.as_heartbeat() {
             return self.on_heartbeat(now, from, lane, &heartbeat);
         }
+        if view.is_news() && !self.config.subscribe {
+            // Told to all, and meant for a few.
+            return;
+        }
         let datagram = match view.meaning() {
             Ok(datagram) => datagram,
             Err(reject) => return self.rejected(reject),
@@ -58,6 +62,15 @@ impl Node {
             Datagram::Leave(d) => self.on_leave(now, from, d),
             Datagram::Gone(d) => self.on_gone(now, d),
             Datagram::Resigned(d) => self.on_resigned_datagram(now, d),
+            Datagram::Note(d) => self.on_note(now, d),
+            Datagram::WhereIs(d) => self.on_where_is(from, d),
+            Datagram::Whereabouts(d) => self.on_whereabouts(now, d),
+            Datagram::Claim(d) => self.on_claim(now, from, d),
+            Datagram::ClaimReply(d) => self.on_claim_reply(d),
+            Datagram::News(d) => self.on_news(now, from, &d),
+            Datagram::Missed(d) => self.on_missed(from, d),
+            Datagram::Find(d) => self.on_find(from, &d),
+            Datagram::Found(d) => self.on_found(d),
         }
     }
 
@@ -113,8 +126,11 @@ impl Node {
         let known = self.leader_addr_known(beat, from);
         let seen = if self.me.standing.votes() { self.voter.promise.seen } else { self.told.term };
         match self.follower.heartbeat(now, beat, (from, lane), Expected { known, ours, seen }) {
-            Heard::Fresh => {}
-            Heard::NewLeader => self.leader_is_new(now),
+            Heard::Fresh => self.subscriber.heard(now, beat.commit),
+            Heard::NewLeader => {
+                self.subscriber.heard(now, beat.commit);
+                self.leader_is_new(now);
+            }
             Heard::Stale => self.out.stats.dropped_stale += 1,
             Heard::Foreign => {
                 self.out.stats.dropped_other_lineage += 1;
@@ -124,8 +140,15 @@ impl Node {
         }
         if votes {
             self.heard_commit = self.heard_commit.max(beat.commit);
-            if let Some(leader) = self.voter.followed().and_then(|f| f.leader.clone()) {
-                self.peers.heard(now, &leader.0, &mut self.out);
+            match self.voter.followed().map(|f| (f.leader.clone(), f.tag)) {
+                Some((Some((leader, _)), _)) => self.peers.heard(now, &leader, &mut self.out),
+                // It holds no line yet: whom it heard of when it asked may be forgotten since.
+                Some((None, tag)) => {
+                    if let Some(info) = self.follower.seat(tag).map(super::members::seat_ref_info) {
+                        self.peers.note(now, &info, beat.lineage, false);
+                    }
+                }
+                None => {}
             }
             self.follower.acknowledged();
         }

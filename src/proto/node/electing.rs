@@ -3,8 +3,10 @@
 use super::super::campaign::{Standpoint, Step, is_better};
 use super::super::detector::Detector;
 use super::super::leadership::Leadership;
+use super::super::names::Claims;
 use super::super::planted::Bug;
 use super::super::registrar::Registrar;
+use super::hosting::Telling;
 use super::streams::Origin;
 use super::{Lead, Node};
 use crate::types::{ConnId, Identity, Lineage, Position, Standing, Term, Time};
@@ -270,7 +272,7 @@ impl Node {
             !self.voter.is_sealed() && self.campaign.bidding().is_none() && !self.bug.has(Bug::RecoverWithoutFetching);
         if acts && self.may_offer(now) && its > self.log.last() {
             self.next_offer = now + self.config.detection() * 2;
-            self.catching_up = Some(from.identity);
+            self.catching_up = Some((from.identity, self.log.last()));
             let (lineage, after) = (self.voter.promise.lineage, self.log.committed());
             self.out.send(from.conn, Message::Fetch(Fetch { lineage, term: Term::ZERO, after }));
         }
@@ -391,13 +393,22 @@ impl Node {
                 detector.add(now, slot, generation, info.multicast);
             }
         }
+        let followers = self.log.roll().members().filter(|(_, _, i)| i.follows && !i.standing.votes());
+        let telling = Telling::new(self.log.commit(), followers.map(|(slot, ..)| slot).collect());
         let first = self.log.last().index.next().unwrap_or_default();
         let mut leadership = Leadership::new(term, now, first, self.config.lease());
         leadership.founding = founding;
         leadership.bug = self.bug;
         let mut registrar = Registrar::new(now, self.log.roll(), detection, self.config.max_members);
         registrar.bug = self.bug;
-        self.lead = Some(Lead { leadership, detector, registrar, retiring: BTreeSet::new() });
+        self.lead = Some(Lead {
+            leadership,
+            detector,
+            registrar,
+            retiring: BTreeSet::new(),
+            claims: Claims::default(),
+            telling,
+        });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);
         self.heartbeat(now);

@@ -10,7 +10,7 @@ use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Position, Term, Time, VoterTag};
+use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Name, Position, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -113,9 +113,10 @@ impl Node {
                 && promise.granted == Some(promise.identity)
     }
 
-    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader since.
+    /// True where this voter asked that one for its newer roll, and neither bids nor follows a leader, nor took anything
+    /// from one since: what it acknowledged meanwhile may be committed, and an answer that was long under way lacks it.
     fn catches_up_with(&self, from: Identity) -> bool {
-        self.catching_up == Some(from)
+        self.catching_up == Some((from, self.log.last()))
             && !self.voter.is_sealed()
             && self.lead.is_none()
             && self.voter.followed().is_none()
@@ -133,6 +134,9 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         };
+        if catches_up {
+            self.catching_up = Some((from.identity, self.log.last()));
+        }
         self.fetch_goes_on(now);
         self.decide_bid(now);
         self.decide_recovery(now);
@@ -270,7 +274,7 @@ impl Node {
             // A prefix of what is here: it is committed, and what follows it stays, for it was acknowledged.
             self.commit(now, image.position.index);
         } else if image.position.index > self.log.commit() {
-            self.tell_inherited();
+            self.tell_inherited(now);
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             let mut further = None;
@@ -289,7 +293,7 @@ impl Node {
             self.install(further.as_ref().unwrap_or(image));
             // What the lineage was founded out of is known only now.
             self.introduce();
-            self.tell_outcome(&old);
+            self.tell_outcome(now, &old);
             self.line_changed(now);
         }
         if last.fetched {
@@ -307,27 +311,13 @@ impl Node {
     }
 
     /// What happened between an older roll and the present one is told as its outcome.
-    pub(super) fn tell_outcome(&mut self, old: &Roll) {
-        let roll = self.log.roll();
-        let stayed = |other: &Roll, info: &MemberInfo| {
-            other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
-        };
-        let mut events = Vec::new();
-        for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
-            let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
-            events.push(Event::Left { id, incarnation, reason });
-        }
-        for (slot, _, info) in roll.members() {
-            match stayed(old, info) {
-                None => events.push(Event::Joined { info: info.clone(), slot }),
-                Some(revision) if revision != info.revision => {
-                    let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
-                    events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
-                }
-                Some(_) => {}
+    pub(super) fn tell_outcome(&mut self, now: Time, old: &Roll) {
+        for event in outcome(old, self.log.roll()) {
+            if let Event::Left { id, incarnation, .. } = &event {
+                self.lanes.left(now, id, *incarnation, &mut self.out);
             }
+            self.out.event(event);
         }
-        events.into_iter().for_each(|event| self.out.event(event));
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:
@@ -518,4 +508,36 @@ impl Node {
             Leave { lineage: r.lineage, slot: r.slot, generation: r.generation, incarnation: self.me.incarnation };
         self.out.datagram(Dest::Addr(addr), Datagram::Leave(leave));
     }
+}
+
+/// What happened between an older roll and a newer one, told as its outcome.
+pub(super) fn outcome(old: &Roll, roll: &Roll) -> Vec<Event> {
+    let stayed = |other: &Roll, info: &MemberInfo| {
+        other.find(&info.id).filter(|(_, _, o)| o.incarnation == info.incarnation).map(|(_, _, o)| o.revision)
+    };
+    let same_owner = |other: &Roll, name: &Name, info: &MemberInfo| {
+        other.owner(name).is_some_and(|(_, o)| (&o.id, o.incarnation) == (&info.id, info.incarnation))
+    };
+    let mut events = Vec::new();
+    for (name, _) in old.names().filter(|(name, info)| !same_owner(roll, name, info)) {
+        events.push(Event::Name { name: name.clone(), owner: None });
+    }
+    for (_, _, info) in old.members().filter(|(_, _, i)| stayed(roll, i).is_none()) {
+        let (id, incarnation, reason) = (info.id.clone(), info.incarnation, LeftReason::Left);
+        events.push(Event::Left { id, incarnation, reason });
+    }
+    for (slot, _, info) in roll.members() {
+        match stayed(old, info) {
+            None => events.push(Event::Joined { info: info.clone(), slot }),
+            Some(revision) if revision != info.revision => {
+                let MemberInfo { id, incarnation, standing, capabilities, .. } = info.clone();
+                events.push(Event::Updated { id, incarnation, slot, standing, capabilities });
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, info) in roll.names().filter(|(name, info)| !same_owner(old, name, info)) {
+        events.push(Event::Name { name: name.clone(), owner: Some(info.id.clone()) });
+    }
+    events
 }

@@ -148,6 +148,7 @@ impl Node {
     /// Replaces the roll by an image, in memory and in the store.
     pub(super) fn install(&mut self, image: &Image) {
         self.log = Log::from_image(image);
+        self.log.plant(self.bug);
         self.out.store_anew();
         let promise = Promise { lineage: image.lineage, ..self.voter.promise.clone() };
         self.out.store(Record::Promise(promise));
@@ -238,7 +239,7 @@ impl Node {
             self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(p, c)| (p.info.identity, c)).collect();
         let draw = self.rng.next() as usize;
         if let Some((identity, conn)) = others.get(draw % others.len().max(1)) {
-            self.catching_up = Some(*identity);
+            self.catching_up = Some((*identity, self.log.last()));
             let fetch = Fetch { lineage, term: Term::ZERO, after: Position::default() };
             self.out.send(*conn, Message::Fetch(fetch));
         }

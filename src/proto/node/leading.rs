@@ -41,6 +41,7 @@ impl Node {
             self.abstain_until = now + self.config.detection();
             return;
         }
+        self.tick_telling(now);
         let Some(lead) = &mut self.lead else { return };
         let due = now >= lead.leadership.next_heartbeat;
         let mut deafened = Vec::new();
@@ -342,7 +343,7 @@ impl Node {
     /// Applies committed entries: events, and at the leader its tables and answers.
     pub(super) fn commit(&mut self, now: Time, index: Index) {
         if index > self.log.commit() {
-            self.tell_roll();
+            self.tell_roll(now);
         }
         let mut applied = Vec::new();
         self.log.commit_to(index, |change| applied.push(change));
@@ -352,15 +353,18 @@ impl Node {
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
                 Applied::Restood { slot, info } => self.member_restood(now, slot, info),
-                Applied::Left { slot, id, incarnation, reason } => {
+                Applied::Left { slot, id, incarnation, reason, names } => {
+                    names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
+                Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Line => self.line_changed(now),
             }
         }
         if self.log.compact() {
             self.rewrite_store();
         }
+        self.note_news(now);
     }
 
     /// The store holds what is still needed, and nothing else.
@@ -391,9 +395,15 @@ impl Node {
         };
         let retiring = |id: &NodeId| lead.retiring.contains(id);
         let change = succession::next_change(self.log.roll(), self.log.line(), me, level, retiring, self.bug);
-        if let Some(change) = change {
+        if let Some(change) = change.filter(|change| !self.is_overtaken(change)) {
             self.propose(now, vec![change]);
         }
+    }
+
+    /// True where a seat is for somebody of whom it was decided meanwhile, though that isn't committed yet, to be retired.
+    fn is_overtaken(&self, change: &Change) -> bool {
+        let Change::Seated(seat) = change else { return false };
+        self.log.uncommitted().any(|e| matches!(&e.change, Change::Retired { id } if *id == seat.id))
     }
 }
 

@@ -96,7 +96,7 @@ impl Node {
 
     /// Whether it is proven to this node that a voter is no more. One that had a store may come back with it, unless the
     /// store that its id has now belongs to another voter.
-    fn is_gone(&self, seat: &Seat) -> bool {
+    fn is_voter_gone(&self, seat: &Seat) -> bool {
         let proven = !self.bug.has(Bug::CountWithoutProof);
         let had_store = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
         let has_store =
@@ -120,7 +120,7 @@ impl Node {
         // What others know of may be told apart here as well.
         let all = voters.iter().chain(self.recovery.named());
         let gone: BTreeSet<Identity> =
-            all.filter(|s| self.is_gone(s) || ordered(s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
+            all.filter(|s| self.is_voter_gone(s) || ordered(s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
         let gone = gone.into_iter().collect();
         let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
         let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
@@ -161,7 +161,7 @@ impl Node {
         }
         let me = self.voter.identity();
         let absent =
-            |s: &&Seat| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none() && !self.is_gone(s);
+            |s: &&Seat| s.identity != me && self.peers.conn_of(&s.id, s.identity).is_none() && !self.is_voter_gone(s);
         self.log.line().voters().filter(absent).map(|s| s.id.clone()).collect()
     }
 
@@ -364,7 +364,7 @@ impl Node {
             self.become_leader(now, order.term, true);
         } else {
             // It never leads: the heir does, once it has the roll.
-            self.tell_inherited();
+            self.tell_inherited(now);
             self.line_changed(now);
             self.offer_roll(now);
         }
@@ -462,7 +462,7 @@ impl Node {
         }
         self.install(image);
         self.belong_to_child(now, image.lineage, seen, None);
-        self.tell_inheritance(parent, &before, told);
+        self.tell_inheritance(now, parent, &before, told);
         let me = (&self.me.id, self.me.incarnation);
         if self.log.roll().find(me.0).is_none_or(|(_, _, i)| i.incarnation != me.1) {
             self.follower.unregister(now);
@@ -472,21 +472,21 @@ impl Node {
     }
 
     /// What the child's roll says otherwise than the parent's, as it was told; and what the recovery may have cost.
-    fn tell_inheritance(&mut self, parent: Lineage, before: &Log, told: bool) {
+    fn tell_inheritance(&mut self, now: Time, parent: Lineage, before: &Log, told: bool) {
         let old = if told { before.roll().clone() } else { Roll::default() };
         let still = |s: &&Seat| !self.log.line().votes(s.identity);
         let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
         let lineage = self.log.lineage();
         let kept = before.last().index;
         self.out.event(Event::Recovered { lineage, parent, lost, kept });
-        self.tell_outcome(&old);
+        self.tell_outcome(now, &old);
     }
 
     /// The first entry of a child that this node founded is committed: now it is told.
-    pub(super) fn tell_inherited(&mut self) {
+    pub(super) fn tell_inherited(&mut self, now: Time) {
         let Some((before, told)) = self.inherited.take() else { return };
         self.told.roll = true;
-        self.tell_inheritance(before.lineage(), &before, told);
+        self.tell_inheritance(now, before.lineage(), &before, told);
     }
 
     /// A plain member hears of a child of its lineage: it moves there with its place on the roll.

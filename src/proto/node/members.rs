@@ -38,6 +38,7 @@ pub(super) fn sender_info(sender: &Sender) -> MemberInfo {
         durable: sender.durable,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: sender.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -54,6 +55,7 @@ pub(super) fn seat_info(seat: &Seat) -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: seat.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -70,11 +72,17 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         priority: seat.priority,
         durable: false,
         provable: true,
+        follows: false,
         multicast: true,
         addrs: vec![seat.addr],
         revision: 0,
         capabilities: Capabilities::new(),
     }
+}
+
+/// A place as a view shows it.
+pub(super) fn place_ref(s: &SeatRef) -> LinePlace {
+    LinePlace { id: s.id.clone(), incarnation: s.incarnation, priority: s.priority, active: s.voting }
 }
 
 pub(super) fn places(line: &Line) -> Vec<LinePlace> {
@@ -194,6 +202,9 @@ impl Node {
             if info.id != self.me.id {
                 lead.detector.add(now, slot, generation, info.multicast);
             }
+            if info.follows && !info.standing.votes() {
+                lead.telling.followers.insert(slot);
+            }
             // It is back, whatever it was about to do before.
             lead.retiring.remove(&info.id);
             if let Some(asker) = lead.registrar.committed(&info.id) {
@@ -225,11 +236,14 @@ impl Node {
         if let Some(lead) = &mut self.lead {
             lead.detector.remove(slot);
             lead.registrar.freed(now, slot);
+            lead.claims.gone(slot);
+            lead.telling.followers.remove(&slot);
         }
         if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {
             // Taken off the roll while alive: a larger incarnation asks anew.
             self.renew_incarnation(now, incarnation);
         }
+        self.lanes.left(now, id, incarnation, &mut self.out);
         self.out.event(Event::Left { id: id.clone(), incarnation, reason });
     }
 

@@ -5,16 +5,21 @@
 
 mod datagrams;
 mod electing;
+mod finding;
 mod following;
 mod founder;
 mod handing;
+mod hosting;
 mod leading;
 mod lineages;
 mod members;
+mod messages;
 mod moving;
+mod naming;
 mod standing;
 mod starting;
 mod streams;
+mod subscribing;
 mod telling;
 
 use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
@@ -25,16 +30,20 @@ use super::event::{Event, Notice, Role, StopReason};
 use super::follower::Follower;
 use super::founding::Founding;
 use super::handover::{Handover, Preemption};
+use super::lanes::Lanes;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
+use super::names::{Claimant, Claims};
 use super::outbox::Outbox;
 use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
+use super::questions::Questions;
 use super::recovery::Recovery;
 use super::registrar::Registrar;
 use super::rng::Rng;
+use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
     ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
@@ -42,6 +51,7 @@ use crate::types::{
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
+use hosting::{Hosting, Telling};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,6 +64,8 @@ struct Lead {
     registrar: Registrar,
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
+    claims: Claims,
+    telling: Telling,
 }
 
 /// A snapshot that comes in.
@@ -145,6 +157,7 @@ pub struct Node {
     log: Log,
     voter: Voter,
     peers: Peers,
+    lanes: Lanes,
     campaign: Campaign,
     follower: Follower,
     founding: Option<Founding>,
@@ -159,14 +172,20 @@ pub struct Node {
     inherited: Option<(Log, bool)>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
-    /// Whose newer roll this voter asked for, outside of any bid.
-    catching_up: Option<Identity>,
+    /// Whose newer roll this voter asked for, outside of any bid, and where its own one ended then.
+    catching_up: Option<(Identity, Position)>,
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.
     canvassers: BTreeMap<Identity, (NodeId, Canvass, Time)>,
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
+    claimant: Claimant,
+    questions: Questions,
+    subscriber: Subscriber,
+    /// The lineage whose roll it follows.
+    subscribed: Lineage,
+    hosting: Hosting,
     /// The writes that are under way, with the last index that each makes durable.
     storing: VecDeque<(u64, Index)>,
     durable_index: Index,
@@ -213,7 +232,10 @@ impl Node {
         self.voter.plant(self.bug);
         self.recovery.bug = self.bug;
         self.peers.bug = self.bug;
+        self.lanes.bug = self.bug;
         self.follower.bug = self.bug;
+        self.log.plant(self.bug);
+        self.subscriber.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
         self.campaign.never_again = bug == Bug::NeverBidAgain;
         if bug == Bug::ForgetSeenTerm {
@@ -241,12 +263,26 @@ impl Node {
 
     /// Takes what happened to a stream.
     pub fn handle_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
-        if self.begin(now) {
+        if let StreamInput::Written(n) = input {
+            self.touch(now);
+            return self.lanes.written(conn, n);
+        }
+        if !self.begin(now) {
+            return;
+        }
+        let accepted = matches!(input, StreamInput::Accepted(_));
+        if self.subscriber.owns(conn) {
+            self.subscription_stream(now, conn, input);
+        } else if self.lanes.owns(conn) || accepted && !self.me.standing.votes() {
+            let mut greeted = Vec::new();
+            self.lanes.handle(now, conn, input, &mut self.out, &mut greeted);
+            self.greeted(now, greeted);
+        } else {
             let mut told = Vec::new();
             self.peers.handle(now, conn, input, &mut self.out, &mut told);
             self.peer_events(now, told);
-            self.settle(now);
         }
+        self.settle(now);
     }
 
     /// Does what is due. Read what waits in the sockets first: a node that was late judges nobody before it has.
@@ -313,6 +349,9 @@ impl Node {
                 self.check_recovery(&without)?;
                 self.order_recovery(now, without);
             }
+            Command::Claim(name) => self.wish(name, false)?,
+            Command::Release(name) => self.wish(name, true)?,
+            Command::Find { number, key, value } => self.find_for(number, &key, &value)?,
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
             Command::SetStanding(standing) => self.set_standing(now, standing)?,
@@ -347,7 +386,7 @@ impl Node {
 
     /// Takes the next order about streams.
     pub fn poll_stream(&mut self) -> Option<StreamOutput> {
-        self.out.poll_stream()
+        self.lanes.poll_stream(&mut self.out)
     }
 
     /// Takes the next records to make durable. Nothing without a store.
@@ -358,12 +397,25 @@ impl Node {
     /// When [`Node::handle_timeout`] is due; nothing where the node has stopped.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        (!self.stopped).then_some(self.deadline)
+        (!self.stopped).then(|| self.deadline.min(self.lanes.deadline()))
     }
 
-    /// Takes the next event.
+    /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
+    /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
+    }
+
+    /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
+    /// messages themselves.
+    pub fn poll_notice(&mut self) -> Option<Event> {
         self.out.poll_event()
+    }
+
+    /// True where a message waits.
+    #[must_use]
+    pub fn has_message(&self) -> bool {
+        self.lanes.has_message()
     }
 
     // ---- Looks ----
@@ -424,10 +476,10 @@ impl Node {
         self.lead.as_ref().and_then(|l| l.leadership.lease_until())
     }
 
-    /// The committed line. (Candidates and witnesses; members know it by events.)
+    /// The committed line. (Those who hold the roll; other members know it by events.)
     #[must_use]
     pub fn line(&self) -> &Line {
-        self.log.roll().line()
+        self.held().roll().line()
     }
 
     /// The line in force: with the change, if any, that is not committed yet.
@@ -436,33 +488,39 @@ impl Node {
         self.log.line()
     }
 
-    /// The committed members. (Candidates and witnesses only.)
+    /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
     pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
-        self.log.roll().members()
+        self.held().roll().members()
+    }
+
+    /// A member of the committed roll by its name. (Those who hold the roll only.)
+    #[must_use]
+    pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
+        self.held().roll().find(id)
     }
 
     /// How far its roll is committed, as far as it knows.
     #[must_use]
     pub fn commit_index(&self) -> Index {
-        self.log.commit()
+        self.held().commit()
     }
 
     /// The last entry of its roll, committed or not.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.log.last()
+        self.held().last()
     }
 
     /// The term and a digest of an entry that is in its log, not yet in the snapshot.
     #[must_use]
     pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
-        self.log.get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
     }
 
     /// A digest of the committed roll. Costs time in proportion to its size.
     #[must_use]
     pub fn roll_digest(&self) -> u64 {
-        crate::wire::image_digest(&self.log.image())
+        crate::wire::image_digest(&self.held().image())
     }
 
     /// Its own registration, where it is committed.
@@ -507,6 +565,7 @@ impl Node {
         self.out.event(Event::Network(Notice::Late(late.as_micros() as u64)));
         self.voter.excuse(late);
         self.peers.excuse(now);
+        self.lanes.excuse(now);
         self.follower.excuse(now, late);
         if let Some(lead) = &mut self.lead {
             lead.detector.excuse(now, late);
@@ -518,6 +577,7 @@ impl Node {
         let mut told = Vec::new();
         self.peers.tick(now, &mut self.out, &mut told);
         self.peer_events(now, told);
+        self.lanes.tick(now, &mut self.out);
         self.tick_follower(now);
         self.tick_founding(now);
         self.tick_campaign(now);
@@ -540,13 +600,17 @@ impl Node {
         if self.stopped {
             return;
         }
+        self.lanes_settle(now);
         self.schedule_campaign(now);
+        self.tick_claims(now);
+        self.tick_subscription(now);
+        self.tick_questions(now);
         self.tell(now);
         self.find_deadline(now);
     }
 
     fn find_deadline(&mut self, now: Time) {
-        let mut at = self.peers.deadline();
+        let mut at = self.peers.deadline().min(self.lanes.deadline());
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
@@ -561,7 +625,13 @@ impl Node {
         }
         if let Some(lead) = &self.lead {
             at = at.min(lead.leadership.next_heartbeat).min(lead.detector.deadline()).min(lead.leadership.expires_at());
-            at = at.min(self.stalled_at());
+            at = at.min(self.stalled_at()).min(lead.telling.deadline());
+        }
+        if self.follows_now() {
+            at = at.min(self.subscriber.deadline());
+        }
+        if self.lead.is_none() && self.follower.addressee().is_some() {
+            at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
@@ -602,6 +672,10 @@ impl Node {
         self.lead = None;
         self.stopped = true;
         self.told.role = Role::Stopped;
+        self.lanes.stop(&mut self.out);
+        while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
+            self.out.event(event);
+        }
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }

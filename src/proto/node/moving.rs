@@ -18,8 +18,10 @@ use crate::wire::Promise;
 
 impl Node {
     pub(super) fn begin_move(&mut self, now: Time, multicast: bool, seeds: bool) -> Result<(), CommandError> {
-        let bound = self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
-        if self.leaving.is_some() || self.moving.is_some() || self.out.is_moving() || self.handover.is_some() || bound {
+        // Once what was accepted has come about, it is left like any other convention.
+        let bound = self.log.is_empty() && self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
+        let busy = self.leaving.is_some() || self.moving.is_some() || self.handover.is_some();
+        if busy || self.out.is_moving() || bound {
             return Err(CommandError::NotReady);
         }
         let alone = matches!(self.config.founding, Some(super::super::config::Founding::Alone));
@@ -80,6 +82,8 @@ impl Node {
         let left = self.lineage();
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
+        self.lanes.stop(&mut out);
+        self.subscriber.rest(&mut out);
         out.moves();
         // Nothing of the lineage that it left is in the store any more; the promise follows, in the same write.
         out.store_anew();
@@ -93,11 +97,16 @@ impl Node {
         let (addrs, durable) = (std::mem::take(&mut self.me.addrs), self.me.durable);
         let beginning = Beginning { promise, was_voter: false, log: Log::empty(), bound: None, addrs, durable };
         let fresh = Self::assemble(config, beginning, Rng::new(self.rng.next()), out, now);
-        let old = std::mem::replace(self, fresh);
+        let told_of = (self.held().lineage(), self.held().commit());
+        let mut old = std::mem::replace(self, fresh);
         self.bug = old.bug;
         self.voter.plant(old.bug);
+        (self.claimant, self.questions) = (old.claimant, old.questions);
+        self.subscriber.bug = old.bug;
+        self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
+        self.lanes.go_on_after(&mut old.lanes);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
         // The terms that it tells go on until it is in another lineage.
         self.told.lineage = old.told.lineage;

@@ -20,9 +20,9 @@ impl Node {
         self.me.standing
     }
 
-    /// Who was taken off the line for good. (Candidates and witnesses only.)
+    /// Who was taken off the line for good. (Those who hold the roll only.)
     pub fn retired(&self) -> impl Iterator<Item = &NodeId> {
-        self.log.roll().retired()
+        self.held().roll().retired()
     }
 
     /// The position of the change of the line that is under way, if any.
@@ -34,7 +34,7 @@ impl Node {
     /// The position of the committed part of its roll.
     #[must_use]
     pub fn committed(&self) -> Position {
-        self.log.committed()
+        self.held().committed()
     }
 
     /// Nothing where this node may decide about the line.
@@ -106,7 +106,9 @@ impl Node {
         if self.lead.is_some() {
             return Err(CommandError::Leads);
         }
-        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing {
+        // A bid that is under way may still be won: a witness would lead then.
+        let bids = self.campaign.bidding().is_some();
+        if self.leaving.is_some() || self.moving.is_some() || self.wanted != self.me.standing || bids {
             return Err(CommandError::NotReady);
         }
         if self.lineage() == Lineage::ZERO || self.follower.registration.is_none() {
@@ -136,6 +138,16 @@ impl Node {
     /// It counts once the leader has put it on the line.
     fn step_up(&mut self, now: Time) {
         let lineage = self.lineage();
+        if self.voter.promise.lineage != Lineage::ZERO {
+            // It was one before its restart.
+            self.give_up_vote();
+        }
+        if let Some(log) = self.subscriber.give_up(&mut self.out) {
+            // What was told so far counts.
+            self.abandoned = Some(log);
+            self.told.anew = false;
+        }
+        self.subscribed = Lineage::ZERO;
         self.me.standing = self.wanted;
         self.me.identity = self.voter.identity();
         self.follower.stand(true);
@@ -206,6 +218,13 @@ impl Node {
         self.me.standing = Standing::Member;
         self.forget_roll();
         self.peers.shut(&mut self.out);
+        self.give_up_vote();
+        self.follower.stand(false);
+        self.follower.view = view.or(self.follower.view.take());
+    }
+
+    /// It never again votes as the voter that it is: not even its store knows that one any more.
+    fn give_up_vote(&mut self) {
         let promise = Promise {
             identity: Identity(self.rng.nonzero()),
             lineage: Lineage::ZERO,
@@ -217,8 +236,6 @@ impl Node {
         self.voter.renounce(promise);
         self.out.store_anew();
         self.out.store(Record::Promise(self.voter.record()));
-        self.follower.stand(false);
-        self.follower.view = view.or(self.follower.view.take());
     }
 
     /// Gives up what a voter holds of a lineage.
@@ -234,6 +251,7 @@ impl Node {
         self.recovery.reset();
         self.incoming = None;
         self.serving = None;
+        self.hosting = super::hosting::Hosting::default();
         self.canvassers.clear();
         self.asked.clear();
         self.storing.clear();

@@ -5,13 +5,18 @@ use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
 use super::super::handover::Preemption;
+use super::super::lanes::Lanes;
 use super::super::log::Log;
+use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
+use super::super::questions::Questions;
 use super::super::recovery::Recovery;
 use super::super::rng::Rng;
+use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
+use super::hosting::Hosting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
 use crate::wire::{Hello, Promise, Record};
@@ -56,12 +61,15 @@ impl Node {
         }
         promise.term = promise.term.max(log.last().term);
         promise.seen = promise.seen.max(promise.term);
+        // A plain member that was a candidate before neither keeps a roll up nor votes. Its store stays as it is, for the
+        // case that it is configured as a candidate again.
+        let log = if config.standing.votes() { log } else { Log::empty() };
         promise.incarnation = Incarnation(start.wall_clock_us.max(promise.incarnation.0.saturating_add(1)));
         let out = Outbox::new(config.convention().tag(), start.durable);
         let beginning = Beginning { promise, was_voter, log, bound, addrs: start.addrs, durable: start.durable };
         let mut node = Self::assemble(config, beginning, rng, out, now);
         node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
-        node.tell_roll();
+        node.tell_roll(now);
         node
     }
 
@@ -82,6 +90,7 @@ impl Node {
             term: promise.seen,
             info: me.clone(),
         };
+        let lanes = Lanes::new(hello.clone(), &config, now);
         let mut peers = Peers::new(hello, &config, now);
         for seat in log.line().seats() {
             peers.note(now, &members::seat_info(seat), log.lineage(), true);
@@ -106,6 +115,8 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
+        // Drawn apart, so that who doesn't follow the roll draws what it always drew.
+        let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             recovery: Recovery::new(now, interval, detection),
             inherited: None,
@@ -118,6 +129,7 @@ impl Node {
             out,
             rng,
             log,
+            lanes,
             peers,
             follower,
             founding,
@@ -129,6 +141,11 @@ impl Node {
             serving: None,
             canvassers: BTreeMap::new(),
             asked: VecDeque::new(),
+            claimant: Claimant::new(interval),
+            questions: Questions::new(interval, Rng::new(salt ^ 1)),
+            subscriber: Subscriber::new(interval, Rng::new(salt)),
+            subscribed: Lineage::ZERO,
+            hosting: Hosting::default(),
             storing: VecDeque::new(),
             bid_ticket: 0,
             abstain_until: Time::ZERO,
@@ -171,6 +188,7 @@ impl Node {
             durable,
             multicast: config.multicast,
             provable: config.death_evidence,
+            follows: config.subscribe,
             addrs,
             revision: 0,
             capabilities: config.capabilities.clone(),

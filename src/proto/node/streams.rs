@@ -22,8 +22,15 @@ impl Node {
                 return;
             }
             match event {
-                PeerEvent::Up(id) => self.peer_up(now, &id),
-                PeerEvent::Down(id) => self.peer_down(now, &id),
+                PeerEvent::Up(id) => {
+                    self.candidate_conn(now, &id);
+                    self.peer_up(now, &id);
+                }
+                PeerEvent::Down(id) => {
+                    self.candidate_conn(now, &id);
+                    self.peer_down(now, &id);
+                }
+                PeerEvent::Plain(conn, hello, reader) => self.plain_connection(now, conn, *hello, *reader),
                 PeerEvent::Dead { id, identity, incarnation } => self.peer_dead(now, &id, identity, incarnation),
                 PeerEvent::Message(from, conn, message) => {
                     if self.peers.get(&from.id).is_some_and(|p| p.conn == Some(conn)) {
@@ -32,6 +39,7 @@ impl Node {
                 }
                 PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
                 PeerEvent::Namesake(_) => {}
+                PeerEvent::Guest(conn, says) => self.guest_says(conn, says),
             }
         }
     }
@@ -137,17 +145,21 @@ impl Node {
             Message::RecoverReply(m) => self.on_recover_reply(now, &origin, &m),
             Message::ProbeFor(m) => self.on_probe_for(&origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
+            Message::Open(_) | Message::Resume(_) | Message::Data(_) | Message::Taken(_) | Message::Declined(_) => {
+                self.lane_message(now, from, conn, message);
+            }
             // Handled where the connections are.
             Message::Hello(_) | Message::Elsewhere(_) | Message::Ping(_) | Message::Pong(_) => {}
+            Message::Follow(_) | Message::TurnedAway(_) => self.out.stats.dropped_unexpected += 1,
         }
     }
 
     fn on_resigned(&mut self, now: Time, from: &Origin, resigned: Resigned) {
         let ours = resigned.lineage == self.voter.promise.lineage && resigned.identity == from.identity;
-        let about = self
-            .voter
-            .followed()
-            .is_some_and(|f| f.term == resigned.term && f.leader.as_ref().is_none_or(|(_, who)| *who == from.identity));
+        let about = self.voter.followed().is_some_and(|f| {
+            let known = f.leader.as_ref().map(|(_, who)| *who == from.identity);
+            f.term == resigned.term && known.unwrap_or(f.tag == from.identity.tag())
+        });
         if ours && about {
             self.evidence(now, resigned.term);
         }

@@ -1,7 +1,7 @@
 //! What the embedder is told: each thing once, when it changed.
 
-use super::super::event::{Event, LinePlace, Notice, Role};
-use super::{Apart, Node, members};
+use super::super::event::{Event, Notice, Role};
+use super::{Apart, Node};
 use crate::types::{Lineage, NodeId, Seat, Standing, Term, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -123,26 +123,15 @@ impl Node {
     }
 
     fn tell_line(&mut self) {
-        let (version, line) = if !self.log.is_empty() {
-            let line = self.log.roll().line();
-            if self.told.line_version == Some(line.version()) || line.version() == 0 {
-                return;
-            }
-            (line.version(), members::places(line))
-        } else if let Some(view) = &self.follower.view {
-            if self.told.line_version == Some(view.line_version) {
-                return;
-            }
-            let place = |s: &crate::wire::SeatRef| LinePlace {
-                id: s.id.clone(),
-                incarnation: s.incarnation,
-                priority: s.priority,
-                active: s.voting,
-            };
-            (view.line_version, view.line.iter().map(place).collect())
-        } else {
+        let (by_roll, by_view) =
+            (self.held().roll().line().version(), self.follower.view.as_ref().map(|v| v.line_version));
+        // A subscriber may hear of a change either way first.
+        let newer = |v: u32| self.log.is_empty() && (v.wrapping_sub(by_roll) as i32) > 0;
+        let version = by_view.filter(|v| newer(*v)).unwrap_or(by_roll);
+        if self.told.line_version == Some(version) || version == 0 {
             return;
-        };
+        }
+        let (version, line) = self.line_places();
         if self.lead.as_ref().is_some_and(|l| l.leadership.founding) && !self.is_ready() {
             return;
         }
@@ -151,14 +140,17 @@ impl Node {
     }
 
     /// Tells the whole roll, once: at the start from a store, and to the founder once its founding stands.
-    pub(super) fn tell_roll(&mut self) {
-        self.tell_inherited();
+    pub(super) fn tell_roll(&mut self, now: Time) {
+        self.tell_inherited(now);
         if self.log.is_empty() || std::mem::replace(&mut self.told.roll, true) {
             return;
         }
         let members: Vec<_> = self.log.roll().members().map(|(slot, _, i)| (slot, i.clone())).collect();
         for (slot, info) in members {
             self.out.event(Event::Joined { info, slot });
+        }
+        for (name, owner) in self.log.roll().names().map(|(n, i)| (n.clone(), i.id.clone())) {
+            self.out.event(Event::Name { name, owner: Some(owner) });
         }
     }
 

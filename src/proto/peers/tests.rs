@@ -16,6 +16,7 @@ fn info(id: &str, incarnation: u64) -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec!["10.0.0.9:9".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),

@@ -19,11 +19,13 @@ pub struct Standpoint {
     pub leader: Option<NodeId>,
     /// The slot of its committed registration.
     pub slot: Option<Slot>,
-    /// What it holds of the roll; nothing for plain members.
+    /// True where it votes.
+    pub votes: bool,
+    /// What it holds of the roll; nothing for plain members that don't follow it.
     pub roll: Option<RollView>,
 }
 
-/// What a candidate or witness holds of the roll.
+/// What a candidate, a witness or a subscriber holds of the roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollView {
     /// How far it is committed.
@@ -91,7 +93,7 @@ fn beliefs(leader: &Standpoint, roll: &RollView, n: &Standpoint) -> Option<Strin
 }
 
 fn seats(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
-    let voter = nodes.iter().filter(|n| n.roll.is_some()).find(|n| !roll.line.contains(&(n.id.clone(), true)));
+    let voter = nodes.iter().filter(|n| n.votes).find(|n| !roll.line.contains(&(n.id.clone(), true)));
     if let Some(n) = voter {
         return Some(format!("{} runs and has no vote in the line {:?}", n.id, roll.line));
     }
@@ -131,7 +133,8 @@ mod tests {
                 term: Term(3),
                 leader: Some(id("a")),
                 slot: Some(Slot(s)),
-                roll: (*n != "m").then(|| roll.clone()),
+                votes: *n != "m",
+                roll: Some(roll.clone()),
             })
             .collect()
     }
@@ -149,6 +152,7 @@ mod tests {
             ("of lineage", |n| n[1].lineage = Lineage(8)),
             ("holds the line", |n| n[1].roll.as_mut().unwrap().line.reverse()),
             ("up to 8", |n| n[1].roll.as_mut().unwrap().commit = Index(8)),
+            ("m holds the roll up to 8", |n| n[2].roll.as_mut().unwrap().commit = Index(8)),
             ("another roll", |n| n[1].roll.as_mut().unwrap().digest = 2),
             ("which is in incarnation", |n| n[2].incarnation = Incarnation(5)),
             ("it believes", |n| n[2].slot = None),
@@ -156,7 +160,7 @@ mod tests {
             ("is not on the roll", |n| {
                 n[..2].iter_mut().for_each(|n| drop(n.roll.as_mut().unwrap().members.pop()));
             }),
-            ("has no vote", |n| n[..2].iter_mut().for_each(|n| n.roll.as_mut().unwrap().line[1].1 = false)),
+            ("has no vote", |n| n.iter_mut().for_each(|n| n.roll.as_mut().unwrap().line[1].1 = false)),
         ];
         for (part, breakage) in cases {
             let mut nodes = agreed();

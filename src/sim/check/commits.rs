@@ -52,6 +52,15 @@ impl Commits {
         let reach = history.reach.entry(term).or_default();
         *reach = (*reach).max(index);
         let Some(digest) = digest else { return Ok(()) };
+        self.shown(by, lineage, index, digest)
+    }
+
+    /// A node holds the committed roll up to `index`, as a subscriber perhaps, and this is its digest.
+    ///
+    /// # Errors
+    /// The sentence that says whose roll was another one at the same index.
+    pub fn shown(&mut self, by: Observer, lineage: Lineage, index: Index, digest: u64) -> Verdict {
+        let history = self.lineages.entry(lineage).or_default();
         let (first, first_by) = *history.rolls.entry(index).or_insert((digest, by));
         if first != digest {
             return Err(format!(

@@ -1,7 +1,8 @@
-//! Property 5: what each observer is told of members makes sense.
+//! Property 5: what each observer is told of members makes sense. Property 4 as it is told: a name has one owner, who is
+//! here.
 
 use super::{Observer, Verdict};
-use crate::types::{Incarnation, Lineage, NodeId};
+use crate::types::{Incarnation, Lineage, Name, NodeId};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,7 @@ struct Told {
 #[derive(Debug, Default)]
 pub struct Events {
     observers: BTreeMap<(Observer, Lineage), BTreeMap<NodeId, Told>>,
+    names: BTreeMap<(Observer, Lineage), BTreeMap<Name, NodeId>>,
 }
 
 impl Events {
@@ -51,7 +53,59 @@ impl Events {
     /// # Errors
     /// The sentence that says what was told before and forbids it.
     pub fn left(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        let mut names = self.names.get(&(who, lineage)).into_iter().flatten();
+        if let Some((name, _)) = names.find(|(_, owner)| *owner == id) {
+            return Err(format!("{who}: left {id} incarnation {incarnation}, which still has the name {name}"));
+        }
         self.here(who, lineage, id, incarnation, "left").map(|t| t.here = false)
+    }
+
+    /// `name` was told.
+    ///
+    /// # Errors
+    /// The sentence that says what was told before and forbids it.
+    pub fn name(&mut self, who: Observer, lineage: Lineage, name: &Name, owner: Option<&NodeId>) -> Verdict {
+        let here = |id: &NodeId| self.observers.get(&(who, lineage)).and_then(|m| m.get(id)).is_some_and(|t| t.here);
+        let absent = owner.is_some_and(|id| !here(id));
+        let names = self.names.entry((who, lineage)).or_default();
+        match (names.get(name), owner) {
+            (_, Some(id)) if absent => Err(format!("{who}: {id} has the name {name}, and isn't here")),
+            (Some(before), Some(id)) => Err(format!("{who}: {id} has the name {name}, but {before} has it")),
+            (None, None) => Err(format!("{who}: nobody has the name {name} any more, and nobody had it")),
+            (None, Some(id)) => {
+                names.insert(name.clone(), id.clone());
+                Ok(())
+            }
+            (Some(_), None) => {
+                names.remove(name);
+                Ok(())
+            }
+        }
+    }
+
+    /// What this observer was told adds up to exactly these members and names.
+    ///
+    /// # Errors
+    /// The sentence that says what differs.
+    pub fn adds_up<'a>(
+        &self,
+        who: Observer,
+        lineage: Lineage,
+        members: impl Iterator<Item = (&'a NodeId, Incarnation)>,
+        names: impl Iterator<Item = (&'a Name, &'a NodeId)>,
+    ) -> Verdict {
+        let told = self.observers.get(&(who, lineage)).into_iter().flatten().filter(|(_, t)| t.here);
+        let told: BTreeMap<_, _> = told.map(|(id, t)| (id, t.incarnation)).collect();
+        let members: BTreeMap<_, _> = members.collect();
+        if told != members {
+            return Err(format!("{who} was told of the members {told:?}, and holds {members:?}"));
+        }
+        let told: BTreeMap<_, _> = self.names.get(&(who, lineage)).into_iter().flatten().collect();
+        let names: BTreeMap<_, _> = names.collect();
+        if told != names {
+            return Err(format!("{who} was told of the names {told:?}, and holds {names:?}"));
+        }
+        Ok(())
     }
 
     fn here(
@@ -73,16 +127,34 @@ impl Events {
         }
     }
 
+    /// A message of a member was handed on.
+    ///
+    /// # Errors
+    /// The sentence that says that this incarnation has left.
+    pub fn message(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) -> Verdict {
+        let told = self.observers.get(&(who, lineage)).and_then(|told| told.get(id));
+        match told {
+            Some(t) if incarnation < t.incarnation || incarnation == t.incarnation && !t.here => Err(format!(
+                "{who}: a message of {id} incarnation {incarnation}, but incarnation {} has {}",
+                t.incarnation,
+                if t.here { "joined" } else { "left" }
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// It went over to another address: who is there is told anew wherever it comes. Who left is gone all the same.
     pub fn moved(&mut self, who: Observer) {
         for (_, told) in self.observers.iter_mut().filter(|((w, _), _)| *w == who) {
             told.retain(|_, t| !t.here);
         }
+        self.names.retain(|(w, _), _| *w != who);
     }
 
     /// This run is over: nothing more comes from it.
     pub fn ended(&mut self, who: Observer) {
         self.observers.retain(|(w, _), _| *w != who);
+        self.names.retain(|(w, _), _| *w != who);
     }
 
     /// How many members this observer holds for present.
@@ -118,6 +190,11 @@ mod tests {
             (&[('j', 2), ('l', 2), ('j', 1)], false),
             (&[('j', 1), ('l', 1), ('j', 2)], true),
             (&[('j', 1), ('l', 1), ('j', 2), ('l', 1)], false),
+            (&[('m', 1)], true),
+            (&[('j', 1), ('m', 1)], true),
+            (&[('j', 1), ('l', 1), ('m', 1)], false),
+            (&[('j', 1), ('l', 1), ('m', 2)], true),
+            (&[('j', 1), ('l', 1), ('j', 2), ('m', 1)], false),
         ];
         for (history, allowed) in cases {
             let mut c = Events::default();
@@ -127,11 +204,31 @@ mod tests {
                 last = match what {
                     'j' => c.joined(A, L, &m, n),
                     'u' => c.updated(A, L, &m, n),
+                    'm' => c.message(A, L, &m, n),
                     _ => c.left(A, L, &m, n),
                 };
             }
             assert_eq!(last.is_ok(), *allowed, "{history:?}: {last:?}");
         }
+    }
+
+    #[test]
+    fn names_that_make_no_sense_are_seen() {
+        let [m, n] = ["m", "n"].map(|id| NodeId::new(id).unwrap());
+        let name = Name::new("x").unwrap();
+        let mut c = Events::default();
+        assert!(c.name(A, L, &name, Some(&m)).is_err(), "it is not here");
+        c.joined(A, L, &m, Incarnation(1)).unwrap();
+        c.joined(A, L, &n, Incarnation(1)).unwrap();
+        assert!(c.name(A, L, &name, None).is_err(), "nobody had it");
+        assert!(c.name(A, L, &name, Some(&m)).is_ok());
+        assert!(c.name(A, L, &name, Some(&n)).is_err(), "another has it");
+        assert!(c.left(A, L, &m, Incarnation(1)).is_err(), "it has a name yet");
+        let present = || [(&m, Incarnation(1)), (&n, Incarnation(1))].into_iter();
+        assert!(c.adds_up(A, L, present(), [(&name, &m)].into_iter()).is_ok());
+        assert!(c.adds_up(A, L, present(), [].into_iter()).is_err());
+        assert!(c.adds_up(A, L, present().take(1), [(&name, &m)].into_iter()).is_err());
+        assert!(c.name(A, L, &name, None).is_ok() && c.left(A, L, &m, Incarnation(1)).is_ok());
     }
 
     #[test]

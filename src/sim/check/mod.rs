@@ -4,21 +4,25 @@
 //! or from a history that is broken on purpose, to see that they bite.
 
 mod agreement;
+mod claims;
 mod commits;
 mod events;
 mod family;
 mod leaders;
 mod lines;
 mod members;
+mod messages;
 mod terms;
 
 pub use agreement::{RollView, Standpoint, disagreement};
+pub use claims::{Answer, Claims};
 pub use commits::Commits;
 pub use events::Events;
 pub use family::Family;
 pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
 pub use members::{OnRoll, Slots};
+pub use messages::Messages;
 pub use terms::Terms;
 
 /// One run of one node: what a restart ends.

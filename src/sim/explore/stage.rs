@@ -434,7 +434,7 @@ impl Stage {
                     self.wires.dial(h, run, conn, to, addr_of(h, port_of(run, false)));
                 }
             }
-            StreamOutput::Send(conn, bytes) => self.wires.send(h, run, conn, bytes),
+            StreamOutput::Send(conn, bytes) | StreamOutput::Bulk(conn, bytes) => self.wires.send(h, run, conn, bytes),
             StreamOutput::Close(conn) => self.wires.close(h, run, conn),
         }
     }

@@ -7,8 +7,9 @@ use super::super::queue::Plan;
 use super::super::trace::Detail;
 use super::observe::Violation;
 use super::{Counts, World};
-use crate::proto::{Command, CommandError, Event, Start, StopReason};
+use crate::proto::{Command, CommandError, Event, SendError, Start, StopReason};
 use crate::types::{NodeId, Time};
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -304,9 +305,49 @@ impl World {
         let h = &mut self.hosts[host.at()];
         let Some(mut process) = h.process.take() else { return Err(CommandError::Stopped) };
         process.leaving |= command == Command::Leave;
-        let result = process.command(h.clock.local(self.now), command);
+        let now = h.clock.local(self.now);
+        // A claim may be answered at once.
+        let claim = matches!(command, Command::Claim(_) | Command::Release(_)).then(|| command.clone());
+        let result = process.command(now, command);
+        if let (Ok(()), Some(claim)) = (&result, claim) {
+            self.commanded(host.0, &process, &claim);
+        }
         self.drain(host.0, process);
         result
+    }
+
+    /// Lets a node's embedder send a message.
+    ///
+    /// # Errors
+    /// What the node says; [`SendError::Stopped`] where it doesn't run.
+    pub fn send(&mut self, host: HostId, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.send_by(host, to, body, true)
+    }
+
+    /// Lets a node's embedder send a datagram.
+    ///
+    /// # Errors
+    /// As [`World::send`].
+    pub fn send_datagram(&mut self, host: HostId, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.send_by(host, to, body, false)
+    }
+
+    fn send_by(&mut self, host: HostId, to: &NodeId, body: Bytes, stream: bool) -> Result<(), SendError> {
+        let h = &mut self.hosts[host.at()];
+        let paused = h.is_paused();
+        let Some(mut process) = h.process.take_if(|_| !paused) else { return Err(SendError::Stopped) };
+        let result = process.send(h.clock.local(self.now), to, body.clone(), stream);
+        if result.is_ok() {
+            self.accepted(host, &process, to, &body, stream);
+        }
+        self.drain(host.0, process);
+        result
+    }
+
+    /// Whether a node's embedder leaves its messages where they are, and takes all other events.
+    pub fn set_lazy(&mut self, host: HostId, lazy: bool) {
+        // What waits is taken after the next input.
+        self.hosts[host.at()].lazy = lazy;
     }
 
     /// What was told since this was last called: when (true time), by which node, and what.

@@ -1,6 +1,7 @@
 //! Datagrams from a node to one host or to many, and what becomes of them on the way.
 
 use super::super::host::{Waiting, addr_of, host_of};
+use super::super::newer;
 use super::super::queue::Plan;
 use super::super::trace::{Detail, Meaning};
 use super::World;
@@ -8,8 +9,18 @@ use crate::proto::{Dest, Lane};
 
 impl World {
     /// A node sends a datagram.
-    pub(super) fn send(&mut self, h: u32, dest: Dest, bytes: Vec<u8>) {
+    pub(super) fn transmit(&mut self, h: u32, dest: Dest, mut bytes: Vec<u8>) {
         self.counts.datagrams_sent += 1;
+        if self.hosts[h as usize].is_newer() {
+            newer::datagram(&mut bytes);
+            if let Some(frame) = newer::unknown(self.counts.datagrams_sent, &bytes, false) {
+                self.pass(h, dest, frame);
+            }
+        }
+        self.pass(h, dest, bytes);
+    }
+
+    fn pass(&mut self, h: u32, dest: Dest, bytes: Vec<u8>) {
         self.trace.bytes(&bytes);
         if self.trace.tells(Detail::Everything) {
             let tag = self.tag(h);

@@ -230,7 +230,7 @@ impl World {
             loop {
                 let mut buffer = self.packets.buffer();
                 match p.poll_transmit(&mut buffer) {
-                    Some(dest) => self.send(h, dest, buffer),
+                    Some(dest) => self.transmit(h, dest, buffer),
                     None => {
                         self.packets.give_back(buffer);
                         break;
@@ -244,8 +244,13 @@ impl World {
             while let Some(out) = p.poll_stream() {
                 self.stream_output(h, p, out);
             }
-            while let Some(event) = p.poll_event() {
+            let lazy = self.hosts[h as usize].lazy;
+            while let Some(event) = p.poll_event(lazy) {
                 self.told(h, p, event);
+            }
+            // Taking a message is acknowledged.
+            while let Some(out) = p.poll_stream() {
+                self.stream_output(h, p, out);
             }
             let host = &mut self.hosts[h as usize];
             let Some(seq) = host.synced_now.take() else { break };

@@ -1,14 +1,14 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Commits, Events, Family, Leaders, Leases, LineView, Lines, Observer, OnRoll, RollView, Slots, Standpoint, Terms,
-    Verdict,
+    Answer, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView,
+    Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{Event, HandoverStep, Node, Notice, Role};
+use crate::proto::{ClaimOutcome, Command, Event, HandoverStep, MessageLane, Node, Notice, Role};
 use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,7 +49,9 @@ pub(super) struct Watch {
     kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
     given_up: BTreeSet<NodeId>,
+    messages: Messages,
     line_changes: Lines,
+    pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
     lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
@@ -60,6 +62,7 @@ impl Watch {
         let who = Observer { node, run };
         self.leases.released(who);
         self.events.ended(who);
+        self.claims.ended(who);
         if seen.role == Role::Leader {
             self.leaders.stopped(who, seen.lineage, seen.term);
         }
@@ -117,6 +120,10 @@ impl Watch {
             self.slots.roll(who, roll).map_err(|e| (4, e))?;
         }
         if holds_roll {
+            if is.commit > self.lines.get(&is.lineage).map_or(Index::ZERO, |last| last.0) {
+                let find = |id: &NodeId| node.member(id).map(|(_, _, info)| info.incarnation);
+                self.claims.roll(is.lineage, find).map_err(|e| (4, e))?;
+            }
             let last = self.lines.entry(is.lineage).or_default();
             if is.commit > last.0 {
                 last.0 = is.commit;
@@ -124,6 +131,27 @@ impl Watch {
                     last.1 = node.line().clone();
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What a subscriber holds is what others hold for committed.
+    fn followed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
+        let known = if was.lineage == is.lineage { was.followed } else { Index::ZERO };
+        if is.followed < known {
+            return Err((3, format!("{who} followed the roll up to {known}, and now up to {}", is.followed)));
+        }
+        let mut index = is.followed;
+        while index > known
+            && let Some((term, digest)) = node.entry_digest(index)
+        {
+            self.checked[3] += 1;
+            let at = crate::types::Position { term, index };
+            self.commits.entry(who, is.lineage, at, digest).map_err(|e| (3, e))?;
+            index.0 -= 1;
+        }
+        if all || is.followed.0.is_multiple_of(64) {
+            self.commits.shown(who, is.lineage, is.followed, node.roll_digest()).map_err(|e| (3, e))?;
         }
         Ok(())
     }
@@ -156,7 +184,24 @@ impl Watch {
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
+                self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
                 fifth(self.events.left(who, family, id, *incarnation))
+            }
+            Event::Name { name, owner } => {
+                self.checked[4] += 1;
+                self.events.name(who, lineage, name, owner.as_ref()).map_err(|e| (4, e))
+            }
+            Event::Claimed { name, outcome } => {
+                self.checked[4] += 1;
+                let answer = match outcome {
+                    ClaimOutcome::Lost => return Ok(()),
+                    ClaimOutcome::Yours => Some(Answer::Yours),
+                    ClaimOutcome::Released => Some(Answer::Released),
+                    ClaimOutcome::Taken(owner) => Some(Answer::Taken(owner.clone())),
+                    _ => None,
+                };
+                let asker = (who, node.config().id());
+                self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
             }
             Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
             Event::Leader { term, lineage, .. } => {
@@ -176,11 +221,55 @@ impl Watch {
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, family, *term).map_err(|e| (2, e))
             }
+            Event::Message { from, incarnation, body, lane } => {
+                self.checked[5] += 1;
+                self.checked[6] += 1;
+                fifth(self.events.message(who, lineage, from, *incarnation))?;
+                let me = node.config().id();
+                let verdict = match lane {
+                    MessageLane::Stream => self.messages.delivered(who, me, from, body),
+                    MessageLane::Datagram => self.messages.note_delivered(me, from, body),
+                };
+                verdict.map_err(|e| (6, e))
+            }
+            Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
+                self.checked[6] += 1;
+                let me = node.config().id();
+                self.messages.returned(who, me, to, body, *uncertain).map_err(|e| (6, e))
+            }
             Event::Moved { .. } => {
                 self.events.moved(who);
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl World {
+    /// How many claims of a host's node wait for their answers.
+    pub(in crate::sim) fn claims_waiting(&self, host: HostId) -> usize {
+        let run = self.hosts[host.at()].run;
+        self.watch.as_ref().map_or(0, |w| w.claims.waiting(Observer { node: host.0, run }))
+    }
+
+    /// How many names' claims are checked to their end, and how many are not, for too much was possible.
+    #[must_use]
+    pub fn claims_checked(&self) -> (usize, usize) {
+        self.watch.as_ref().map_or((0, 0), |w| w.claims.histories())
+    }
+
+    /// A node took a command.
+    pub(super) fn commanded(&mut self, h: u32, p: &Process, command: &Command) {
+        let (name, release) = match command {
+            Command::Claim(name) => (name, false),
+            Command::Release(name) => (name, true),
+            _ => return,
+        };
+        if let Some(watch) = &mut self.watch {
+            let (who, node) = (Observer { node: h, run: p.run }, &p.node);
+            let asker = (who, node.config().id(), node.incarnation());
+            watch.claims.invoked(node.lineage(), asker, name, release);
         }
     }
 }
@@ -206,13 +295,15 @@ impl World {
             self.violated(9, format!("{name} and its twin got the same inputs and differ: {difference}"));
         }
         let node = &p.node;
+        let votes = node.standing().votes();
         let is = Seen {
             role: node.role(),
             term: node.term(),
             lineage: node.lineage(),
-            commit: node.commit_index(),
+            commit: if votes { node.commit_index() } else { Index::ZERO },
+            followed: if votes { Index::ZERO } else { node.commit_index() },
             lease: node.lease_until(),
-            lines: (node.line().version(), node.line_in_force().version()),
+            lines: if votes { (node.line().version(), node.line_in_force().version()) } else { (0, 0) },
         };
         let host = &mut self.hosts[h as usize];
         let was = std::mem::replace(&mut host.seen, is);
@@ -242,7 +333,10 @@ impl World {
         if (was.role, was.term, was.lineage, was.commit) != (is.role, is.term, is.lineage, is.commit) {
             verdict = watch.changed(who, node, was, is, small);
         }
-        if verdict.is_ok() && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
+        if verdict.is_ok() && (was.followed, was.lineage) != (is.followed, is.lineage) && is.followed > Index::ZERO {
+            verdict = watch.followed(who, node, was, is, small);
+        }
+        if verdict.is_ok() && votes && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
             verdict = watch.line(who, node, is);
         }
         let mut lease = Ok(());
@@ -376,8 +470,37 @@ impl World {
         }
     }
 
+    /// A node accepted a message of its embedder.
+    pub(super) fn accepted(&mut self, host: HostId, p: &Process, to: &NodeId, body: &[u8], stream: bool) {
+        self.trace.bytes(body);
+        if let Some(watch) = &mut self.watch {
+            let (who, from) = (Observer { node: host.0, run: p.run }, p.node.config().id());
+            if stream {
+                watch.messages.accepted(who, from, to, body);
+            } else {
+                watch.messages.note_accepted(from, to, body);
+            }
+        }
+    }
+
+    /// A message of a process that runs was neither delivered nor came back.
+    #[must_use]
+    pub fn open_message(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| (Observer { node, run: p.run }, p.node.config().id()))
+            .find_map(|(who, from)| watch.messages.open(who, from))
+    }
+
     fn narrate(&mut self, h: u32, event: &Event) {
         match event {
+            Event::Message { from, body, lane, .. } => {
+                self.say(h, format_args!("is given {} bytes of {from} by {}", body.len(), lane.as_str()));
+            }
+            Event::Undeliverable { to, body, reason, uncertain, .. } => {
+                let reason = reason.as_str();
+                self.say(h, format_args!("gets {} bytes to {to} back: {reason}, uncertain {uncertain}", body.len()));
+            }
             Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
             Event::Leader { leader: Some(leader), term, .. } => {
                 self.say(h, format_args!("follows {leader} in term {term}"));
@@ -452,7 +575,9 @@ impl World {
     #[must_use]
     pub fn standpoint(&self, host: HostId) -> Option<Standpoint> {
         let node = self.node(host)?;
-        let roll = node.standing().votes().then(|| RollView {
+        let votes = node.standing().votes();
+        let subscribes = !votes && node.config().subscribes();
+        let roll = (votes || subscribes).then(|| RollView {
             commit: node.commit_index(),
             digest: node.roll_digest(),
             line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
@@ -466,8 +591,25 @@ impl World {
             term: node.term(),
             leader: node.leader().map(|l| l.id),
             slot: node.registration().map(|(slot, _)| slot),
+            votes,
             roll,
         })
+    }
+
+    /// Whether all that was told to those who hold the roll adds up to what they hold.
+    ///
+    /// # Errors
+    /// The sentence that says what differs.
+    pub fn adds_up(&self) -> Result<(), String> {
+        let Some(watch) = &self.watch else { return Ok(()) };
+        for (h, p) in (0..).zip(&self.hosts).filter_map(|(h, host)| Some((h, host.process.as_ref()?))) {
+            let (who, node) = (Observer { node: h, run: p.run }, &p.node);
+            if node.holds_roll() {
+                let members = node.members().map(|(_, _, info)| (&info.id, info.incarnation));
+                watch.events.adds_up(who, node.lineage(), members, node.names())?;
+            }
+        }
+        Ok(())
     }
 
     /// The first thing that the running nodes don't agree about; nothing where they agree.

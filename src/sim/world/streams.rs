@@ -7,6 +7,7 @@
 
 use super::super::host::{addr_of, host_of};
 use super::super::net::{Conditions, travel};
+use super::super::newer;
 use super::super::process::{Arrived, Process};
 use super::super::queue::{Plan, Step};
 use super::super::trace::Detail;
@@ -43,6 +44,8 @@ enum Item {
 #[derive(Debug, Default)]
 struct Flow {
     queue: VecDeque<Item>,
+    /// Bytes of messages that were given and not told to be written.
+    bulk: usize,
     /// A plan to deliver it is made.
     planned: bool,
     /// Since when nothing of it was acknowledged.
@@ -79,23 +82,28 @@ impl World {
     /// A node wants something of its streams.
     pub(super) fn stream_output(&mut self, h: u32, p: &mut Process, out: StreamOutput) {
         match &out {
-            StreamOutput::Send(conn, bytes) => {
+            StreamOutput::Send(conn, bytes) | StreamOutput::Bulk(conn, bytes) => {
                 self.trace.number(conn.0);
                 self.trace.bytes(bytes);
             }
             other => self.trace.debug(other),
         }
-        if self.trace.tells(Detail::Everything) && !matches!(out, StreamOutput::Send(..)) {
+        if self.trace.tells(Detail::Everything) && !matches!(out, StreamOutput::Send(..) | StreamOutput::Bulk(..)) {
             self.say(h, format_args!("{out:?}"));
         }
         match out {
             StreamOutput::Connect(conn, to) => self.dial(h, p, conn, to),
+            StreamOutput::Bulk(conn, bytes) => {
+                if let Some(&pipe) = p.conns.get(&conn) {
+                    let end = self.end_at(pipe, h, conn);
+                    self.pipes.slots[pipe as usize].flows[end].bulk += bytes.len();
+                }
+                self.push(h, p, conn, bytes);
+            }
             StreamOutput::Send(conn, bytes) => {
-                let Some(&pipe) = p.conns.get(&conn) else { return };
-                self.counts.stream_bytes += bytes.len() as u64;
-                let end = self.end_at(pipe, h, conn);
-                self.pipes.slots[pipe as usize].flows[end].queue.push_back(Item::Bytes(bytes));
-                self.start_flow(pipe, end);
+                let newer = self.hosts[h as usize].is_newer();
+                let bytes = if newer { newer::stream(&bytes, self.counts.stream_bytes) } else { bytes };
+                self.push(h, p, conn, bytes);
             }
             StreamOutput::Close(conn) => {
                 let Some(pipe) = p.conns.remove(&conn) else { return };
@@ -103,6 +111,14 @@ impl World {
                 self.close_end(pipe, end);
             }
         }
+    }
+
+    fn push(&mut self, h: u32, p: &Process, conn: ConnId, bytes: bytes::Bytes) {
+        let Some(&pipe) = p.conns.get(&conn) else { return };
+        self.counts.stream_bytes += bytes.len() as u64;
+        let end = self.end_at(pipe, h, conn);
+        self.pipes.slots[pipe as usize].flows[end].queue.push_back(Item::Bytes(bytes));
+        self.start_flow(pipe, end);
     }
 
     fn dial(&mut self, h: u32, p: &mut Process, conn: ConnId, to: SocketAddr) {
@@ -299,6 +315,14 @@ impl World {
         } else {
             flow.unacked = true;
         }
+        let flow = &mut self.pipes.slots[pipe as usize].flows[end];
+        let written = if flow.queue.is_empty() { std::mem::take(&mut flow.bulk) } else { 0 };
+        if written > 0 {
+            let same = self.hosts[from.host as usize].process.as_ref().is_some_and(|p| p.run == from.run);
+            if same && from.state == State::Open {
+                self.stream_input(from.host, from.conn, Arrived::Written(written));
+            }
+        }
         match item {
             Some(Item::Bytes(bytes)) => self.stream_input(to.host, to.conn, Arrived::Bytes(bytes)),
             Some(Item::Fin) => self.end_dies(pipe, 1 - end, Arrived::Closed),
@@ -306,7 +330,9 @@ impl World {
         }
         if !back {
             self.stalls(pipe, end);
-        } else if !self.pipes.slots[pipe as usize].flows[end].queue.is_empty() {
+        } else if !self.pipes.slots[pipe as usize].flows[end].queue.is_empty()
+            && !self.pipes.slots[pipe as usize].flows[end].planned
+        {
             // More was sent meanwhile, or the rest of a piece: it follows close behind.
             let gap = if self.net.conditions.segmented { self.rng.below(300) } else { 0 };
             self.pipes.slots[pipe as usize].flows[end].planned = true;

@@ -63,6 +63,21 @@ fn the_lengths_that_were_promised() {
     assert_eq!(lengths[..4], [48, 24, 40, MAX_DATAGRAM]);
     assert_eq!(lengths[5], MAX_DATAGRAM);
     assert_eq!(lengths[7..14], [44, 24, 24, 24, 36, 36, 36]);
+    assert_eq!(lengths[15], 320);
+    assert_eq!((lengths[17], lengths[20], lengths[21]), (128, MAX_DATAGRAM, MAX_DATAGRAM));
+}
+
+#[test]
+fn no_answer_is_larger_than_its_question() {
+    let (nonce, lineage) = (u64::MAX, Lineage(u64::MAX));
+    let question = encode(&Datagram::WhereIs(WhereIs { nonce, lineage, id: long_id(0) }));
+    let found = Some(worst_announce(0).from);
+    let answer = encode(&Datagram::Whereabouts(Whereabouts { nonce, lineage, id: long_id(0), found, leads: true }));
+    assert!(answer.len() <= question.len(), "{} bytes", answer.len());
+    let body = vec![0; MAX_NOTE].into();
+    let (incarnation, to) = (Incarnation(1), Incarnation(2));
+    let note = encode(&Datagram::Note(Note { lineage, from: long_id(0), incarnation, to, body }));
+    assert!(note.len() <= MAX_DATAGRAM, "{} bytes", note.len());
 }
 
 #[test]
@@ -74,6 +89,33 @@ fn the_largest_member_fits_a_join_and_an_entry() {
     let change = Change::Joined { slot: Slot(1), generation: Generation(1), info: worst_info() };
     let entry = Entry { index: Index(1), term: Term(1), change };
     assert!(entry_len(&entry) < 1_000, "{} bytes", entry_len(&entry));
+}
+
+#[test]
+fn what_is_asked_about_the_roll_is_answered_by_no_more() {
+    let name = Name::new(&format!("{:x>63}", "")).unwrap();
+    let (lineage, term, incarnation) = (Lineage(u64::MAX), Term(1), Incarnation(1));
+    let (slot, generation) = (Slot(1), Generation(1));
+    let claim = Claim { lineage, term, incarnation, number: 1, slot, generation, release: false, name };
+    assert_eq!(encode(&Datagram::Claim(claim.clone())).len(), 128);
+    assert_eq!(decode(&encode(&Datagram::Claim(claim.clone()))), Ok(Datagram::Claim(claim)));
+    let reply =
+        ClaimReply { lineage, term, incarnation, number: 1, answer: ClaimAnswer::Taken, owner: Some(long_id(0)) };
+    assert!(encode(&Datagram::ClaimReply(reply)).len() <= 128);
+    let mut short = encode(&sample::datagrams()[17])[..124].to_vec();
+    fix_checksum(&mut short);
+    assert_eq!(decode(&short), Err(Reject::Malformed));
+    let found = Found { nonce: 1, lineage, total: 99, members: (0..99).map(long_id).collect() };
+    let bytes = encode(&Datagram::Found(found));
+    assert!(bytes.len() <= MAX_DATAGRAM);
+    let Ok(Datagram::Found(found)) = decode(&bytes) else { panic!() };
+    assert!(found.members.len() > 10 && found.total == 99);
+    let change = Change::Joined { slot, generation, info: worst_info() };
+    let entry = Entry { index: Index(1), term, change };
+    assert!(entry_len(&entry) <= MAX_NEWS_BYTES);
+    let prev = Position::default();
+    let news = Datagram::News(News { nonce: 1, lineage, term, prev, commit: Index(1), entries: vec![entry] });
+    assert_eq!(decode(&encode(&news)), Ok(news));
 }
 
 #[test]

@@ -11,6 +11,16 @@ pub(super) fn id(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+fn wanted(key: &str, value: &str) -> Capabilities {
+    let mut wanted = Capabilities::new();
+    wanted.set(key, value).unwrap();
+    wanted
+}
+
 fn position(term: u64, index: u64) -> Position {
     Position { term: Term(term), index: Index(index) }
 }
@@ -40,6 +50,7 @@ pub(super) fn info() -> MemberInfo {
         durable: false,
         multicast: true,
         provable: true,
+        follows: false,
         addrs: vec!["192.0.2.7:1919".parse().unwrap(), "[2001:db8::7]:1920".parse().unwrap()],
         revision: 9,
         capabilities,
@@ -124,6 +135,56 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             place: Some(Place { slot: Slot(5), generation: Generation(6), revision: 7 }),
             view: View { parents: vec![Lineage(8)], ..view() },
         }),
+        Datagram::Note(Note {
+            lineage: Lineage(1),
+            from: id("a"),
+            incarnation: Incarnation(2),
+            to: Incarnation(3),
+            body: Bytes::from_static(b"hello"),
+        }),
+        Datagram::WhereIs(WhereIs { nonce: 1, lineage: Lineage(2), id: id("a") }),
+        Datagram::Whereabouts(Whereabouts {
+            nonce: 1,
+            lineage: Lineage(2),
+            id: id("host-7"),
+            found: Some(sender()),
+            leads: true,
+        }),
+        Datagram::Claim(Claim {
+            lineage: Lineage(1),
+            term: Term(2),
+            incarnation: Incarnation(3),
+            number: 4,
+            slot: Slot(5),
+            generation: Generation(6),
+            release: true,
+            name: name("printer"),
+        }),
+        Datagram::ClaimReply(ClaimReply {
+            lineage: Lineage(1),
+            term: Term(2),
+            incarnation: Incarnation(3),
+            number: 4,
+            answer: ClaimAnswer::Taken,
+            owner: Some(id("a")),
+        }),
+        Datagram::News(News {
+            nonce: 1,
+            lineage: Lineage(2),
+            term: Term(3),
+            prev: position(2, 4),
+            commit: Index(9),
+            entries: entries(5)[..1].to_vec(),
+        }),
+        Datagram::Missed(Missed {
+            nonce: 1,
+            lineage: Lineage(2),
+            after: position(3, 4),
+            slot: Slot(5),
+            generation: Generation(6),
+        }),
+        Datagram::Find(Find { nonce: 1, lineage: Lineage(2), wanted: wanted("gpu", "2") }),
+        Datagram::Found(Found { nonce: 1, lineage: Lineage(2), total: 3, members: vec![id("a"), id("b")] }),
     ]
 }
 
@@ -148,6 +209,8 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
             standing: crate::types::Standing::Witness,
             identity: Identity(3),
         },
+        Change::Claimed { slot, generation, name: name("printer") },
+        Change::Released { slot, generation, name: name("printer") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -218,6 +281,20 @@ pub(super) fn messages() -> Vec<Message> {
             info: info(),
         }),
         Message::Elsewhere(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
+        Message::Open(Open { incarnation: Incarnation(1), to: Incarnation(2), base: 3 }),
+        Message::Resume(Resume { incarnation: Incarnation(1), have: 2, credit: 3 }),
+        Message::Data(Data { number: 1, offset: 2, records: Bytes::from_static(b"\0\0\0\x05hello") }),
+        Message::Taken(Taken { number: 1, credit: 2 }),
+        Message::Declined(Declined { number: 1, reason: DeclineReason::TooLarge }),
+        Message::Follow(Follow {
+            convention: "site".into(),
+            lineage,
+            incarnation: Incarnation(3),
+            after: position,
+            slot: Slot(5),
+            generation: Generation(6),
+        }),
+        Message::TurnedAway(TurnedAway { lineage }),
     ]
 }
 
@@ -234,6 +311,7 @@ pub(super) fn image() -> Image {
         departed: vec![(id("c"), Incarnation(7))],
         retired: vec![],
         ranked: vec![],
+        names: vec![],
     }
 }
 
@@ -255,6 +333,7 @@ pub(super) fn records() -> Vec<Record> {
         Record::Image(image()),
         Record::Promise(Promise { granted: Some(Identity(5)), sealed: true, ..Promise::default() }),
         Record::Image(Image { parents: vec![Lineage(3)], ..Image::default() }),
+        Record::Image(Image { names: vec![(name("printer"), Slot(0)), (name("scanner"), Slot(0))], ..image() }),
     ]
 }
 
@@ -309,8 +388,8 @@ fn any_sender() -> impl Strategy<Value = Sender> {
 }
 
 pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
-    (any_sender(), any_capabilities(), any::<(bool, bool, u32)>()).prop_map(
-        |(s, capabilities, (multicast, provable, revision))| MemberInfo {
+    (any_sender(), any_capabilities(), any::<(bool, bool, bool, u32)>()).prop_map(
+        |(s, capabilities, (multicast, provable, follows, revision))| MemberInfo {
             id: s.id,
             incarnation: s.incarnation,
             identity: s.identity,
@@ -319,6 +398,7 @@ pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
             durable: s.durable,
             multicast,
             provable,
+            follows,
             addrs: s.addrs,
             revision,
             capabilities,
@@ -453,9 +533,56 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
     ]
 }
 
+fn any_name() -> impl Strategy<Value = Name> {
+    "[a-z0-9é-]{1,31}".prop_map(|n| name(&n))
+}
+
+fn any_request() -> impl Strategy<Value = Datagram> {
+    let place = || any::<(u32, u16)>().prop_map(|(s, g)| (Slot(s), Generation(g)));
+    prop_oneof![
+        (any::<(u64, u64, u64, u32, bool)>(), place(), any_name()).prop_map(
+            |((l, t, i, number, release), (slot, generation), name)| {
+                let (lineage, term, incarnation) = (Lineage(l), Term(t >> 1), Incarnation(i >> 1));
+                Datagram::Claim(Claim { lineage, term, incarnation, number, slot, generation, release, name })
+            }
+        ),
+        (any::<(u64, u64, u64, u32, u8)>(), option::of(any_id())).prop_map(|((l, t, i, number, answer), owner)| {
+            let (lineage, term, incarnation) = (Lineage(l), Term(t >> 1), Incarnation(i >> 1));
+            let known = [ClaimAnswer::Yours, ClaimAnswer::Released, ClaimAnswer::Taken, ClaimAnswer::TooMany];
+            let answer = known.get(usize::from(answer)).copied().unwrap_or(ClaimAnswer::Other(answer.max(5)));
+            Datagram::ClaimReply(ClaimReply { lineage, term, incarnation, number, answer, owner })
+        }),
+        (any::<(u64, u64, u64, u32)>(), vec(any_entry(), 0..2), 0..9_u64).prop_map(
+            |((nonce, l, t, first), mut entries, more)| {
+                entries.retain(|e| entry_len(e) < MAX_NEWS_BYTES / 2);
+                (u64::from(first)..).zip(&mut entries).for_each(|(at, entry)| entry.index = Index(at + 1));
+                Datagram::News(News {
+                    nonce,
+                    lineage: Lineage(l),
+                    term: Term(t >> 1),
+                    prev: position(t >> 2, first.into()),
+                    commit: Index(u64::from(first) + entries.len() as u64 + more),
+                    entries,
+                })
+            }
+        ),
+        (any::<(u64, u64)>(), any_position(), place()).prop_map(|((nonce, l), after, (slot, generation))| {
+            Datagram::Missed(Missed { nonce, lineage: Lineage(l), after, slot, generation })
+        }),
+        (any::<(u64, u64)>(), "[a-z]{1,64}", "[a-zé]{0,100}").prop_map(|((nonce, l), key, value)| {
+            Datagram::Find(Find { nonce, lineage: Lineage(l), wanted: wanted(&key, &value) })
+        }),
+        (any::<(u64, u64, u32)>(), vec(any_id(), 0..9)).prop_map(|((nonce, l, total), members)| {
+            Datagram::Found(Found { nonce, lineage: Lineage(l), total, members })
+        }),
+    ]
+}
+
 pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
     prop_oneof![
         2 => any_small_datagram(),
+        1 => any_message_datagram(),
+        1 => any_request(),
         1 => (any_sender(), any::<(u64, u16, u64, u64)>()).prop_map(|(from, (nonce, attempt, l, t))| {
             Datagram::Seek(Seek { from, nonce, attempt, lineage: Lineage(l), term: Term(t >> 1) })
         }),
@@ -510,7 +637,9 @@ fn any_change() -> impl Strategy<Value = Change> {
             standing: crate::types::Standing::Candidate,
             identity: Identity(i),
         }),
-        (13..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Claimed { slot, generation, name }),
+        (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Released { slot, generation, name }),
+        (30..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -533,12 +662,16 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 generation: Generation(generation),
                 info: info.filter(|i| ids.insert(i.id.clone())),
             });
+            let slots: Vec<_> = slots.collect();
+            let taken = slots.iter().position(|s: &SlotImage| s.info.is_some());
+            let names = taken.map(|at| (name(&format!("n{position:?}").replace(' ', "")[..8]), Slot(at as u32)));
             Image {
                 lineage: Lineage(lineage),
                 parents: parents(lineage),
                 position,
                 line: Line::new(line_version, seats),
-                slots: slots.collect(),
+                slots,
+                names: names.into_iter().collect(),
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
                 retired: retired.into_iter().map(|(id, _)| id).collect(),
                 ranked,
@@ -629,6 +762,17 @@ fn any_founding_message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|l| Message::Release(Release { lineage: Lineage(l) })),
         any::<u64>().prop_map(Message::Ping),
         any::<u64>().prop_map(Message::Pong),
+        any::<u64>().prop_map(|l| Message::TurnedAway(TurnedAway { lineage: Lineage(l) })),
+        ("[a-z]{1,63}", any::<(u64, u64, u32, u16)>(), any_position()).prop_map(|(convention, (l, n, s, g), after)| {
+            Message::Follow(Follow {
+                convention,
+                lineage: Lineage(l),
+                incarnation: Incarnation(n >> 1),
+                after,
+                slot: Slot(s),
+                generation: Generation(g),
+            })
+        }),
         any_resigned().prop_map(Message::Resigned),
         any::<(u64, u64)>()
             .prop_map(|(l, t)| Message::Overruled(Overruled { lineage: Lineage(l), term: Term(t >> 1) })),
@@ -678,6 +822,44 @@ fn any_election_message() -> impl Strategy<Value = Message> {
     })
 }
 
+fn any_lane_message() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, u64, u32, u8)>();
+    (0..5_u8, numbers, vec(any::<u8>(), 1..2_000)).prop_map(|(which, (a, b, c, offset, code), records)| {
+        let (incarnation, number) = (Incarnation(a >> 1), (a >> 1).max(1));
+        match which {
+            0 => Message::Open(Open { incarnation, to: Incarnation(b >> 1), base: c >> 1 }),
+            1 => Message::Resume(Resume { incarnation, have: b >> 1, credit: c >> 1 }),
+            2 => Message::Data(Data { number, offset, records: records.into() }),
+            3 => Message::Taken(Taken { number, credit: b >> 1 }),
+            _ => {
+                let reason = match code {
+                    1 => DeclineReason::TooLarge,
+                    2 => DeclineReason::Stalled,
+                    other => DeclineReason::Other(other),
+                };
+                Message::Declined(Declined { number, reason })
+            }
+        }
+    })
+}
+
+fn any_message_datagram() -> impl Strategy<Value = Datagram> {
+    let numbers = any::<(u64, u64, u64, bool)>();
+    (0..3_u8, numbers, option::of(any_sender()), vec(any::<u8>(), 0..=MAX_NOTE)).prop_map(
+        |(which, (a, b, c, leads), found, body)| match which {
+            0 => Datagram::Note(Note {
+                lineage: Lineage(a),
+                from: id("n"),
+                incarnation: Incarnation(b >> 1),
+                to: Incarnation(c >> 1),
+                body: body.into(),
+            }),
+            1 => Datagram::WhereIs(WhereIs { nonce: a, lineage: Lineage(b), id: id("n") }),
+            _ => Datagram::Whereabouts(Whereabouts { nonce: a, lineage: Lineage(b), id: id("n"), found, leads }),
+        },
+    )
+}
+
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message()]
+    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message()]
 }

@@ -1,0 +1,357 @@
+//! The receiving half of a pair: what came from one sender, until the embedder takes it.
+//!
+//! Properties: messages are handed on in the order of their numbers and each number once, over any number of connections;
+//! nothing beyond the credit is taken, and credit is given only for memory that the pool promised; what is claimed and not
+//! sent takes no memory.
+
+use super::super::limits::cost;
+use super::pool::Pool;
+use crate::types::{Incarnation, Time};
+use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, Resume, Taken};
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+
+/// The first window of a connection; it grows as it is used.
+const FIRST_WINDOW: usize = 32 << 10;
+
+/// So many that were declined are remembered until their sender has heard of it.
+const MAX_DECLINED: usize = 1_024;
+
+/// What is wrong with a frame: its sender doesn't keep to the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// More than there was credit for.
+    Credit,
+    /// It continues what wasn't begun.
+    Sequence,
+}
+
+/// A message that is not whole yet.
+#[derive(Debug, Clone)]
+struct Partial {
+    number: u64,
+    /// Its body's length, once that is there.
+    len: Option<usize>,
+    /// How much of the record came.
+    came: usize,
+    /// The length, as far as it came; then the body.
+    buf: BytesMut,
+    /// It isn't wanted: what comes of it is thrown away.
+    skipped: bool,
+    /// How much of it was promised beyond the window.
+    large: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Received {
+    number: u64,
+    body: Bytes,
+    large: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Intake {
+    /// Whose messages these are.
+    pub(super) incarnation: Incarnation,
+    /// All up to this number came, or won't be waited for.
+    have: u64,
+    taken: u64,
+    partial: Option<Partial>,
+    inbox: VecDeque<Received>,
+    /// What the sender may not have heard of.
+    declined: VecDeque<Declined>,
+    /// Open on the present connection.
+    pub(super) open: bool,
+    granted: u64,
+    received: u64,
+    window: usize,
+    most: usize,
+    /// The largest window.
+    widest: usize,
+    /// What the pool promised.
+    windows: usize,
+    large: usize,
+    /// What the sender knows.
+    told: Taken,
+    /// When something last came of a partial message.
+    pub(super) last: Time,
+}
+
+impl Intake {
+    /// `most`: the largest message, `widest`: the largest window.
+    pub(super) fn new(most: usize, widest: usize) -> Self {
+        Self {
+            incarnation: Incarnation::ZERO,
+            have: 0,
+            taken: 0,
+            partial: None,
+            inbox: VecDeque::new(),
+            declined: VecDeque::new(),
+            open: false,
+            granted: 0,
+            received: 0,
+            window: FIRST_WINDOW.min(widest),
+            most,
+            widest,
+            windows: 0,
+            large: 0,
+            told: Taken { number: 0, credit: 0 },
+            last: Time::ZERO,
+        }
+    }
+
+    pub(super) fn has_message(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    pub(super) fn has_partial(&self) -> bool {
+        self.partial.as_ref().is_some_and(|p| !p.skipped)
+    }
+
+    /// Another incarnation sends: what is left of the former is of no use to anybody.
+    pub(super) fn begin(&mut self, incarnation: Incarnation, pool: &mut Pool) {
+        pool.give_back(self.windows, self.large);
+        *self = Self { incarnation, ..Self::new(self.most, self.widest) };
+    }
+
+    /// The connection is gone, and with it what wasn't whole.
+    pub(super) fn detach(&mut self, pool: &mut Pool) {
+        self.open = false;
+        self.partial = None;
+        let large = self.inbox.iter().map(|r| r.large).sum();
+        let windows = self.inbox.iter().map(|r| cost(r.body.len()).saturating_sub(r.large)).sum();
+        pool.give_back(self.windows.saturating_sub(windows), self.large.saturating_sub(large));
+        (self.windows, self.large) = (windows, large);
+        (self.granted, self.received) = (0, 0);
+        self.window = FIRST_WINDOW.min(self.widest);
+    }
+
+    /// The sender wants to send.
+    /// `base`: what is below is of no interest to it any more.
+    pub(super) fn resume(&mut self, pool: &mut Pool, base: u64, forgetful: bool) -> Resume {
+        self.detach(pool);
+        self.declined.retain(|d| d.number >= base);
+        self.open = true;
+        let granted = pool.some(self.window);
+        self.windows += granted;
+        self.granted = granted as u64;
+        let have = if forgetful { 0 } else { self.have };
+        // What the sender heard of on an earlier connection isn't known.
+        self.told = Taken { number: 0, credit: self.granted };
+        Resume { incarnation: self.incarnation, have, credit: self.granted }
+    }
+
+    /// What was declined on earlier connections: that may not have come through.
+    pub(super) fn declined(&self) -> impl Iterator<Item = Declined> + use<> {
+        self.declined.clone().into_iter()
+    }
+
+    /// True where the sender lacks credit, and there is room for more.
+    pub(super) fn is_short(&self) -> bool {
+        self.open && self.window.saturating_sub(self.windows) >= self.window / 2
+    }
+
+    /// Takes a frame; what isn't taken of it is declined. `lax`: takes twice what comes twice.
+    pub(super) fn data(
+        &mut self,
+        now: Time,
+        data: Data,
+        pool: &mut Pool,
+        lax: bool,
+    ) -> Result<Option<Declined>, Fault> {
+        let Data { mut number, offset, mut records } = data;
+        if offset > 0 {
+            if self.partial.as_ref().is_none_or(|p| p.number != number || p.came != offset as usize) {
+                return Err(Fault::Sequence);
+            }
+        } else if let Some(given_up) = self.partial.take() {
+            if given_up.number >= number {
+                return Err(Fault::Sequence);
+            }
+            // It came back to its sender in the middle.
+            self.forget(&given_up, pool);
+        }
+        self.last = now;
+        let mut declined = None;
+        while !records.is_empty() {
+            if self.partial.is_none() {
+                self.spend(RECORD_COST)?;
+                // Whole in this frame, as most are: a slice of it will do.
+                if let Some(len) = records.first_chunk::<4>().map(|l| u32::from_be_bytes(*l) as usize)
+                    && len <= self.most
+                    && records.len() - 4 >= len
+                {
+                    self.spend(4 + len)?;
+                    records.advance(4);
+                    let body = records.split_to(len);
+                    self.complete(number, body, 0, pool, lax);
+                    number = number.saturating_add(1);
+                    continue;
+                }
+                let buf = BytesMut::new();
+                self.partial = Some(Partial { number, len: None, came: 0, buf, skipped: false, large: 0 });
+            }
+            declined = self.go_on(&mut records, pool, lax)?.or(declined);
+            number = number.saturating_add(1);
+        }
+        Ok(declined)
+    }
+
+    fn spend(&mut self, n: usize) -> Result<(), Fault> {
+        self.received += n as u64;
+        if self.received > self.granted { Err(Fault::Credit) } else { Ok(()) }
+    }
+
+    /// More of the partial message.
+    fn go_on(&mut self, records: &mut Bytes, pool: &mut Pool, lax: bool) -> Result<Option<Declined>, Fault> {
+        let Some(mut p) = self.partial.take() else { return Ok(None) };
+        let mut declined = None;
+        if p.len.is_none() {
+            let n = records.len().min(4 - p.came);
+            self.spend(n)?;
+            p.buf.extend_from_slice(&records.split_to(n));
+            p.came += n;
+            if let Some(length) = p.buf.first_chunk::<4>() {
+                let len = u32::from_be_bytes(*length) as usize;
+                p.len = Some(len);
+                p.buf.clear();
+                if len > self.most {
+                    declined = Some(self.decline(&mut p, DeclineReason::TooLarge, pool));
+                }
+            }
+        }
+        if let Some(len) = p.len {
+            let n = records.len().min(len + 4 - p.came);
+            self.spend(n)?;
+            let piece = records.split_to(n);
+            p.came += n;
+            if p.skipped {
+                self.release(n, 0, pool);
+            } else {
+                p.buf.extend_from_slice(&piece);
+            }
+            if p.came == len + 4 {
+                if !p.skipped {
+                    self.complete(p.number, p.buf.freeze(), p.large, pool, lax);
+                }
+                return Ok(declined);
+            }
+        }
+        self.partial = Some(p);
+        Ok(declined)
+    }
+
+    fn decline(&mut self, p: &mut Partial, reason: DeclineReason, pool: &mut Pool) -> Declined {
+        self.forget(p, pool);
+        p.skipped = true;
+        p.buf = BytesMut::new();
+        p.large = 0;
+        // It won't be waited for.
+        self.have = self.have.max(p.number);
+        if self.inbox.is_empty() {
+            self.taken = self.have;
+        }
+        let declined = Declined { number: p.number, reason };
+        if self.declined.len() >= MAX_DECLINED {
+            self.declined.pop_front();
+        }
+        self.declined.push_back(declined);
+        declined
+    }
+
+    /// What came of it is thrown away.
+    fn forget(&mut self, p: &Partial, pool: &mut Pool) {
+        if !p.skipped {
+            let came = p.came + RECORD_COST;
+            // What was promised beyond the window and didn't come stays with the sender as its credit.
+            self.release(came.saturating_sub(p.large), p.large.min(came), pool);
+        }
+    }
+
+    fn release(&mut self, windows: usize, large: usize, pool: &mut Pool) {
+        // A credit that was promised as large may have been used for something else meanwhile.
+        let l = large.min(self.large);
+        let w = (windows + large - l).min(self.windows);
+        let l = l + (windows + large - l - w).min(self.large - l);
+        self.windows -= w;
+        self.large -= l;
+        pool.give_back(w, l);
+    }
+
+    fn complete(&mut self, number: u64, body: Bytes, large: usize, pool: &mut Pool, lax: bool) {
+        if number <= self.have && !lax {
+            // It came before, over another connection.
+            let cost = cost(body.len());
+            return self.release(cost.saturating_sub(large), large.min(cost), pool);
+        }
+        self.have = self.have.max(number);
+        self.inbox.push_back(Received { number, body, large });
+    }
+
+    /// The rest of a partial message doesn't come.
+    pub(super) fn give_up(&mut self, pool: &mut Pool) -> Option<Declined> {
+        let mut p = self.partial.take().filter(|p| !p.skipped)?;
+        let declined = self.decline(&mut p, DeclineReason::Stalled, pool);
+        self.partial = Some(p);
+        Some(declined)
+    }
+
+    /// The embedder takes the next one.
+    pub(super) fn take(&mut self, pool: &mut Pool) -> Option<Bytes> {
+        let Received { number, body, large } = self.inbox.pop_front()?;
+        self.taken = if self.inbox.is_empty() { self.have.max(number) } else { self.taken.max(number) };
+        let cost = cost(body.len());
+        self.release(cost.saturating_sub(large), large.min(cost), pool);
+        Some(body)
+    }
+
+    /// Gives the sender more credit, where there is memory for it; true where it still lacks some.
+    pub(super) fn top_up(&mut self, pool: &mut Pool) -> bool {
+        if !self.open {
+            return false;
+        }
+        let outstanding = usize::try_from(self.granted.saturating_sub(self.received)).unwrap_or(usize::MAX);
+        // A message that is larger than a window has to come in whole before anybody can take it.
+        let rest = match &self.partial {
+            Some(Partial { len: Some(len), came, skipped: false, .. }) => (len + 4).saturating_sub(*came),
+            _ => 0,
+        };
+        let large = rest + RECORD_COST > self.window || outstanding == 0;
+        let need = if large { rest.saturating_sub(outstanding) } else { 0 };
+        if need > 0 && pool.all(need) {
+            self.large += need;
+            self.granted += need as u64;
+            if let Some(p) = &mut self.partial {
+                p.large += need;
+            }
+            return false;
+        }
+        let room = self.window.saturating_sub(self.windows);
+        if room < self.window / 2 {
+            return need > 0;
+        }
+        self.window = (self.window * 2).min(self.widest);
+        let given = pool.some(self.window.saturating_sub(self.windows));
+        self.windows += given;
+        self.granted += given as u64;
+        need > 0 || given < room / 2
+    }
+
+    /// What the sender has to hear, where it doesn't know it; `now`: also what can wait.
+    pub(super) fn news(&mut self, now: bool) -> Option<Taken> {
+        let is = Taken { number: self.taken, credit: self.granted };
+        let more = is.credit.saturating_sub(self.told.credit) as usize;
+        // Where its sender has little left it may be waiting already.
+        let low = self.told.credit.saturating_sub(self.received) < self.window as u64 / 4;
+        if !self.open || is == self.told || !(now || more >= self.window / 4 || more > 0 && low) {
+            return None;
+        }
+        self.told = is;
+        Some(is)
+    }
+
+    /// True where the sender will have to hear something.
+    pub(super) fn has_news(&self) -> bool {
+        self.open && (self.told.number != self.taken || self.told.credit != self.granted)
+    }
+}

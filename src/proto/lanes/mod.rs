@@ -1,0 +1,617 @@
+//! Messages for the embedder, between any two nodes of a convention.
+//!
+//! What is guaranteed, for each pair of a sender's and a receiver's incarnation: messages are delivered in the order in
+//! which they were accepted, each at most once, over any number of connections. A message that was accepted by
+//! [`super::Node::send`] is delivered or comes back as [`super::Event::Undeliverable`], as long as its sender's process
+//! lives; where it was sent and the receiver's acknowledgement didn't come it may have been delivered, and the event says
+//! so (`uncertain`). Delivered means: taken out of the receiver by `poll_event`; the acknowledgement follows that. Of an
+//! incarnation that was told to have left nothing is delivered any more.
+//!
+//! | part | concern |
+//! | --- | --- |
+//! | [`courier`] | what was accepted for one receiver: numbers, frames, acknowledgements |
+//! | [`intake`] | what came from one sender: order, duplicates, credit |
+//! | [`pool`] | the memory that all senders share |
+//! | [`partner`] | both halves of a pair and its connection |
+//! | [`links`] | connections of its own: handshake, which of two to keep, idle ones |
+//! | [`care`] | what time brings: finding, dialling, giving up |
+//! | [`notes`] | datagrams |
+//!
+//! Between two candidates their standing connection carries messages too; all others make one when they have something to
+//! say. What the receiver's embedder doesn't take uses up the credit of its senders, each by itself: neither control
+//! frames nor other senders wait for it.
+
+mod care;
+mod courier;
+mod intake;
+mod links;
+mod notes;
+mod partner;
+mod pool;
+
+use super::Config;
+use super::border::{SendError, StreamOutput};
+use super::event::{Event, MessageLane, Undelivered};
+use super::limits::{self, MessageLimits};
+use super::outbox::Outbox;
+use super::planted::{Bug, Planted};
+use crate::types::{ConnId, Incarnation, Lineage, NodeId, Time};
+use crate::wire::{Hello, MAX_NOTE, Message, Open};
+use bytes::Bytes;
+pub(super) use care::{Answer, Need};
+use intake::Intake;
+pub(super) use links::Greeted;
+use links::Link;
+use partner::{Line, Partner, Phase};
+use pool::Pool;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Nodes that are remembered; beyond it those that have nothing under way are forgotten.
+const MAX_PARTNERS: usize = 65_536;
+/// How long an acknowledgement may wait for company.
+const ACK_DELAY: Duration = Duration::from_millis(10);
+
+/// A message that comes back.
+#[derive(Debug, Clone)]
+struct Returned {
+    to: NodeId,
+    body: Bytes,
+    lane: MessageLane,
+    reason: Undelivered,
+    uncertain: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Lanes {
+    hello: Hello,
+    limits: MessageLimits,
+    patience: Duration,
+    /// How long a connection may be silent while something is waited for.
+    silence: Duration,
+    step: Duration,
+    interval: Duration,
+    partners: Vec<Option<Partner>>,
+    free: Vec<usize>,
+    by_id: BTreeMap<NodeId, usize>,
+    /// Whose messages a connection carries.
+    by_conn: BTreeMap<ConnId, usize>,
+    /// Its own connections.
+    links: BTreeMap<ConnId, Link>,
+    next_conn: u64,
+    pool: Pool,
+    /// What waits for all receivers, and what came back and wasn't taken.
+    waiting: usize,
+    /// Those to be looked after.
+    busy: BTreeSet<usize>,
+    /// Those that may send, in turn.
+    sendable: VecDeque<usize>,
+    /// Those with something for the embedder, in turn.
+    ready: VecDeque<usize>,
+    starving: VecDeque<usize>,
+    owing: Vec<usize>,
+    /// When they have to hear it.
+    news_at: Time,
+    returned: VecDeque<Returned>,
+    /// Those who were refused for want of room.
+    refused: VecDeque<usize>,
+    writable: VecDeque<NodeId>,
+    notes: VecDeque<notes::Arrived>,
+    /// Those whose way is to be found.
+    wants: Vec<usize>,
+    evict_at: usize,
+    next_nonce: u64,
+    care_at: Time,
+    scan_at: Time,
+    now: Time,
+    pub(super) bug: Planted,
+}
+
+impl Lanes {
+    pub(super) fn new(hello: Hello, config: &Config, now: Time) -> Self {
+        let limits = config.messages.clone();
+        let detection = config.detection();
+        let patience = limits.patience.unwrap_or((detection * 5).max(Duration::from_secs(2)));
+        Self {
+            hello,
+            patience,
+            silence: detection.max(Duration::from_millis(200)),
+            step: config.step(),
+            interval: config.heartbeat(),
+            partners: Vec::new(),
+            free: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_conn: links::FIRST_CONN,
+            pool: Pool::new(limits.windows),
+            limits,
+            waiting: 0,
+            busy: BTreeSet::new(),
+            sendable: VecDeque::new(),
+            ready: VecDeque::new(),
+            starving: VecDeque::new(),
+            owing: Vec::new(),
+            news_at: Time::NEVER,
+            returned: VecDeque::new(),
+            refused: VecDeque::new(),
+            writable: VecDeque::new(),
+            notes: VecDeque::new(),
+            wants: Vec::new(),
+            evict_at: 0,
+            next_nonce: 0,
+            care_at: Time::NEVER,
+            scan_at: Time::NEVER,
+            now,
+            bug: Planted::default(),
+        }
+    }
+
+    /// The node began anew: numbers of connections are never used again, and what came back is told yet.
+    pub(super) fn go_on_after(&mut self, before: &mut Self) {
+        self.next_conn = before.next_conn;
+        self.next_nonce = before.next_nonce;
+        self.returned = std::mem::take(&mut before.returned);
+        self.waiting = self.returned.iter().map(|r| limits::cost(r.body.len())).sum();
+        self.bug = before.bug;
+    }
+
+    fn get(&mut self, at: usize) -> Option<&mut Partner> {
+        self.partners.get_mut(at)?.as_mut()
+    }
+
+    fn partner(&mut self, now: Time, id: &NodeId) -> Option<usize> {
+        if let Some(at) = self.by_id.get(id) {
+            return Some(*at);
+        }
+        if self.by_id.len() >= MAX_PARTNERS && !self.forget_one() {
+            return None;
+        }
+        let intake = Intake::new(self.limits.message, self.limits.window);
+        let partner = Partner::new(id.clone(), intake, now);
+        let at = self.free.pop().unwrap_or(self.partners.len());
+        if at == self.partners.len() {
+            self.partners.push(Some(partner));
+        } else {
+            self.partners[at] = Some(partner);
+        }
+        self.by_id.insert(id.clone(), at);
+        Some(at)
+    }
+
+    /// Forgets somebody who has nothing under way.
+    fn forget_one(&mut self) -> bool {
+        for _ in 0..self.partners.len() {
+            self.evict_at = (self.evict_at + 1) % self.partners.len().max(1);
+            let listed = |p: &Partner| p.busy || p.listed || p.ready || p.starving || p.owes || p.courier.refused;
+            if let Some(p) = self.partners[self.evict_at].take_if(|p| p.is_idle() && !listed(p)) {
+                self.by_id.remove(&p.id);
+                self.free.push(self.evict_at);
+                return true;
+            }
+        }
+        false
+    }
+
+    // ---- The embedder ----
+
+    /// Accepts a message.
+    pub(super) fn send(&mut self, now: Time, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.now = self.now.max(now);
+        if body.len() > self.limits.message {
+            return Err(SendError::TooLarge(self.limits.message));
+        }
+        let at = self.admit(now, to, body.len())?;
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Err(SendError::Full) };
+        let cost = limits::cost(body.len());
+        if p.courier.is_empty() && p.notes.is_empty() {
+            p.since = now;
+        }
+        p.courier.push(body);
+        self.waiting += cost;
+        if p.phase == Phase::Flowing && !p.listed {
+            p.listed = true;
+            self.sendable.push_back(at);
+        } else if p.phase == Phase::Idle {
+            self.wants.push(at);
+        }
+        if !p.busy {
+            self.look_after(now, at);
+        }
+        Ok(())
+    }
+
+    /// Accepts a datagram.
+    pub(super) fn send_note(&mut self, now: Time, to: &NodeId, body: Bytes) -> Result<(), SendError> {
+        self.now = self.now.max(now);
+        if body.len() > MAX_NOTE {
+            return Err(SendError::TooLarge(MAX_NOTE));
+        }
+        let at = self.admit(now, to, body.len())?;
+        self.waiting += limits::cost(body.len());
+        if let Some(p) = self.get(at) {
+            if p.courier.is_empty() && p.notes.is_empty() {
+                p.since = now;
+            }
+            p.notes.push(body);
+        }
+        self.wants.push(at);
+        self.look_after(now, at);
+        Ok(())
+    }
+
+    /// Finds the receiver, and whether there is room.
+    fn admit(&mut self, now: Time, to: &NodeId, len: usize) -> Result<usize, SendError> {
+        if *to == self.hello.info.id {
+            return Err(SendError::Itself);
+        }
+        let at = self.partner(now, to).ok_or(SendError::Full)?;
+        let (cost, waiting, limits) = (limits::cost(len), self.waiting, &self.limits);
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Err(SendError::Full) };
+        let full = p.courier.bytes() + cost > limits.queue || p.notes.len() >= notes::MAX_WAITING;
+        if full || waiting + cost > limits.queues {
+            if !std::mem::replace(&mut p.courier.refused, true) {
+                self.refused.push_back(at);
+            }
+            return Err(SendError::Full);
+        }
+        Ok(at)
+    }
+
+    /// What the embedder is told next.
+    pub(super) fn poll_event(&mut self, out: &mut Outbox) -> Option<Event> {
+        self.poll_outcome(out).or_else(|| self.poll_message(out))
+    }
+
+    /// What became of messages that were sent.
+    pub(super) fn poll_outcome(&mut self, out: &mut Outbox) -> Option<Event> {
+        if let Some(r) = self.returned.pop_front() {
+            self.waiting -= limits::cost(r.body.len());
+            out.stats.messages_returned += 1;
+            self.make_writable();
+            let Returned { to, body, lane, reason, uncertain } = r;
+            return Some(Event::Undeliverable { to, body, lane, reason, uncertain });
+        }
+        self.writable.pop_front().map(|to| Event::Writable { to })
+    }
+
+    /// The next message.
+    fn poll_message(&mut self, out: &mut Outbox) -> Option<Event> {
+        if let Some(note) = self.notes.pop_front() {
+            out.stats.messages_in += 1;
+            let notes::Arrived { from, incarnation, body } = note;
+            return Some(Event::Message { from, incarnation, body, lane: MessageLane::Datagram });
+        }
+        loop {
+            let at = *self.ready.front()?;
+            let pool = &mut self.pool;
+            let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else {
+                self.ready.pop_front();
+                continue;
+            };
+            let Some(body) = p.intake.take(pool) else {
+                p.ready = false;
+                self.ready.pop_front();
+                continue;
+            };
+            // Each sender in turn; one alone needs no turns.
+            if self.ready.len() > 1 {
+                self.ready.rotate_left(1);
+            }
+            let (from, incarnation) = (p.id.clone(), p.intake.incarnation);
+            if !p.owes {
+                p.owes = true;
+                self.owing.push(at);
+                self.news_at = self.news_at.min(self.now + ACK_DELAY);
+            }
+            if p.intake.is_short() {
+                // Its sender may be waiting.
+                self.news_at = self.news_at.min(self.now);
+            }
+            out.stats.messages_in += 1;
+            return Some(Event::Message { from, incarnation, body, lane: MessageLane::Stream });
+        }
+    }
+
+    /// True where [`Lanes::poll_message`] has something.
+    pub(super) fn has_message(&self) -> bool {
+        !self.ready.is_empty() || !self.notes.is_empty()
+    }
+
+    /// Those that were refused hear that there is room.
+    fn make_writable(&mut self) {
+        if self.refused.is_empty() || self.waiting > self.limits.queues / 2 {
+            return;
+        }
+        for _ in 0..self.refused.len() {
+            let Some(at) = self.refused.pop_front() else { return };
+            let half = self.limits.queue / 2;
+            let Some(p) = self.get(at) else { continue };
+            if p.courier.bytes() > half || p.notes.len() > notes::MAX_WAITING / 2 {
+                self.refused.push_back(at);
+                continue;
+            }
+            p.courier.refused = false;
+            let id = p.id.clone();
+            self.writable.push_back(id);
+        }
+    }
+
+    fn give_back(&mut self, at: usize, bodies: Vec<(Bytes, bool)>, reason: Undelivered, lane: MessageLane) {
+        let Some(to) = self.partners.get(at).and_then(Option::as_ref).map(|p| p.id.clone()) else { return };
+        for (body, uncertain) in bodies {
+            // They go on counting until the embedder takes them.
+            self.returned.push_back(Returned { to: to.clone(), body, lane, reason, uncertain });
+        }
+    }
+
+    /// Everything for this receiver comes back.
+    fn give_up(&mut self, at: usize, reason: Undelivered) {
+        let Some(p) = self.get(at) else { return };
+        let (bodies, notes) = (p.courier.take_all(), std::mem::take(&mut p.notes));
+        (p.attempts, p.nonce) = (0, 0);
+        self.give_back(at, bodies, reason, MessageLane::Stream);
+        let notes = notes.into_iter().map(|body| (body, false)).collect();
+        self.give_back(at, notes, reason, MessageLane::Datagram);
+    }
+
+    /// The node stops, or begins anew: everything comes back, and nothing is handed on any more.
+    pub(super) fn stop(&mut self, out: &mut Outbox) {
+        for conn in std::mem::take(&mut self.links).into_keys() {
+            out.close(conn);
+        }
+        for at in 0..self.partners.len() {
+            self.give_up(at, Undelivered::Stopped);
+        }
+        let returned = std::mem::take(&mut self.returned);
+        self.partners.clear();
+        self.free.clear();
+        self.by_id.clear();
+        self.by_conn.clear();
+        self.busy.clear();
+        self.sendable.clear();
+        self.ready.clear();
+        self.notes.clear();
+        self.wants.clear();
+        self.refused.clear();
+        self.owing.clear();
+        self.starving.clear();
+        self.writable.clear();
+        (self.care_at, self.scan_at, self.news_at) = (Time::NEVER, Time::NEVER, Time::NEVER);
+        self.returned = returned;
+    }
+
+    // ---- The pair's connection ----
+
+    /// From now on this connection carries the messages of a pair.
+    fn attach(&mut self, now: Time, at: usize, line: Line, out: &mut Outbox) {
+        let Some(p) = self.get(at) else { return };
+        if p.line == Some(line) {
+            return;
+        }
+        self.detach(now, at);
+        self.by_conn.insert(line.conn, at);
+        let pool = &mut self.pool;
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
+        p.line = Some(line);
+        (p.used, p.since, p.backoff, p.attempts) = (now, now, Duration::ZERO, 0);
+        if p.intake.incarnation != line.incarnation {
+            p.intake.begin(line.incarnation, pool);
+        }
+        let replaced = p.courier.bound.is_some_and(|bound| bound != line.incarnation);
+        if replaced {
+            self.give_up(at, Undelivered::Replaced);
+        }
+        if let Some(p) = self.get(at)
+            && p.courier.bound != Some(line.incarnation)
+        {
+            p.courier.rebind(Some(line.incarnation));
+        }
+        self.open(at, out);
+        self.make_writable();
+    }
+
+    /// Asks how far the receiver is, where there is something for it.
+    fn open(&mut self, at: usize, out: &mut Outbox) {
+        let me = self.hello.info.incarnation;
+        let Some(p) = self.get(at).filter(|p| p.phase == Phase::Idle && !p.courier.is_empty()) else { return };
+        if let Some(line) = p.line {
+            p.phase = Phase::Opening;
+            let base = p.courier.base();
+            out.send(line.conn, Message::Open(Open { incarnation: me, to: line.incarnation, base }));
+        }
+    }
+
+    /// The pair has no connection any more.
+    fn detach(&mut self, now: Time, at: usize) {
+        let (pool, bug) = (&mut self.pool, self.bug);
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(line) = p.line.take() else { return };
+        p.phase = Phase::Idle;
+        (p.since, p.next_try) = (now, now);
+        p.courier.detach();
+        p.intake.detach(pool);
+        self.by_conn.remove(&line.conn);
+        if bug.has(Bug::DropSilently) {
+            let lost = p.courier.take_begun();
+            self.waiting -= lost.iter().map(|b| limits::cost(b.len())).sum::<usize>();
+        }
+        self.look_after(now, at);
+        self.feed_starving();
+    }
+
+    /// As [`Lanes::left`], of one who speaks though it is gone.
+    pub(super) fn bar(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
+        if self.partner(now, id).is_some() {
+            self.left(now, id, incarnation, out);
+        }
+    }
+
+    /// This incarnation, and all before it, are off the roll.
+    pub(super) fn left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
+        if self.bug.has(Bug::MessageAfterLeft) {
+            return;
+        }
+        self.notes.retain(|n| n.from != *id || n.incarnation > incarnation);
+        let Some(at) = self.by_id.get(id).copied() else { return };
+        let Some(p) = self.get(at) else { return };
+        p.gone = p.gone.max(Some(incarnation));
+        let line = p.line.filter(|line| line.incarnation <= incarnation);
+        let to = p.courier.bound.or(p.place.as_ref().map(|place| place.incarnation));
+        if p.place.as_ref().is_some_and(|place| place.incarnation <= incarnation) {
+            p.place = None;
+        }
+        if let Some(line) = line {
+            if !line.lent {
+                self.links.remove(&line.conn);
+                out.close(line.conn);
+            }
+            self.detach(now, at);
+        }
+        let pool = &mut self.pool;
+        if let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut)
+            && p.intake.incarnation <= incarnation
+        {
+            p.intake.begin(Incarnation::ZERO, pool);
+        }
+        if to.is_some_and(|to| to <= incarnation) {
+            self.give_up(at, Undelivered::Left);
+            if let Some(p) = self.get(at) {
+                p.courier.rebind(None);
+            }
+        }
+        self.feed_starving();
+        self.make_writable();
+    }
+
+    /// This node says something else of itself from now on.
+    pub(super) fn introduce(&mut self, now: Time, hello: Hello, out: &mut Outbox) {
+        let renewed = hello.info.incarnation != self.hello.info.incarnation;
+        let demoted = self.votes() && !hello.info.standing.votes();
+        self.hello = hello;
+        for (conn, link) in &self.links {
+            if link.is_greeted(*conn) {
+                out.send_durably(*conn, Message::Hello(self.hello.clone()));
+            }
+        }
+        for at in 0..self.partners.len() {
+            let pool = &mut self.pool;
+            let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { continue };
+            if renewed {
+                // What was begun may have come; nobody counts on the rest yet.
+                let begun: Vec<_> = p.courier.take_begun().into_iter().map(|body| (body, true)).collect();
+                let bound = p.courier.bound;
+                p.courier.rebind(bound);
+                p.intake.begin(p.intake.incarnation, pool);
+                p.phase = Phase::Idle;
+                self.give_back(at, begun, Undelivered::Renewed, MessageLane::Stream);
+                self.open(at, out);
+            }
+            if demoted && self.get(at).is_some_and(|p| p.line.is_some_and(|l| l.lent)) {
+                self.detach(now, at);
+            }
+        }
+        self.make_writable();
+    }
+
+    /// True where this node says something else of itself than its connections were told.
+    pub(super) fn differs(&self, info: &crate::types::MemberInfo, lineage: Lineage) -> bool {
+        let h = &self.hello;
+        (h.lineage, h.info.incarnation, h.info.standing) != (lineage, info.incarnation, info.standing)
+            || h.info.addrs != info.addrs
+    }
+
+    fn votes(&self) -> bool {
+        self.hello.info.standing.votes()
+    }
+
+    // ---- What goes out ----
+
+    /// The next order about streams.
+    pub(super) fn poll_stream(&mut self, out: &mut Outbox) -> Option<StreamOutput> {
+        self.tell_news(false, out);
+        if let Some(order) = out.poll_stream() {
+            return Some(order);
+        }
+        while let Some(at) = self.sendable.pop_front() {
+            let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { continue };
+            let line = p.line.filter(|_| p.phase == Phase::Flowing && p.courier.can_send());
+            let Some(line) = line else {
+                p.listed = false;
+                continue;
+            };
+            let bytes = p.courier.frame(out.tag());
+            p.used = self.now;
+            self.sendable.push_back(at);
+            out.stats.stream_bytes_out += bytes.len() as u64;
+            return Some(StreamOutput::Bulk(line.conn, bytes));
+        }
+        None
+    }
+
+    fn list(&mut self, at: usize) {
+        if let Some(p) = self.get(at)
+            && p.phase == Phase::Flowing
+            && !p.listed
+        {
+            p.listed = true;
+            self.sendable.push_back(at);
+        }
+    }
+
+    /// Tells senders how far their messages were taken.
+    fn tell_news(&mut self, all: bool, out: &mut Outbox) {
+        if self.owing.is_empty() {
+            return;
+        }
+        let pool = &mut self.pool;
+        let mut released = false;
+        let mut starving = Vec::new();
+        let partners = &mut self.partners;
+        self.owing.retain(|at| {
+            let Some(p) = partners.get_mut(*at).and_then(Option::as_mut) else { return false };
+            released = true;
+            if p.intake.top_up(pool) && !p.starving {
+                p.starving = true;
+                starving.push(*at);
+            }
+            if let (Some(line), Some(taken)) = (p.line, p.intake.news(all)) {
+                out.send(line.conn, Message::Taken(taken));
+            }
+            p.owes = p.intake.has_news();
+            p.owes
+        });
+        self.starving.extend(starving);
+        if self.owing.is_empty() {
+            self.news_at = Time::NEVER;
+        } else if all {
+            self.news_at = self.now + ACK_DELAY;
+        }
+        if released {
+            self.feed_starving();
+        }
+    }
+
+    /// Those that lack credit get some, where there is memory again.
+    fn feed_starving(&mut self) {
+        for _ in 0..self.starving.len() {
+            let Some(at) = self.starving.pop_front() else { return };
+            let pool = &mut self.pool;
+            let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { continue };
+            p.starving = p.intake.top_up(pool);
+            let (starving, news) = (p.starving, p.intake.has_news() && !p.owes);
+            if news {
+                p.owes = true;
+                self.owing.push(at);
+                self.news_at = self.news_at.min(self.now);
+            }
+            if starving {
+                self.starving.push_back(at);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

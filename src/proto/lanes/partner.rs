@@ -1,0 +1,116 @@
+//! One other node, as far as messages are concerned: both halves of the pair, and the connection that carries them.
+
+use super::courier::Courier;
+use super::intake::Intake;
+use crate::types::{ConnId, Incarnation, NodeId, Time};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The connection that carries a pair's messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) conn: ConnId,
+    /// True where it is one of those between candidates, which this machine neither makes nor closes.
+    pub(super) lent: bool,
+    /// Who is at its other end.
+    pub(super) incarnation: Incarnation,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) incarnation: Incarnation,
+    pub(super) addrs: Vec<SocketAddr>,
+    /// When it was learned.
+    pub(super) since: Time,
+}
+
+/// How far the sending half is on the present connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing was said.
+    Idle,
+    /// It asked how far the receiver is.
+    Opening,
+    /// It sends.
+    Flowing,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Partner {
+    pub(super) id: NodeId,
+    pub(super) courier: Courier,
+    pub(super) intake: Intake,
+    pub(super) line: Option<Line>,
+    pub(super) phase: Phase,
+    /// A connection that is being made, or whose handshake isn't over.
+    pub(super) dialing: Option<ConnId>,
+    pub(super) place: Option<Place>,
+    /// All up to this incarnation are off the roll: nothing is heard of them.
+    pub(super) gone: Option<Incarnation>,
+    /// Since when what waits has waited for a way.
+    pub(super) since: Time,
+    pub(super) next_try: Time,
+    pub(super) backoff: Duration,
+    /// How often its place was asked for in vain.
+    pub(super) attempts: u16,
+    /// The number of the question, where one is open.
+    pub(super) nonce: u64,
+    /// Datagrams that wait for a place.
+    pub(super) notes: Vec<Bytes>,
+    /// When its connection was last used.
+    pub(super) used: Time,
+    /// In the set of those to be looked after.
+    pub(super) busy: bool,
+    /// In the list of those that may send.
+    pub(super) listed: bool,
+    /// In the list of those with something for the embedder.
+    pub(super) ready: bool,
+    /// In the list of those that lack credit.
+    pub(super) starving: bool,
+    /// In the list of those that have to hear how far their messages were taken.
+    pub(super) owes: bool,
+}
+
+impl Partner {
+    pub(super) fn new(id: NodeId, intake: Intake, now: Time) -> Self {
+        Self {
+            id,
+            courier: Courier::new(),
+            intake,
+            line: None,
+            phase: Phase::Idle,
+            dialing: None,
+            place: None,
+            gone: None,
+            since: now,
+            next_try: now,
+            backoff: Duration::ZERO,
+            attempts: 0,
+            nonce: 0,
+            notes: Vec::new(),
+            used: now,
+            busy: false,
+            listed: false,
+            ready: false,
+            starving: false,
+            owes: false,
+        }
+    }
+
+    /// True where something waits for it to be reached.
+    pub(super) fn wants_way(&self) -> bool {
+        !self.courier.is_empty() && self.line.is_none() || !self.notes.is_empty()
+    }
+
+    /// True where it has to be looked after.
+    pub(super) fn needs_care(&self) -> bool {
+        !self.courier.is_empty() || !self.notes.is_empty() || self.intake.has_partial()
+    }
+
+    /// True where nothing is lost if it is forgotten, but how far it was.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.needs_care() && self.line.is_none() && self.dialing.is_none() && !self.intake.has_message()
+    }
+}

@@ -1,0 +1,337 @@
+//! Both halves of a pair against each other and against a peer that doesn't keep to the protocol.
+#![allow(clippy::unwrap_used)]
+
+use super::super::StreamInput;
+use super::super::limits::cost;
+use super::courier::Courier;
+use super::intake::{Fault, Intake};
+use super::links::Greeted;
+use super::*;
+use crate::types::{Capabilities, ConventionId, Identity, MemberInfo, Standing};
+use crate::wire::{Data, DeclineReason, FrameReader, encode_message};
+use bytes::{BufMut, BytesMut};
+
+const TAG: u32 = 7;
+
+fn incarnation(n: u64) -> Incarnation {
+    Incarnation(n)
+}
+
+/// A pair over a connection that can break anywhere.
+struct Pair {
+    courier: Courier,
+    intake: Intake,
+    pool: Pool,
+    wire: VecDeque<Bytes>,
+    got: Vec<Bytes>,
+}
+
+impl Pair {
+    fn new(most: usize, window: usize) -> Self {
+        let mut courier = Courier::new();
+        courier.rebind(Some(incarnation(2)));
+        let mut pool = Pool::new(1 << 20);
+        let mut intake = Intake::new(most, window);
+        intake.begin(incarnation(1), &mut pool);
+        Self { courier, intake, pool, wire: VecDeque::new(), got: Vec::new() }
+    }
+
+    fn connect(&mut self) -> Vec<Bytes> {
+        self.wire.clear();
+        self.courier.detach();
+        let base = self.courier.base();
+        let resume = self.intake.resume(&mut self.pool, base, false);
+        let lost = self.courier.resume(resume.have, resume.credit);
+        for declined in self.intake.declined() {
+            self.courier.declined(declined.number);
+        }
+        lost
+    }
+
+    fn send(&mut self) -> bool {
+        let can = self.courier.can_send();
+        if can {
+            let frame = self.courier.frame(TAG);
+            self.courier.written(frame.len());
+            self.wire.push_back(frame);
+        }
+        can
+    }
+
+    fn receive(&mut self) -> bool {
+        let Some(bytes) = self.wire.pop_front() else { return false };
+        let mut reader = FrameReader::new();
+        reader.push(&bytes);
+        let Some(Message::Data(data)) = reader.next(TAG).unwrap() else { panic!() };
+        if let Some(declined) = self.intake.data(Time::ZERO, data, &mut self.pool, false).unwrap() {
+            self.courier.declined(declined.number).unwrap();
+        }
+        true
+    }
+
+    fn take(&mut self) -> bool {
+        let body = self.intake.take(&mut self.pool);
+        self.got.extend(body.clone());
+        self.intake.top_up(&mut self.pool);
+        let news = self.intake.news(true);
+        if let Some(taken) = news {
+            self.courier.taken(taken.number, taken.credit);
+        }
+        body.is_some() || news.is_some()
+    }
+
+    fn settle(&mut self) {
+        while self.send() | self.receive() | self.take() {}
+    }
+}
+
+fn body(n: u32, len: usize) -> Bytes {
+    let mut body = n.to_be_bytes().to_vec();
+    body.resize(len.max(4), n as u8);
+    body.into()
+}
+
+/// All orders of small steps, drawn from a small generator, with breaks in between.
+#[test]
+fn each_comes_once_and_in_order_whatever_breaks() {
+    for seed in 1..200_u64 {
+        let mut state = seed;
+        let mut draw = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        let mut pair = Pair::new(100_000, 64 << 10);
+        pair.connect();
+        let mut expected = Vec::new();
+        for n in 0..200 {
+            let len = [4, 60, 3_000, 70_000][draw(4) as usize];
+            expected.push(body(n, len));
+            pair.courier.push(body(n, len));
+            for _ in 0..draw(6) {
+                match draw(12) {
+                    0 => assert!(pair.connect().is_empty(), "nothing is forgotten"),
+                    1..5 => drop(pair.send()),
+                    5..9 => drop(pair.receive()),
+                    _ => drop(pair.take()),
+                }
+            }
+        }
+        pair.settle();
+        assert!(pair.courier.is_empty(), "seed {seed}");
+        assert!(pair.got == expected, "seed {seed}: {} of {}", pair.got.len(), expected.len());
+        assert_eq!(pair.courier.bytes(), 0);
+        pair.intake.begin(incarnation(9), &mut pair.pool);
+        assert_eq!(format!("{:?}", pair.pool), format!("{:?}", Pool::new(1 << 20)), "what was promised is given back");
+    }
+}
+
+#[test]
+fn what_is_too_large_there_comes_back_alone() {
+    let mut pair = Pair::new(10_000, 64 << 10);
+    pair.connect();
+    for (n, len) in [(0, 100), (1, 50_000), (2, 100), (3, 10_001), (4, 10_000)] {
+        pair.courier.push(body(n, len));
+    }
+    pair.settle();
+    assert_eq!(pair.got, [body(0, 100), body(2, 100), body(4, 10_000)]);
+    assert!(pair.courier.is_empty());
+}
+
+/// What was declined counted as there, and its sender heard nothing of it where the connection broke just then.
+#[test]
+fn what_was_declined_when_the_connection_broke_is_declined_again() {
+    let mut pair = Pair::new(10_000, 64 << 10);
+    pair.connect();
+    pair.courier.push(body(0, 20_000));
+    pair.courier.push(body(1, 10));
+    while pair.send() {}
+    while let Some(frame) = pair.wire.pop_front() {
+        let mut reader = FrameReader::new();
+        reader.push(&frame);
+        let Ok(Some(Message::Data(data))) = reader.next(TAG) else { panic!() };
+        pair.intake.data(Time::ZERO, data, &mut pair.pool, false).unwrap();
+    }
+    assert_eq!(pair.courier.base(), 1);
+    let large = cost(20_000);
+    let before = pair.courier.bytes();
+    pair.connect();
+    assert_eq!(pair.courier.bytes(), before - large, "it came back");
+    pair.settle();
+    assert_eq!(pair.got, [body(1, 10)]);
+    assert!(pair.courier.is_empty());
+}
+
+#[test]
+fn who_forgot_how_far_it_was_gets_nothing_twice() {
+    let mut pair = Pair::new(1_000, 64 << 10);
+    pair.connect();
+    pair.courier.push(body(0, 10));
+    pair.settle();
+    pair.courier.push(body(1, 10));
+    pair.send();
+    pair.courier.push(body(2, 10));
+    pair.intake = Intake::new(1_000, 64 << 10);
+    pair.intake.begin(incarnation(1), &mut pair.pool);
+    assert_eq!(pair.connect(), [body(1, 10)], "it may have come, and nobody knows any more");
+    pair.settle();
+    assert_eq!(pair.got, [body(0, 10), body(2, 10)]);
+}
+
+fn record(len: u32, bytes: usize) -> Bytes {
+    let mut records = BytesMut::new();
+    records.put_u32(len);
+    records.put_bytes(7, bytes);
+    records.freeze()
+}
+
+#[test]
+fn a_sender_that_breaks_the_rules_is_seen() {
+    let fresh = || {
+        let mut pair = Pair::new(1 << 20, 64 << 10);
+        pair.connect();
+        pair
+    };
+    let take = |pair: &mut Pair, number, offset, records| {
+        pair.intake.data(Time::ZERO, Data { number, offset, records }, &mut pair.pool, false)
+    };
+    let mut pair = fresh();
+    assert_eq!(take(&mut pair, 1, 5, record(10, 10)), Err(Fault::Sequence), "nothing was begun");
+    let mut pair = fresh();
+    assert_eq!(take(&mut pair, 1, 0, record(1_000, 10)), Ok(None));
+    assert_eq!(take(&mut pair, 1, 15, record(10, 10)), Err(Fault::Sequence), "a hole");
+    let mut pair = fresh();
+    for _ in 0..10 {
+        pair.intake
+            .data(Time::ZERO, Data { number: 1, offset: 0, records: record(4, 4) }, &mut pair.pool, false)
+            .unwrap();
+    }
+    pair.take();
+    assert!(pair.got.len() == 1 && !pair.intake.has_message(), "the same number again is the same message");
+    let mut pair = fresh();
+    let mut result = Ok(None);
+    for n in 1..10_000 {
+        result = take(&mut pair, n, 0, record(0, 0));
+        if result.is_err() {
+            break;
+        }
+    }
+    assert_eq!(result, Err(Fault::Credit), "messages without end, and each of nothing");
+    let mut pair = fresh();
+    let declined = take(&mut pair, 1, 0, record(u32::MAX, 10)).unwrap().unwrap();
+    assert_eq!(declined.reason, DeclineReason::TooLarge, "4 GB are claimed");
+    assert_eq!(take(&mut pair, 2, 0, record(5, 5)), Ok(None), "what follows is heard");
+    pair.take();
+    assert_eq!(pair.got.len(), 1);
+}
+
+fn hello(name: &str, n: u64, standing: Standing) -> Hello {
+    let info = MemberInfo {
+        id: NodeId::new(name).unwrap(),
+        incarnation: Incarnation(n),
+        identity: Identity(n),
+        standing,
+        priority: 0,
+        durable: false,
+        multicast: true,
+        provable: true,
+        follows: false,
+        addrs: vec!["127.0.0.1:1".parse().unwrap()],
+        revision: 0,
+        capabilities: Capabilities::new(),
+    };
+    Hello { convention: "c".into(), lineage: Lineage(1), parents: vec![], term: crate::types::Term(1), info }
+}
+
+/// A plain member, and those who connect to it.
+struct Rig {
+    lanes: Lanes,
+    out: Outbox,
+    told: Vec<Greeted>,
+    now: Time,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let config = Config::builder(ConventionId::new("c").unwrap(), NodeId::new("m").unwrap()).build().unwrap();
+        let lanes = Lanes::new(hello("m", 2, Standing::Member), &config, Time::ZERO);
+        Self { lanes, out: Outbox::new(TAG, false), told: Vec::new(), now: Time::from_micros(1_000) }
+    }
+
+    fn input(&mut self, conn: u64, input: StreamInput<'_>) {
+        self.lanes.handle(self.now, ConnId(conn), input, &mut self.out, &mut self.told);
+    }
+
+    fn say(&mut self, conn: u64, message: &Message) {
+        let mut bytes = BytesMut::new();
+        encode_message(message, TAG, &mut bytes);
+        self.input(conn, StreamInput::Bytes(&bytes));
+    }
+
+    fn greet(&mut self, conn: u64, name: &str) {
+        self.input(conn, StreamInput::Accepted("127.0.0.1:9".parse().unwrap()));
+        self.say(conn, &Message::Hello(hello(name, 5, Standing::Member)));
+        self.say(conn, &Message::Open(Open { incarnation: Incarnation(5), to: Incarnation(2), base: 1 }));
+    }
+
+    fn closed(&mut self) -> Vec<u64> {
+        let orders = std::iter::from_fn(|| self.lanes.poll_stream(&mut self.out));
+        orders.filter_map(|o| if let StreamOutput::Close(conn) = o { Some(conn.0) } else { None }).collect()
+    }
+
+    fn pass(&mut self, time: Duration) {
+        for _ in 0..1_000 {
+            self.now = self.now + time / 1_000;
+            self.lanes.tick(self.now, &mut self.out);
+            for conn in 0..4 {
+                if self.lanes.owns(ConnId(conn)) && !self.told.is_empty() {
+                    self.say(conn, &Message::Pong(0));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn who_says_nothing_is_cut_and_so_is_one_too_many() {
+    let mut rig = Rig::new();
+    for n in 0..300 {
+        rig.input(n * 2 + 1, StreamInput::Accepted("127.0.0.1:9".parse().unwrap()));
+    }
+    assert_eq!(rig.closed().len(), 300 - 256);
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.closed().len(), 256);
+    assert_eq!(rig.out.stats.streams_cut, 300);
+}
+
+#[test]
+fn who_breaks_the_rules_is_cut_and_others_are_not() {
+    let mut rig = Rig::new();
+    rig.greet(1, "x");
+    rig.greet(3, "y");
+    assert!(rig.closed().is_empty());
+    rig.say(1, &Message::Data(Data { number: 3, offset: 9, records: record(5, 5) }));
+    assert_eq!(rig.closed(), [1]);
+    rig.greet(5, "z");
+    rig.input(5, StreamInput::Bytes(&[0xFF; 40]));
+    assert_eq!(rig.closed(), [5], "4 GB are claimed for a frame");
+    rig.say(3, &Message::Data(Data { number: 1, offset: 0, records: record(5, 5) }));
+    assert!(matches!(rig.lanes.poll_event(&mut rig.out), Some(Event::Message { .. })));
+}
+
+#[test]
+fn a_message_whose_rest_stays_away_is_given_up() {
+    let mut rig = Rig::new();
+    rig.greet(1, "x");
+    rig.say(1, &Message::Data(Data { number: 1, offset: 0, records: record(30_000, 1_000) }));
+    rig.pass(Duration::from_secs(30));
+    let orders: Vec<_> = std::iter::from_fn(|| rig.lanes.poll_stream(&mut rig.out)).collect();
+    let mut reader = FrameReader::new();
+    for order in orders {
+        if let StreamOutput::Send(_, bytes) = order {
+            reader.push(&bytes);
+        }
+    }
+    let said: Vec<_> = std::iter::from_fn(|| reader.next(TAG).unwrap()).collect();
+    let declined = |m: &Message| matches!(m, Message::Declined(d) if d.reason == DeclineReason::Stalled);
+    assert!(said.iter().any(declined), "{said:?}");
+}

@@ -1,0 +1,79 @@
+//! How much memory and time messages may take.
+
+use crate::wire::RECORD_COST;
+use std::time::Duration;
+
+/// How much memory and time the messages of embedders may take. Each message counts as its body and 68 bytes.
+///
+/// A node has one connection with each node that it talks to, which costs the kernel about 4 kB and a descriptor: a
+/// leader that talks with thousands of members needs a larger `RLIMIT_NOFILE` and `NetConfigBuilder::max_streams`. Above
+/// 1,024 neighbours on one segment the kernel's neighbour table has to grow as well (`gc_thresh3` on Linux), or each
+/// packet costs microseconds more. [`MessageLimits::idle`] keeps the number small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// The most bytes of one message (16 MiB): 1 to 1 GiB. A larger one is refused here, and declined where it comes in.
+    pub message: usize,
+    /// The most bytes that wait for one receiver (32 MiB): at least a message. What is not acknowledged waits.
+    pub queue: usize,
+    /// The most bytes that wait for all receivers together, those included that came back and weren't taken (128 MiB): at
+    /// least a queue.
+    pub queues: usize,
+    /// The most bytes that one sender may have under way or untaken at this node, but for a message that is larger by
+    /// itself (1 MiB): 64 KiB to 1 GiB. It bounds the throughput by one window for each round trip.
+    pub window: usize,
+    /// The most bytes that all senders together may have under way or untaken (128 MiB): at least four messages, and two
+    /// windows.
+    pub windows: usize,
+    /// For how long a connection stays that nobody uses (30 s): 10 ms to 1 day. Those between candidates stay always.
+    pub idle: Duration,
+    /// How long a receiver may be out of reach until what is for it comes back, and how long the rest of a message may stay
+    /// away (nothing: five detection times, at least 2 s).
+    pub patience: Option<Duration>,
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self {
+            message: 16 << 20,
+            queue: 32 << 20,
+            queues: 128 << 20,
+            window: 1 << 20,
+            windows: 128 << 20,
+            idle: Duration::from_secs(30),
+            patience: None,
+        }
+    }
+}
+
+/// What a message of this size counts.
+pub(super) fn cost(body: usize) -> usize {
+    body + 4 + RECORD_COST
+}
+
+impl MessageLimits {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { message, queue, queues, window, windows, idle, patience } = self;
+        if !(1..=1 << 30).contains(message) {
+            return Err(format!("message is {message} bytes: choose 1 to 1 GiB"));
+        }
+        if *queue < cost(*message) {
+            return Err(format!("queue is {queue} bytes: a message needs {}", cost(*message)));
+        }
+        if queues < queue {
+            return Err(format!("queues is {queues} bytes: one queue may take {queue}"));
+        }
+        if !(64 << 10..=1 << 30).contains(window) {
+            return Err(format!("window is {window} bytes: choose 64 KiB to 1 GiB"));
+        }
+        if *windows < (cost(*message) * 4).max(window * 2) {
+            return Err(format!("windows is {windows} bytes: choose at least four messages, and two windows"));
+        }
+        if *idle < Duration::from_millis(10) || *idle > Duration::from_secs(86_400) {
+            return Err(format!("idle is {idle:?}: choose 10 ms to a day"));
+        }
+        if patience.is_some_and(|p| p < Duration::from_millis(10) || p > Duration::from_secs(86_400)) {
+            return Err(format!("patience is {patience:?}: choose 10 ms to a day"));
+        }
+        Ok(())
+    }
+}
