@@ -63,8 +63,8 @@ fn the_lengths_that_were_promised() {
     assert_eq!(lengths[..4], [48, 24, 40, MAX_DATAGRAM]);
     assert_eq!(lengths[5], MAX_DATAGRAM);
     assert_eq!(lengths[7..14], [44, 24, 24, 24, 36, 36, 36]);
-    assert_eq!(lengths[15], 320);
-    assert_eq!((lengths[17], lengths[20], lengths[21]), (128, MAX_DATAGRAM, MAX_DATAGRAM));
+    assert_eq!(lengths[16], 320);
+    assert_eq!((lengths[18], lengths[21], lengths[22]), (128, MAX_DATAGRAM, MAX_DATAGRAM));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_is_asked_about_the_roll_is_answered_by_no_more() {
     let reply =
         ClaimReply { lineage, term, incarnation, number: 1, answer: ClaimAnswer::Taken, owner: Some(long_id(0)) };
     assert!(encode(&Datagram::ClaimReply(reply)).len() <= 128);
-    let mut short = encode(&sample::datagrams()[17])[..124].to_vec();
+    let mut short = encode(&sample::datagrams()[18])[..124].to_vec();
     fix_checksum(&mut short);
     assert_eq!(decode(&short), Err(Reject::Malformed));
     let found = Found { nonce: 1, lineage, total: 99, members: (0..99).map(long_id).collect() };
