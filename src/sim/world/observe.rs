@@ -189,7 +189,7 @@ impl Watch {
             }
             Event::Name { name, owner } => {
                 self.checked[4] += 1;
-                self.events.name(who, lineage, name, owner.as_ref()).map_err(|e| (4, e))
+                self.events.name(who, family, name, owner.as_ref()).map_err(|e| (4, e))
             }
             Event::Claimed { name, outcome } => {
                 self.checked[4] += 1;
@@ -224,7 +224,7 @@ impl Watch {
             Event::Message { from, incarnation, body, lane } => {
                 self.checked[5] += 1;
                 self.checked[6] += 1;
-                fifth(self.events.message(who, lineage, from, *incarnation))?;
+                fifth(self.events.message(who, family, from, *incarnation))?;
                 let me = node.config().id();
                 let verdict = match lane {
                     MessageLane::Stream => self.messages.delivered(who, me, from, body),
@@ -606,7 +606,7 @@ impl World {
             let (who, node) = (Observer { node: h, run: p.run }, &p.node);
             if node.holds_roll() {
                 let members = node.members().map(|(_, _, info)| (&info.id, info.incarnation));
-                watch.events.adds_up(who, node.lineage(), members, node.names())?;
+                watch.events.adds_up(who, watch.family.root(node.lineage()), members, node.names())?;
             }
         }
         Ok(())
