@@ -56,6 +56,8 @@ pub(super) struct Subscriber {
     log: Log,
     /// What it holds of the lineage that it was in before.
     former: Option<Log>,
+    /// It was told this roll of a parent of the lineage that it is in now: told is what the child's says otherwise.
+    inherited: Option<Roll>,
     /// Nothing older than this is taken: it was told more before.
     floor: (Lineage, Index),
     /// How far the leader's roll is committed, by its latest heartbeat.
@@ -75,6 +77,7 @@ impl Subscriber {
         Self {
             log: Log::empty(),
             former: None,
+            inherited: None,
             floor: (Lineage::ZERO, Index::ZERO),
             wanted: Index::ZERO,
             link: None,
@@ -98,12 +101,16 @@ impl Subscriber {
     }
 
     /// It is registered in this lineage: where that isn't the one of before, it goes on with what it holds of it.
-    /// `known`: what this node held as a voter, and told.
-    pub(super) fn enter(&mut self, now: Time, lineage: Lineage, known: Option<Log>) {
+    /// `known`: what this node held as a voter, and told. `kin`: true where the lineage was founded out of the one before.
+    pub(super) fn enter(&mut self, now: Time, lineage: Lineage, known: Option<Log>, kin: bool) {
         let held = known.map(|log| Log::from_image(&log.image()));
         let held = held.or_else(|| self.former.take_if(|log| log.lineage() == lineage));
         let log = std::mem::replace(&mut self.log, held.unwrap_or_else(Log::empty));
+        self.inherited = self.inherited.take().filter(|_| kin && self.log.is_empty());
         if !log.is_empty() {
+            if kin && self.log.is_empty() {
+                self.inherited = Some(log.roll().clone());
+            }
             self.former = Some(log);
         }
         self.log.plant(self.bug);
@@ -336,7 +343,8 @@ impl Subscriber {
         let image = wire::decode_image(&data).ok().filter(|i| i.lineage == lineage && i.position == position)?;
         let old = std::mem::replace(&mut self.log, Log::from_image(&image));
         self.log.plant(self.bug);
-        told.push(Told::Replaced(Box::new(old.roll().clone())));
+        let told_of = self.inherited.take().unwrap_or_else(|| old.roll().clone());
+        told.push(Told::Replaced(Box::new(told_of)));
         Some(None)
     }
 }

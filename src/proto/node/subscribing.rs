@@ -49,9 +49,10 @@ impl Node {
             return self.subscriber.rest(&mut self.out);
         }
         if self.subscribed != lineage {
+            let kin = self.subscribed != Lineage::ZERO && self.descends(lineage, self.subscribed);
             self.subscribed = lineage;
             let known = self.abandoned.take_if(|log| log.lineage() == lineage);
-            self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew));
+            self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
         }
         let patience = self.patience();
         match self.subscriber.due(now, patience, &mut self.out) {

@@ -122,7 +122,9 @@ impl Watch {
         if holds_roll {
             if is.commit > self.lines.get(&is.lineage).map_or(Index::ZERO, |last| last.0) {
                 let find = |id: &NodeId| node.member(id).map(|(_, _, info)| info.incarnation);
-                self.claims.roll(is.lineage, find).map_err(|e| (4, e))?;
+                if self.family.root(is.lineage) == is.lineage {
+                    self.claims.roll(is.lineage, find).map_err(|e| (4, e))?;
+                }
             }
             let last = self.lines.entry(is.lineage).or_default();
             if is.commit > last.0 {
@@ -184,7 +186,9 @@ impl Watch {
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
+                if lineage == family {
+                    self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
+                }
                 fifth(self.events.left(who, family, id, *incarnation))
             }
             Event::Name { name, owner } => {
@@ -200,6 +204,8 @@ impl Watch {
                     ClaimOutcome::Taken(owner) => Some(Answer::Taken(owner.clone())),
                     _ => None,
                 };
+                // A child may have lost what its parent confirmed: it is known only to say so.
+                let answer = answer.filter(|_| lineage == family);
                 let asker = (who, node.config().id());
                 self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
             }
