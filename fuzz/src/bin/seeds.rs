@@ -94,7 +94,7 @@ fn datagrams() -> Vec<Datagram> {
     let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
     let Seat { id, priority, voting, addrs, .. } = seat();
     let line = vec![SeatRef { id, voter: identity.tag(), incarnation, priority, voting, addr: addrs[0] }];
-    let view = View { lineage, term, leader: Some(identity.tag()), line_version: 8, line };
+    let view = View { lineage, parents: vec![], term, leader: Some(identity.tag()), line_version: 8, line };
     let probe = Probe { slot, generation, lineage: 1, token: 9 };
     let leave = Leave { lineage, slot, generation, incarnation };
     vec![
@@ -109,7 +109,7 @@ fn datagrams() -> Vec<Datagram> {
         Datagram::Beat(Beat { slot, generation, lineage: 1, heard: 2 }),
         Datagram::Ack(Ack { lineage, term, number: 9, identity }),
         Datagram::Seek(Seek { from: from.clone(), nonce: 1, attempt: 2, lineage, term }),
-        Datagram::Announce(Announce { from, nonce: 1, view: view.clone() }),
+        Datagram::Announce(Announce { from, nonce: 1, place: None, view: view.clone() }),
         Datagram::Join(Join { nonce: 1, lineage, heard: 2, info: info() }),
         Datagram::Registered(Registered { nonce: 1, incarnation, slot, generation, revision: 2, view }),
         Datagram::Refused(Refused { nonce: 1, lineage, incarnation, reason: RefuseReason::Busy, retry_ms: 2 }),
