@@ -58,6 +58,21 @@ fn member(world: &mut World, name: &str) -> HostId {
     world.add_node(builder(name).build().unwrap(), NodeOptions::default())
 }
 
+/// Five with stores that name each other in a list; the first and the last aren't started yet.
+fn list_of_five() -> (World, Vec<HostId>) {
+    let mut world = World::builder(7).twins(true).keep_events(false).build();
+    let ids: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|n| NodeId::new(n).unwrap()).collect();
+    let hosts: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let config = builder(id.as_str()).candidate().found(Founding::List(ids.clone())).build().unwrap();
+            let stopped = ["a", "e"].contains(&id.as_str());
+            world.add_node(config, NodeOptions { store: true, stopped, ..NodeOptions::default() })
+        })
+        .collect();
+    (world, hosts)
+}
+
 /// A snapshot of what a follower's log holds anyway takes nothing away from it: what it acknowledged stays.
 #[test]
 fn a_snapshot_of_a_prefix_discards_nothing() {
@@ -89,16 +104,7 @@ fn a_snapshot_of_a_prefix_discards_nothing() {
 /// proposer of it.
 #[test]
 fn a_lost_release_binds_nobody_for_ever() {
-    let mut world = World::builder(7).twins(true).keep_events(false).build();
-    let ids: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|n| NodeId::new(n).unwrap()).collect();
-    let hosts: Vec<_> = ids
-        .iter()
-        .map(|id| {
-            let config = builder(id.as_str()).candidate().found(Founding::List(ids.clone())).build().unwrap();
-            let stopped = ["a", "e"].contains(&id.as_str());
-            world.add_node(config, NodeOptions { store: true, stopped, ..NodeOptions::default() })
-        })
-        .collect();
+    let (mut world, hosts) = list_of_five();
     let [a, b, c, d, e] = hosts[..] else { unreachable!() };
     // Three of the five have met. After three seconds b proposes to the others; their answers are lost, as is its release.
     world.run_for(SECOND * 29 / 10);
@@ -120,16 +126,7 @@ fn a_lost_release_binds_nobody_for_ever() {
 /// while the first one is away.
 #[test]
 fn two_parts_of_a_list_don_t_both_found() {
-    let mut world = World::builder(7).twins(true).keep_events(false).build();
-    let ids: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|n| NodeId::new(n).unwrap()).collect();
-    let hosts: Vec<_> = ids
-        .iter()
-        .map(|id| {
-            let config = builder(id.as_str()).candidate().found(Founding::List(ids.clone())).build().unwrap();
-            let stopped = ["a", "e"].contains(&id.as_str());
-            world.add_node(config, NodeOptions { store: true, stopped, ..NodeOptions::default() })
-        })
-        .collect();
+    let (mut world, hosts) = list_of_five();
     let [a, b, c, d, e] = hosts[..] else { unreachable!() };
     // b founds with c and d, and leads by c's word before d gets the roll.
     let slow = Conditions { delay: Duration::from_millis(50), ..Conditions::default() };

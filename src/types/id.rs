@@ -43,6 +43,47 @@ fn check(name: &str) -> Result<(), IdError> {
     }
 }
 
+/// What all checked names can do.
+macro_rules! checked_name {
+    ($name:ident) => {
+        impl $name {
+            /// Takes a name, or says what is wrong with it.
+            ///
+            /// # Errors
+            /// [`IdError`] where the name is empty, longer than 63 bytes, or holds white space or control characters.
+            pub fn new(name: &str) -> Result<Self, IdError> {
+                check(name)?;
+                Ok(Self(name.into()))
+            }
+
+            /// The name.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                Self::new(s)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
 /// A node's stable name, unique in its convention: 1 to 63 bytes of UTF-8 without white space.
 ///
 /// ```
@@ -54,41 +95,7 @@ fn check(name: &str) -> Result<(), IdError> {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
-impl NodeId {
-    /// Takes a name, or says what is wrong with it.
-    ///
-    /// # Errors
-    /// [`IdError`] where the name is empty, longer than 63 bytes, or holds white space or control characters.
-    pub fn new(name: &str) -> Result<Self, IdError> {
-        check(name)?;
-        Ok(Self(name.into()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for NodeId {
-    type Err = IdError;
-    fn from_str(s: &str) -> Result<Self, IdError> {
-        Self::new(s)
-    }
-}
-
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+checked_name!(NodeId);
 
 /// A name that a member claims, and that one member of a convention at a time has: 1 to 63 bytes of UTF-8 without white
 /// space.
@@ -102,41 +109,7 @@ impl fmt::Display for NodeId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
-impl Name {
-    /// Takes a name under the same rules as [`NodeId::new`].
-    ///
-    /// # Errors
-    /// [`IdError`] where the name is empty, longer than 63 bytes, or holds white space or control characters.
-    pub fn new(name: &str) -> Result<Self, IdError> {
-        check(name)?;
-        Ok(Self(name.into()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for Name {
-    type Err = IdError;
-    fn from_str(s: &str) -> Result<Self, IdError> {
-        Self::new(s)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+checked_name!(Name);
 
 /// A convention's name, and the 32-bit tag of it that every frame carries.
 ///

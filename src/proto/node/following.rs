@@ -310,14 +310,19 @@ impl Node {
         self.out.send_durably(from.conn, Message::AppendReply(reply));
     }
 
-    /// What happened between an older roll and the present one is told as its outcome.
-    pub(super) fn tell_outcome(&mut self, now: Time, old: &Roll) {
-        for event in outcome(old, self.log.roll()) {
+    /// Tells what changed in a roll; who left has sent nothing that is still to be handed on.
+    pub(super) fn tell_changes(&mut self, now: Time, changes: Vec<Event>) {
+        for event in changes {
             if let Event::Left { id, incarnation, .. } = &event {
                 self.lanes.left(now, id, *incarnation, &mut self.out);
             }
             self.out.event(event);
         }
+    }
+
+    /// What happened between an older roll and the present one is told as its outcome.
+    pub(super) fn tell_outcome(&mut self, now: Time, old: &Roll) {
+        self.tell_changes(now, outcome(old, self.log.roll()));
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:

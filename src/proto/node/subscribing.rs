@@ -179,12 +179,7 @@ impl Node {
         for told in told {
             match told {
                 Told::Replaced(old) => {
-                    for event in outcome(&old, self.subscriber.log().roll()) {
-                        if let Event::Left { id, incarnation, .. } = &event {
-                            self.lanes.left(now, id, *incarnation, &mut self.out);
-                        }
-                        self.out.event(event);
-                    }
+                    self.tell_changes(now, outcome(&old, self.subscriber.log().roll()));
                 }
                 Told::Change(applied) => self.tell_applied(now, applied),
             }

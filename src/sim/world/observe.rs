@@ -100,15 +100,7 @@ impl Watch {
         if is.commit < known {
             return Err((3, format!("{who} held the roll for committed up to {known}, and now up to {}", is.commit)));
         }
-        let mut index = is.commit;
-        while index > known
-            && let Some((term, digest)) = node.entry_digest(index)
-        {
-            self.checked[3] += 1;
-            let at = crate::types::Position { term, index };
-            self.commits.entry(who, is.lineage, at, digest).map_err(|e| (3, e))?;
-            index.0 -= 1;
-        }
+        self.entries(who, node, is.lineage, known, is.commit)?;
         // In a large convention the whole roll is compared at every 64th index only: at the same ones on all nodes.
         let whole = all || is.commit.0.is_multiple_of(64);
         let holds_roll = node.standing().votes();
@@ -137,21 +129,33 @@ impl Watch {
         Ok(())
     }
 
+    /// What a node's log has of the entries above one index, up to another, is what others hold for committed.
+    fn entries(
+        &mut self,
+        who: Observer,
+        node: &Node,
+        lineage: Lineage,
+        known: Index,
+        upto: Index,
+    ) -> Result<(), (u8, String)> {
+        let mut index = upto;
+        while index > known
+            && let Some((term, digest)) = node.entry_digest(index)
+        {
+            self.checked[3] += 1;
+            self.commits.entry(who, lineage, Position { term, index }, digest).map_err(|e| (3, e))?;
+            index.0 -= 1;
+        }
+        Ok(())
+    }
+
     /// What a subscriber holds is what others hold for committed.
     fn followed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
         let known = if was.lineage == is.lineage { was.followed } else { Index::ZERO };
         if is.followed < known {
             return Err((3, format!("{who} followed the roll up to {known}, and now up to {}", is.followed)));
         }
-        let mut index = is.followed;
-        while index > known
-            && let Some((term, digest)) = node.entry_digest(index)
-        {
-            self.checked[3] += 1;
-            let at = crate::types::Position { term, index };
-            self.commits.entry(who, is.lineage, at, digest).map_err(|e| (3, e))?;
-            index.0 -= 1;
-        }
+        self.entries(who, node, is.lineage, known, is.followed)?;
         if all || is.followed.0.is_multiple_of(64) {
             self.commits.shown(who, is.lineage, is.followed, node.roll_digest()).map_err(|e| (3, e))?;
         }
