@@ -4,9 +4,12 @@
 //! `cargo bench --features cli --bench failover` (`-- --runs N`; `-- --test` is a short one).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "common/args.rs"]
+mod args;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use args::Args;
 use common::{Options, Site, loudly, unix_us};
 use std::time::Duration;
 
@@ -22,12 +25,9 @@ const KILL_MEDIAN_MS: f64 = 5.0;
 const KILL_MAX_MS: f64 = 25.0;
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    // `cargo bench` says --bench; without it this is a test run.
-    let short = args.iter().any(|a| a == "--test") || !args.iter().any(|a| a == "--bench");
-    let wanted = args.iter().position(|a| a == "--runs").and_then(|at| args.get(at + 1)?.parse().ok());
-    let runs = wanted.unwrap_or(if short { 2 } else { 20 });
-    let members = if short { 3 } else { 20 };
+    let args = Args::read();
+    let runs = args.value("--runs").unwrap_or(args.pick(2, 20));
+    let members = args.pick(3, 20);
     let options = Options { members, ..Options::default() };
     killed(runs, Options { heartbeat_ms: 1_000, ..options.clone() });
     cut_off(runs, Options { heartbeat_ms: CUT_HEARTBEAT_MS, ..options });

@@ -5,9 +5,12 @@
 //! `cargo bench --features cli --bench handover` (`-- --runs N`; `-- --test` is a short one).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "common/args.rs"]
+mod args;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use args::Args;
 use common::{Options, Site, loudly, unix_us};
 use std::time::Duration;
 
@@ -18,11 +21,9 @@ const LONG: Duration = Duration::from_secs(60);
 const LIMIT_MS: f64 = 2.0;
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let short = args.iter().any(|a| a == "--test") || !args.iter().any(|a| a == "--bench");
-    let wanted = args.iter().position(|a| a == "--runs").and_then(|at| args.get(at + 1)?.parse().ok());
-    let runs = wanted.unwrap_or(if short { 2 } else { 40 });
-    let options = Options { members: if short { 3 } else { 20 }, ..Options::default() };
+    let args = Args::read();
+    let runs = args.value("--runs").unwrap_or(args.pick(2, 40));
+    let options = Options { members: args.pick(3, 20), ..Options::default() };
     let nodes = options.candidates + options.members;
     let Some(mut site) = Site::founded("bench-handover", options) else { return };
     let (mut between, mut lasts) = (Vec::new(), Vec::new());

@@ -7,6 +7,10 @@
 //! cargo bench --bench instructions
 //! ```
 
+#[path = "common/args.rs"]
+mod args;
+
+use args::Args;
 use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagram};
 use std::hint::black_box;
@@ -73,10 +77,9 @@ fn instructions(name: &str, turns: u64) -> Option<u64> {
 }
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    if let Some(at) = args.iter().position(|a| a == "--work") {
-        let turns = args.get(at + 2).and_then(|n| n.parse().ok()).unwrap_or(0);
-        work(args.get(at + 1).map_or("", String::as_str), turns);
+    let args = Args::read();
+    if let Some([name, turns, ..]) = args.after("--work") {
+        work(name, turns.parse().unwrap_or(0));
         return ExitCode::SUCCESS;
     }
     let mut exceeded = false;

@@ -2,6 +2,10 @@
 //!
 //! `cargo bench --features sim --bench sim` (`-- --seeds N`; `-- --test` is a short one).
 
+#[path = "common/args.rs"]
+mod args;
+
+use args::Args;
 use convoke::sim::{Faults, Options, Report, Run};
 use convoke::types::Time;
 use std::process::ExitCode;
@@ -12,12 +16,9 @@ const WANTED_SPEED: f64 = 5_000.0;
 const WANTED_MEMBERS: usize = 50;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    // `cargo bench` says --bench; without it this is a test run.
-    let short = args.iter().any(|a| a == "--test") || !args.iter().any(|a| a == "--bench");
-    let wanted = args.iter().position(|a| a == "--seeds").and_then(|at| args.get(at + 1)?.parse().ok());
-    let seeds: u64 = wanted.unwrap_or(if short { 10 } else { 300 });
-    let hour = Duration::from_secs(if short { 60 } else { 3_600 });
+    let args = Args::read();
+    let seeds: u64 = args.value("--seeds").unwrap_or(args.pick(10, 300));
+    let hour = Duration::from_secs(args.pick(60, 3_600));
 
     let mut clean = true;
     for members in [0, WANTED_MEMBERS, 200] {

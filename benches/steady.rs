@@ -4,9 +4,12 @@
 //! `cargo bench --features cli --bench steady` (`-- --seconds N`; `-- --test` is a short one).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "common/args.rs"]
+mod args;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use args::Args;
 use common::{Options, Site};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,11 +47,8 @@ impl Drop for Busy {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    // `cargo bench` says --bench; without it this is a test run.
-    let short = args.iter().any(|a| a == "--test") || !args.iter().any(|a| a == "--bench");
-    let wanted = args.iter().position(|a| a == "--seconds").and_then(|at| args.get(at + 1)?.parse().ok());
-    let time = Duration::from_secs(wanted.unwrap_or(if short { 10 } else { 600 }));
+    let args = Args::read();
+    let time = Duration::from_secs(args.value("--seconds").unwrap_or(args.pick(10, 600)));
 
     let options = Options { heartbeat_ms: 100, detect: 3, ..Options::default() };
     let Some(mut site) = Site::founded("bench-steady", options) else { return };
