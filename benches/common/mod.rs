@@ -3,6 +3,7 @@
 //! | part | what |
 //! | --- | --- |
 //! | [`args`] | the words that a bench was started with |
+//! | [`heap`] | memory in use |
 //! | [`raw`] | what sockets alone can do |
 //! | [`nodes`] | nodes in polls of their own, and messages between them |
 
@@ -11,6 +12,7 @@
 #![allow(unreachable_pub, missing_docs)]
 
 pub mod args;
+pub mod heap;
 pub mod nodes;
 pub mod raw;
 

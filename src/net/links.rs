@@ -170,8 +170,8 @@ impl Net {
         let (None, true, Some(next)) = (&self.config.admin, gone, next) else { return };
         // The same port, so that those who remember it have to learn the address only; another where it is taken.
         let old = self.local;
-        let made = own::bind_own(next.socket_addr(old.port()), self.config.receive_buffer)
-            .or_else(|_| own::bind_own(next.socket_addr(0), self.config.receive_buffer));
+        let made = own::bind_own(next.socket_addr(old.port()), &self.config)
+            .or_else(|_| own::bind_own(next.socket_addr(0), &self.config));
         let Ok(Own { mut listener, socket, local, .. }) = made else { return };
         let registry = self.poll.registry();
         if registry.register(&mut listener, LISTENER, Interest::READABLE).is_err() {

@@ -4,8 +4,9 @@ use super::config::{NetConfig, Place};
 use super::iface::{self, Iface, Pattern};
 use super::notice::NetError;
 use super::udp::{self, GROUP_BUFFER};
+use super::{sys, tcp};
 use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -84,13 +85,13 @@ pub(super) fn advertised(config: &NetConfig, local: SocketAddr) -> Result<Option
 }
 
 /// Listens by TCP and UDP on the same port.
-pub(super) fn bind_own(addr: SocketAddr, receive_buffer: usize) -> Result<Own, NetError> {
+pub(super) fn bind_own(addr: SocketAddr, config: &NetConfig) -> Result<Own, NetError> {
     let mut last = None;
     // The port that TCP draws may be taken by UDP: then another one.
     for _ in 0..if addr.port() == 0 { 32 } else { 1 } {
-        let listener = listen(addr).map_err(|e| NetError::Listen(addr, e))?;
+        let listener = listen(addr, config).map_err(|e| NetError::Listen(addr, e))?;
         let local = listener.local_addr().map_err(|e| NetError::Listen(addr, e))?;
-        match udp::own_socket(local, receive_buffer) {
+        match udp::own_socket(local, config.receive_buffer) {
             Ok((socket, granted)) => return Ok(Own { listener, socket, local, granted }),
             Err(e) => last = Some(NetError::Listen(local, e)),
         }
@@ -98,7 +99,7 @@ pub(super) fn bind_own(addr: SocketAddr, receive_buffer: usize) -> Result<Own, N
     Err(last.unwrap_or(NetError::Listen(addr, io::ErrorKind::AddrInUse.into())))
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr, config: &NetConfig) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // So that a restarted node finds its port free while connections of the old one fade away.
@@ -107,6 +108,10 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&SockAddr::from(addr))?;
+    if sys::ACCEPTED_INHERIT {
+        // Once for all of them instead of six calls for each.
+        tcp::configure(&SockRef::from(&socket), config.user_timeout)?;
+    }
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }

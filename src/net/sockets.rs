@@ -102,7 +102,7 @@ impl Net {
         let timer = if timer { sys::Timer::new(poll.registry(), TIMER) } else { Ok(None) };
         let timer = timer.map_err(system("make a timer"))?;
         let admin = own::first_address(&config)?;
-        let Own { mut listener, socket, local, granted } = own::bind_own(admin, config.receive_buffer)?;
+        let Own { mut listener, socket, local, granted } = own::bind_own(admin, &config)?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(system("watch the listener"))?;
         let limits = StreamLimits {

@@ -26,6 +26,8 @@ pub struct NetStats {
     pub stream_bytes_out: u64,
     /// Connections closed because too much waited to be sent on them.
     pub streams_overflowed: u64,
+    /// Connections accepted.
+    pub accepts: u64,
     /// Connections refused because there were too many.
     pub accepts_refused: u64,
     /// Calls to accept that failed.

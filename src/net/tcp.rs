@@ -102,7 +102,7 @@ const BREATH: Duration = Duration::from_millis(100);
 pub(crate) struct Streams {
     registry: Registry,
     limits: StreamLimits,
-    conns: Vec<Option<Conn>>,
+    conns: Vec<Option<Box<Conn>>>,
     free: Vec<usize>,
     by_id: HashMap<ConnId, usize>,
     /// Those that have something to read.
@@ -113,8 +113,9 @@ pub(crate) struct Streams {
     /// Those of whose messages bytes were written.
     written: Vec<usize>,
     next_accepted: u64,
-    /// How many have a time to watch.
-    timed: usize,
+    /// Those that are being made, and those that are being closed, each in the order of their times.
+    connecting: VecDeque<(Time, usize, ConnId)>,
+    closing: VecDeque<(Time, usize, ConnId)>,
     buffer: Box<[u8]>,
     /// Where accepting failed for want of descriptors: when to go on.
     pub(crate) accept_again: Option<Time>,
@@ -133,7 +134,8 @@ impl Streams {
             pending: VecDeque::new(),
             written: Vec::new(),
             next_accepted: 1,
-            timed: 0,
+            connecting: VecDeque::new(),
+            closing: VecDeque::new(),
             buffer: Box::default(),
             accept_again: None,
         }
@@ -148,9 +150,11 @@ impl Streams {
             }
             return Err(e);
         }
-        self.timed += usize::from(state != State::Open);
+        if let State::Connecting(until) = state {
+            self.connecting.push_back((until, slot, id));
+        }
         let (output, dirty) = (VecDeque::new(), false);
-        let conn = Conn {
+        let conn = Box::new(Conn {
             id,
             stream,
             state,
@@ -162,7 +166,7 @@ impl Streams {
             output,
             output_bytes: 0,
             written: 0,
-        };
+        });
         if slot == self.conns.len() {
             self.conns.push(Some(conn));
         } else {
@@ -175,9 +179,9 @@ impl Streams {
     fn remove(&mut self, slot: usize) {
         let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
         let _ = self.registry.deregister(&mut conn.stream);
-        self.timed -= usize::from(conn.state != State::Open);
         self.by_id.remove(&conn.id);
         self.free.push(slot);
+        self.forget_times();
     }
 
     fn end(&mut self, slot: usize, how: Pending) {
@@ -192,7 +196,7 @@ impl Streams {
     /// Begins to connect. What becomes of it comes by [`Streams::next`].
     pub(crate) fn connect(&mut self, now: Time, id: ConnId, to: SocketAddr) {
         let made = TcpStream::connect(to).and_then(|stream| {
-            configure(&stream, self.limits.user_timeout)?;
+            configure(&SockRef::from(&stream), self.limits.user_timeout)?;
             self.add(id, stream, State::Connecting(now + self.limits.connect_timeout))
         });
         if let Err(e) = made {
@@ -230,7 +234,7 @@ impl Streams {
             State::Connecting(_) => self.remove(slot),
             State::Open => {
                 conn.state = State::Flushing(now + CLOSING);
-                self.timed += 1;
+                self.closing.push_back((now + CLOSING, slot, id));
                 if !std::mem::replace(&mut conn.dirty, true) {
                     self.dirty.push(slot);
                 }
@@ -313,9 +317,14 @@ impl Streams {
                         continue;
                     }
                     let id = ConnId(self.next_accepted);
-                    let made = configure(&stream, self.limits.user_timeout);
+                    let made = if sys::ACCEPTED_INHERIT {
+                        Ok(())
+                    } else {
+                        configure(&SockRef::from(&stream), self.limits.user_timeout)
+                    };
                     if made.and_then(|()| self.add(id, stream, State::Open)).is_ok() {
                         self.next_accepted += 2;
+                        stats.accepts += 1;
                         self.pending.push_back((id, Pending::Accepted(peer)));
                     }
                 }
@@ -381,7 +390,6 @@ impl Streams {
         };
         if outcome == StreamEvent::Connected {
             conn.state = State::Open;
-            self.timed -= 1;
             if conn.readable {
                 conn.queued = true;
                 self.ready.push_back(slot);
@@ -389,6 +397,7 @@ impl Streams {
             if !conn.output.is_empty() && !std::mem::replace(&mut conn.dirty, true) {
                 self.dirty.push(slot);
             }
+            self.forget_times();
         } else {
             self.remove(slot);
         }
@@ -443,22 +452,31 @@ impl Streams {
 
     /// When [`Streams::expire`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        if self.timed == 0 {
-            return self.accept_again;
+        let first = [self.connecting.front(), self.closing.front()];
+        first.into_iter().flatten().map(|(at, ..)| *at).chain(self.accept_again).min()
+    }
+
+    /// Takes away the times of what has come about meanwhile, as far as they are the first ones.
+    fn forget_times(&mut self) {
+        let conns = &self.conns;
+        let stands = |(at, slot, id): &(Time, usize, ConnId)| {
+            let conn = conns.get(*slot).and_then(Option::as_ref);
+            conn.is_some_and(|c| c.id == *id && c.deadline() == Some(*at))
+        };
+        for times in [&mut self.connecting, &mut self.closing] {
+            while times.front().is_some_and(|first| !stands(first)) {
+                times.pop_front();
+            }
         }
-        let times = self.conns.iter().flatten().filter_map(|c| c.deadline());
-        times.chain(self.accept_again).min()
     }
 
     /// Gives up what took too long.
     pub(crate) fn expire(&mut self, now: Time) {
-        if self.timed == 0 {
-            return;
-        }
-        for slot in 0..self.conns.len() {
-            if self.conns[slot].as_ref().and_then(Conn::deadline).is_some_and(|at| at <= now) {
-                self.end(slot, Pending::Failed);
-            }
+        loop {
+            self.forget_times();
+            let first = [self.connecting.front(), self.closing.front()].into_iter().flatten().min();
+            let Some((_, slot, _)) = first.copied().filter(|(at, ..)| *at <= now) else { return };
+            self.end(slot, Pending::Failed);
         }
     }
 
@@ -469,7 +487,9 @@ impl Streams {
 
     /// True while bytes wait to be sent on a connection that is being closed.
     pub(crate) fn is_flushing(&self) -> bool {
-        self.timed > 0 && self.conns.iter().flatten().any(|c| matches!(c.state, State::Flushing(_)))
+        let flushes =
+            |slot: usize| matches!(self.conns.get(slot), Some(Some(c)) if matches!(c.state, State::Flushing(_)));
+        self.closing.iter().any(|(_, slot, _)| flushes(*slot))
     }
 }
 
@@ -522,12 +542,13 @@ impl Conn {
     }
 }
 
-fn configure(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    sys::set_user_timeout(stream, user_timeout)?;
-    sys::set_unsent_limit(stream, UNSENT);
+/// How all streams are set up.
+pub(super) fn configure(socket: &SockRef<'_>, user_timeout: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    sys::set_user_timeout(socket, user_timeout)?;
+    sys::set_unsent_limit(socket, UNSENT);
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

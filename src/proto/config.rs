@@ -44,6 +44,7 @@ pub struct Config {
     pub(crate) broadcast: bool,
     pub(crate) seeds: bool,
     pub(crate) max_members: usize,
+    pub(crate) max_strangers: usize,
     pub(crate) subscribe: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
@@ -79,6 +80,7 @@ impl Config {
             broadcast: false,
             seeds: false,
             max_members: 65_536,
+            max_strangers: 1_024,
             subscribe: false,
             capabilities: Capabilities::new(),
             preempt: None,
@@ -227,6 +229,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// The most connections that others made and that have not said yet who they are (1,024): 16 to 1,000,000. One more is
+    /// closed at once and counted (`streams_cut_crowded` in [`super::Stats`]), and so is each that says nothing within the
+    /// detection time (`streams_cut_silent`). How many there may be in all is the driver's matter
+    /// ([`crate::net`], `NetConfigBuilder::max_streams`).
+    pub fn max_strangers(mut self, n: usize) -> Self {
+        self.0.max_strangers = n;
+        self
+    }
+
     /// Whether to follow the whole roll as a plain member: [`super::Event::Joined`], `Left`, `Updated`, `Line` and `Name` for
     /// every member (false). Candidates and witnesses always do.
     pub fn subscribe(mut self, on: bool) -> Self {
@@ -284,6 +295,9 @@ impl ConfigBuilder {
         }
         if !(1..=1_000_000).contains(&c.max_members) {
             return Err(format!("max_members is {}: choose 1 to 1,000,000", c.max_members));
+        }
+        if !(16..=1_000_000).contains(&c.max_strangers) {
+            return Err(format!("max_strangers is {}: choose 16 to 1,000,000", c.max_strangers));
         }
         c.messages.check()?;
         if !(c.multicast || c.broadcast || c.seeds || matches!(c.founding, Some(Founding::Alone))) {

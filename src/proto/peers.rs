@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Connections that have not said who they are; one more is closed at once.
-const MAX_STRANGERS: usize = 64;
 /// Subscribers that are given what they lack at one time; one more has to ask elsewhere, or later.
 const MAX_GUESTS: usize = 64;
 /// Candidates that a node remembers.
@@ -144,6 +142,8 @@ pub(super) struct Peers {
     hello: Hello,
     enabled: bool,
     death_evidence: bool,
+    /// Connections that have not said who they are; one more is closed at once.
+    max_strangers: usize,
     detection: Duration,
     step: Duration,
     interval: Duration,
@@ -164,6 +164,7 @@ impl Peers {
             enabled: hello.info.standing.votes(),
             hello,
             death_evidence: config.death_evidence,
+            max_strangers: config.max_strangers,
             detection: config.detection(),
             step: config.step(),
             interval: config.heartbeat(),
@@ -350,9 +351,12 @@ impl Peers {
         use super::StreamInput as In;
         match input {
             In::Accepted(_) => {
-                let strangers = self.conns.values().filter(|c| matches!(c.state, State::Open)).count();
-                if !self.enabled || strangers >= MAX_STRANGERS || self.conns.contains_key(&conn) || conn.is_dialled() {
+                if !self.enabled || self.conns.contains_key(&conn) || conn.is_dialled() {
                     out.stats.streams_cut += 1;
+                    out.close(conn);
+                } else if self.is_crowded() {
+                    out.stats.streams_cut += 1;
+                    out.stats.streams_cut_crowded += 1;
                     out.close(conn);
                 } else {
                     self.conn(now, conn, State::Open);
@@ -376,6 +380,12 @@ impl Peers {
             In::Written(_) => {}
             In::Bytes(bytes) => self.bytes(now, conn, bytes, out, told),
         }
+    }
+
+    /// True where too many have not said who they are.
+    fn is_crowded(&self) -> bool {
+        let strangers = || self.conns.values().filter(|c| matches!(c.state, State::Open)).count();
+        self.conns.len() >= self.max_strangers && strangers() >= self.max_strangers
     }
 
     /// How long a connection may be silent, or a handshake may take.
@@ -433,6 +443,7 @@ impl Peers {
                 Ok(None) => return,
                 Err(reject) => {
                     out.stats.reject(reject);
+                    out.stats.streams_cut_malformed += 1;
                     return self.cut(now, conn, out, told);
                 }
             };
@@ -619,6 +630,7 @@ impl Peers {
             }
         }
         self.deadline = next;
+        out.stats.streams_cut_silent += silent.len() as u64;
         for conn in silent {
             self.cut(now, conn, out, told);
         }

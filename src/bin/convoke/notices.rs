@@ -85,7 +85,7 @@ counters! {
     dropped_truncated dropped_oversized dropped_not_ours dropped_other_version dropped_other_convention
     dropped_other_lineage dropped_checksum dropped_unknown_kind dropped_malformed dropped_keyed dropped_stale
     dropped_unexpected dropped_term_leap
-    streams_cut canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
+    streams_cut streams_cut_crowded streams_cut_silent streams_cut_malformed streams_cut_flooding canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
 }
 
@@ -93,7 +93,7 @@ counters! {
     /// The sockets' counters, by name.
     socket_counters, NetStats, "socket_":
     datagrams_in datagrams_out datagrams_own datagrams_foreign receive_drops receive_errors send_errors
-    send_unroutable stream_bytes_in stream_bytes_out streams_overflowed accepts_refused accepts_failed
+    send_unroutable stream_bytes_in stream_bytes_out streams_overflowed accepts accepts_refused accepts_failed
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Linux: batches by recvmmsg, counted drops, a clock that counts suspension, timers finer than a millisecond.
 
 use super::{BATCH, BUFFER, Received};
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::UdpSocket;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, recvmsg, setsockopt,
     sockopt,
 };
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
@@ -145,14 +145,17 @@ pub(crate) fn receive_at(to: SocketAddr) -> SocketAddr {
     to
 }
 
+/// An accepted stream has the options of its listener.
+pub(crate) const ACCEPTED_INHERIT: bool = true;
+
 /// Ends a connection when sent bytes stay unacknowledged for so long.
-pub(crate) fn set_user_timeout(stream: &TcpStream, limit: Duration) -> io::Result<()> {
-    SockRef::from(stream).set_tcp_user_timeout(Some(limit))
+pub(crate) fn set_user_timeout(socket: &Socket, limit: Duration) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(limit))
 }
 
 /// How much of what is written to a stream the kernel may hold before it is sent. A hint: where it can't be set all works.
-pub(crate) fn set_unsent_limit(stream: &TcpStream, bytes: u32) {
-    let _ = SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+pub(crate) fn set_unsent_limit(socket: &Socket, bytes: u32) {
+    let _ = socket.set_tcp_notsent_lowat(bytes);
 }
 
 /// A timer whose descriptor becomes readable at a time of [`clock_us`], late by a tenth of a millisecond.

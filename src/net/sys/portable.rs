@@ -2,7 +2,7 @@
 //! that stops in suspension where the system's monotonic clock does.
 
 use super::{BATCH, BUFFER, Received};
-use mio::net::{TcpStream, UdpSocket};
+use mio::net::UdpSocket;
 use socket2::Socket;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -89,14 +89,17 @@ pub(crate) fn receive_at(to: SocketAddr) -> SocketAddr {
     SocketAddr::new(any, to.port())
 }
 
+/// Whether an accepted stream has the options of its listener differs from system to system.
+pub(crate) const ACCEPTED_INHERIT: bool = false;
+
 /// Left to the system's own limits.
 #[allow(clippy::unnecessary_wraps)] // Elsewhere it can fail.
-pub(crate) fn set_user_timeout(_stream: &TcpStream, _limit: Duration) -> io::Result<()> {
+pub(crate) fn set_user_timeout(_socket: &Socket, _limit: Duration) -> io::Result<()> {
     Ok(())
 }
 
 /// There is no such limit here.
-pub(crate) fn set_unsent_limit(_stream: &TcpStream, _bytes: u32) {}
+pub(crate) fn set_unsent_limit(_socket: &Socket, _bytes: u32) {}
 
 /// There is none here: the poll's own time-out has to do.
 #[derive(Debug)]

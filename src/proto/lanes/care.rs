@@ -99,6 +99,7 @@ impl Lanes {
         if let Some(line) = own
             && self.probe(now, line.conn, out)
         {
+            out.stats.streams_cut_silent += 1;
             self.cut(now, line.conn, out);
         }
     }

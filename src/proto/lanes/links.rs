@@ -14,8 +14,6 @@ use std::net::SocketAddr;
 
 /// Far above those of the connections between candidates, which count from zero.
 pub(super) const FIRST_CONN: u64 = 1 << 40;
-/// Connections that have not said who they are; one more is closed at once.
-const MAX_STRANGERS: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -64,9 +62,12 @@ impl Lanes {
         self.now = self.now.max(now);
         match input {
             In::Accepted(_) => {
-                let strangers = self.links.values().filter(|l| matches!(l.state, State::Open(_))).count();
-                if strangers >= MAX_STRANGERS || self.links.contains_key(&conn) || conn.is_dialled() {
+                if self.links.contains_key(&conn) || conn.is_dialled() {
                     out.stats.streams_cut += 1;
+                    out.close(conn);
+                } else if self.strangers >= self.max_strangers {
+                    out.stats.streams_cut += 1;
+                    out.stats.streams_cut_crowded += 1;
                     out.close(conn);
                 } else {
                     self.link(now, conn, State::Open(None), FrameReader::default());
@@ -96,6 +97,7 @@ impl Lanes {
     }
 
     fn link(&mut self, now: Time, conn: ConnId, state: State, reader: FrameReader) {
+        self.strangers += usize::from(state == State::Open(None));
         self.links.insert(conn, Link { state, reader, opened: now, last_in: now, pinged: now });
         self.scan_at = self.scan_at.min(now + self.scan_pause());
     }
@@ -146,6 +148,7 @@ impl Lanes {
                 Ok(None) => return,
                 Err(reject) => {
                     out.stats.reject(reject);
+                    out.stats.streams_cut_malformed += 1;
                     return self.cut(now, conn, out);
                 }
             };
@@ -175,7 +178,10 @@ impl Lanes {
         let Some(link) = self.links.remove(&conn) else { return };
         let at = match link.state {
             State::Dialing(at) | State::Open(Some(at)) | State::Ready(at) => at,
-            State::Open(None) => return,
+            State::Open(None) => {
+                self.strangers -= 1;
+                return;
+            }
         };
         let (step, most) = (self.step, self.interval.max(self.step));
         let Some(p) = self.get(at) else { return };
@@ -223,6 +229,7 @@ impl Lanes {
             }
         }
         if let Some(link) = self.links.get_mut(&conn) {
+            self.strangers -= usize::from(link.state == State::Open(None));
             link.state = State::Ready(at);
         }
         if matches!(state, State::Open(_)) {
@@ -419,9 +426,15 @@ impl Lanes {
                 out.close(conn);
                 self.closed(now, conn);
             } else {
+                out.stats.streams_cut_silent += 1;
                 self.cut(now, conn, out);
             }
         }
+        debug_assert_eq!(
+            self.strangers,
+            self.links.values().filter(|l| l.state == State::Open(None)).count(),
+            "the count of those that have not said who they are"
+        );
         self.scan_at = if self.links.is_empty() { Time::NEVER } else { now + self.scan_pause() };
     }
 

@@ -78,6 +78,9 @@ pub(super) struct Lanes {
     by_conn: BTreeMap<ConnId, usize>,
     /// Its own connections.
     links: BTreeMap<ConnId, Link>,
+    /// Those of them that others made, and that have not said who they are; one more is closed at once.
+    strangers: usize,
+    max_strangers: usize,
     next_conn: u64,
     pool: Pool,
     /// What waits for all receivers, and what came back and wasn't taken.
@@ -123,6 +126,8 @@ impl Lanes {
             by_id: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             links: BTreeMap::new(),
+            strangers: 0,
+            max_strangers: config.max_strangers,
             next_conn: links::FIRST_CONN,
             pool: Pool::new(limits.windows),
             limits,
@@ -360,6 +365,7 @@ impl Lanes {
         for conn in std::mem::take(&mut self.links).into_keys() {
             out.close(conn);
         }
+        self.strangers = 0;
         for at in 0..self.partners.len() {
             self.give_up(at, Undelivered::Stopped);
         }

@@ -294,13 +294,14 @@ impl Rig {
 #[test]
 fn who_says_nothing_is_cut_and_so_is_one_too_many() {
     let mut rig = Rig::new();
-    for n in 0..300 {
+    for n in 0..1_100 {
         rig.input(n * 2 + 1, StreamInput::Accepted("127.0.0.1:9".parse().unwrap()));
     }
-    assert_eq!(rig.closed().len(), 300 - 256);
+    assert_eq!(rig.closed().len(), 1_100 - 1_024);
     rig.pass(Duration::from_secs(10));
-    assert_eq!(rig.closed().len(), 256);
-    assert_eq!(rig.out.stats.streams_cut, 300);
+    assert_eq!(rig.closed().len(), 1_024);
+    let stats = &rig.out.stats;
+    assert_eq!((stats.streams_cut, stats.streams_cut_crowded, stats.streams_cut_silent), (1_100, 76, 1_024));
 }
 
 #[test]
