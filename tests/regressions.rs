@@ -246,3 +246,21 @@ fn nobody_goes_back_to_a_parent() {
     world.heal();
     until(&mut world, "agreement", |w| w.disagreement().is_none());
 }
+
+/// A follower whose registration the child had lost came back in it as the incarnation that it had told to have left.
+/// (All, 60 s, seed 100261.)
+#[test]
+fn who_is_lost_in_a_child_comes_as_another_incarnation() {
+    let (mut world, hosts) = site(&["a", "b", "c"], false);
+    let [a, b, c] = hosts[..] else { unreachable!() };
+    [a, b].into_iter().for_each(|h| world.cut(h, c));
+    let m = world.add_node(builder("m").subscribe(true).build().unwrap(), NodeOptions::default());
+    let follows = |w: &World| w.node(m).is_some_and(|n| n.member(&NodeId::new("m").unwrap()).is_some());
+    until(&mut world, "m is on the roll, and holds it", follows);
+    let before = world.node(m).unwrap().incarnation();
+    world.cut(c, m);
+    replace(&mut world, &[a, b]);
+    world.heal();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert!(world.recoveries() > 0 && world.node(m).unwrap().incarnation() > before);
+}

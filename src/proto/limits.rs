@@ -1,6 +1,6 @@
 //! How much memory and time messages may take.
 
-use crate::wire::RECORD_COST;
+use crate::wire::{MAX_RECORD, RECORD_COST};
 use std::time::Duration;
 
 /// How much memory and time the messages of embedders may take. Each message counts as its body and 68 bytes.
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// packet costs microseconds more. [`MessageLimits::idle`] keeps the number small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageLimits {
-    /// The most bytes of one message (16 MiB): 1 to 1 GiB. A larger one is refused here, and declined where it comes in.
+    /// The most bytes of one message (16 MiB): 1 to [`crate::wire::MAX_RECORD`], 256 MiB less a byte. A larger one is refused here, and declined where it comes in.
     pub message: usize,
     /// The most bytes that wait for one receiver (32 MiB): at least a message. What is not acknowledged waits.
     pub queue: usize,
@@ -53,8 +53,8 @@ pub(super) fn cost(body: usize) -> usize {
 impl MessageLimits {
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { message, queue, queues, window, windows, idle, patience } = self;
-        if !(1..=1 << 30).contains(message) {
-            return Err(format!("message is {message} bytes: choose 1 to 1 GiB"));
+        if !(1..=MAX_RECORD).contains(message) {
+            return Err(format!("message is {message} bytes: choose 1 to {MAX_RECORD}"));
         }
         if *queue < cost(*message) {
             return Err(format!("queue is {queue} bytes: a message needs {}", cost(*message)));

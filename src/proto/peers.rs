@@ -292,7 +292,10 @@ impl Peers {
     /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
     /// have been begun when it could not be reached, and its host tries again ever more seldom: it is begun anew.
     pub(super) fn heard(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(id).filter(|p| p.conn.is_none() && p.suspect.is_none()) else { return };
+        let Some(peer) = self.peers.get_mut(id).filter(|p| p.conn.is_none()) else { return };
+        if peer.suspect.is_some() {
+            return self.renew_proof(now, id, out);
+        }
         if let Some(conn) = peer.dialing {
             let old = self.conns.get(&conn).is_some_and(|c| now - c.opened >= self.step * 4);
             if !old || !matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {

@@ -100,7 +100,8 @@ pub struct Resume {
     pub credit: u64,
 }
 
-/// A piece of the messages to a peer, which follow each other as records: the body's length (4 bytes), then the body. The
+/// A piece of the messages to a peer, which follow each other as records: what it is for (4 bits) and the body's length (28
+/// bits), then the body. The
 /// last record may go on in the next frame. It uses up as much credit as it has bytes of records, and
 /// [`RECORD_COST`] for each record that begins in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +116,59 @@ pub struct Data {
 
 /// What a record costs besides its bytes: about what its receiver needs to remember it.
 pub const RECORD_COST: usize = 64;
+
+/// The longest body of a record, in bytes.
+pub const MAX_RECORD: usize = (1 << 28) - 1;
+
+/// What a record is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RecordKind {
+    /// A message of one embedder to another.
+    Message,
+    /// A request to whoever leads.
+    Request,
+    /// The answer to a request.
+    Answer,
+    /// A broadcast, on its way to who spreads it or to who can't hear it otherwise.
+    Broadcast,
+    /// Something on its way between two nodes that can't reach each other.
+    Relayed,
+    /// One that this version doesn't know: taken, counted and dropped.
+    Other(u8),
+}
+
+impl RecordKind {
+    /// The head of a record: its kind and its body's length, which is at most [`MAX_RECORD`].
+    #[must_use]
+    pub fn head(self, len: usize) -> [u8; 4] {
+        debug_assert!(len <= MAX_RECORD, "{len} bytes");
+        let number = match self {
+            Self::Message => 0,
+            Self::Request => 1,
+            Self::Answer => 2,
+            Self::Broadcast => 3,
+            Self::Relayed => 4,
+            Self::Other(number) => u32::from(number & 15),
+        };
+        (number << 28 | len as u32 & MAX_RECORD as u32).to_be_bytes()
+    }
+
+    /// What a head says.
+    #[must_use]
+    pub fn of_head(head: [u8; 4]) -> (Self, usize) {
+        let word = u32::from_be_bytes(head);
+        let kind = match word >> 28 {
+            0 => Self::Message,
+            1 => Self::Request,
+            2 => Self::Answer,
+            3 => Self::Broadcast,
+            4 => Self::Relayed,
+            number => Self::Other(number as u8),
+        };
+        (kind, word as usize & MAX_RECORD)
+    }
+}
 
 /// How far messages were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

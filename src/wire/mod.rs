@@ -99,7 +99,8 @@
 //! | 123 | taken | number 8, credit 8 | |
 //! | 124 | declined | number 8, reason 1 (1 too large, 2 stalled), spare 3 | |
 //!
-//! A position is a term and an index. A data frame's *data* are records: length 4, body; the first may be the rest of one
+//! A position is a term and an index. A data frame's *data* are records: what it is for 4 bits
+//! (0 message, 1 request, 2 answer, 3 broadcast, 4 relayed), length 28 bits, body; the first may be the rest of one
 //! that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers may be left out.
 //!
 //! ## Fields

@@ -181,6 +181,7 @@ fn image() -> Image {
     ];
     Image {
         lineage: Lineage(1),
+        parents: vec![Lineage(5)],
         position,
         line: Line::new(4, vec![seat()]),
         slots,
@@ -197,7 +198,7 @@ fn messages() -> Vec<Message> {
     let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: info().addrs[0] };
     let data = encode_image(&image());
     vec![
-        Message::Hello(Hello { convention: "site".into(), lineage, term, info: info() }),
+        Message::Hello(Hello { convention: "site".into(), lineage, parents: vec![Lineage(5)], term, info: info() }),
         Message::Propose(Propose { lineage, round, term, seats: vec![seat()] }),
         Message::ProposeReply(ProposeReply { lineage, round, accepted: true, durable: true, term }),
         Message::Release(Release { lineage }),
@@ -247,6 +248,7 @@ fn records() -> Vec<Record> {
         term: Term(4),
         granted: Some(Identity(5)),
         seen: Term(6),
+        sealed: false,
     };
     entries().into_iter().map(Record::Entry).chain([Record::Promise(promise), Record::Image(image())]).collect()
 }

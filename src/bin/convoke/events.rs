@@ -70,6 +70,19 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
         }
         Event::Found { members, total, .. } => found(members, *total),
         Event::Claimed { name, outcome } => claimed(name, outcome),
+        // Who types has no more to say than there is room for.
+        Event::Writable { .. } => return,
+        Event::Network(notice) => notices::core(notice),
+        // Told by `stopped`, once the driver has stopped as well.
+        Event::Stopped(_) => return,
+        other => rarer(other),
+    };
+    reporter.print(&line);
+}
+
+/// What ends an old state of things, and messages.
+fn rarer(event: &Event) -> Line {
+    match event {
         Event::Moved { left, incarnation } => {
             let from = if left.0 == 0 { "nowhere".into() } else { format!("lineage {:016x}", left.0) };
             notices::line("moved", format!("begins anew at another address, as incarnation {incarnation}; from {from}"))
@@ -106,14 +119,8 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
                 .with("reason", why)
                 .with("uncertain", *uncertain)
         }
-        // Who types has no more to say than there is room for.
-        Event::Writable { .. } => return,
-        Event::Network(notice) => notices::core(notice),
-        // Told by `stopped`, once the driver has stopped as well.
-        Event::Stopped(_) => return,
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
-    };
-    reporter.print(&line);
+    }
 }
 
 /// The leader's answer to `find`, for a member that doesn't hold the roll: names only.

@@ -6,7 +6,7 @@
 
 use super::super::limits::cost;
 use crate::types::Incarnation;
-use crate::wire::{DataWriter, RECORD_COST};
+use crate::wire::{DataWriter, RECORD_COST, RecordKind};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
@@ -14,15 +14,22 @@ use std::collections::VecDeque;
 const CHUNK: usize = 32 << 10;
 /// The most bytes of messages that the driver holds for a connection.
 const HOLD: usize = 128 << 10;
-/// The length in front of a record.
+/// The head of a record.
 const LENGTH: usize = 4;
 /// What is needed to begin a record.
 const BEGIN: u64 = (RECORD_COST + LENGTH) as u64;
 
+/// What goes from one node to another, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::proto) struct Record {
+    pub(in crate::proto) kind: RecordKind,
+    pub(in crate::proto) body: Bytes,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Courier {
     /// What isn't acknowledged, by consecutive numbers; nothing where it came back meanwhile.
-    queue: VecDeque<Option<Bytes>>,
+    queue: VecDeque<Option<Record>>,
     /// The number of the first.
     base: u64,
     /// What goes out next: how many of the queue are out, and how much of the next record.
@@ -74,9 +81,9 @@ impl Courier {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, body: Bytes) {
-        self.bytes += cost(body.len());
-        self.queue.push_back(Some(body));
+    pub(super) fn push(&mut self, record: Record) {
+        self.bytes += cost(record.body.len());
+        self.queue.push_back(Some(record));
     }
 
     /// A bug on purpose: what goes out next is not what was accepted next.
@@ -92,7 +99,7 @@ impl Courier {
     }
 
     /// The receiver says how far it is. What comes back: it has forgotten how far it was.
-    pub(super) fn resume(&mut self, have: u64, credit: u64) -> Vec<Bytes> {
+    pub(super) fn resume(&mut self, have: u64, credit: u64) -> Vec<Record> {
         // Nobody has what wasn't sent.
         let have = have.min(self.begun);
         let lost = if have < self.confirmed { self.take_begun() } else { Vec::new() };
@@ -115,30 +122,30 @@ impl Courier {
     }
 
     /// Takes the first away.
-    fn pop(&mut self) -> Option<Bytes> {
-        let body = self.queue.pop_front()?;
+    fn pop(&mut self) -> Option<Record> {
+        let record = self.queue.pop_front()?;
         self.base += 1;
         if self.out == 0 {
             self.offset = 0;
         }
         self.out = self.out.saturating_sub(1);
-        self.bytes -= body.as_ref().map_or(0, |b| cost(b.len()));
-        body
+        self.bytes -= record.as_ref().map_or(0, |r| cost(r.body.len()));
+        record
     }
 
     /// The receiver doesn't take this one: it comes back.
-    pub(super) fn declined(&mut self, number: u64) -> Option<Bytes> {
+    pub(super) fn declined(&mut self, number: u64) -> Option<Record> {
         let at = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        let body = self.queue.get_mut(at).filter(|_| number <= self.begun)?.take()?;
-        self.bytes -= cost(body.len());
+        let record = self.queue.get_mut(at).filter(|_| number <= self.begun)?.take()?;
+        self.bytes -= cost(record.body.len());
         if at == self.out {
             (self.out, self.offset) = (at + 1, 0);
         }
-        Some(body)
+        Some(record)
     }
 
     /// What was begun and not acknowledged comes back; the rest stays.
-    pub(super) fn take_begun(&mut self) -> Vec<Bytes> {
+    pub(super) fn take_begun(&mut self) -> Vec<Record> {
         let mut back = Vec::new();
         while self.base <= self.begun && !self.queue.is_empty() {
             back.extend(self.pop());
@@ -148,11 +155,11 @@ impl Courier {
     }
 
     /// Everything comes back, each with whether it was begun.
-    pub(super) fn take_all(&mut self) -> Vec<(Bytes, bool)> {
+    pub(super) fn take_all(&mut self) -> Vec<(Record, bool)> {
         let mut back = Vec::new();
         while !self.queue.is_empty() {
             let begun = self.base <= self.begun;
-            back.extend(self.pop().map(|body| (body, begun)));
+            back.extend(self.pop().map(|record| (record, begun)));
         }
         (self.out, self.offset) = (0, 0);
         back
@@ -189,13 +196,13 @@ impl Courier {
         let mut credit = usize::try_from(self.credit - self.spent).unwrap_or(usize::MAX);
         let before = credit;
         // Numbers within a frame are consecutive: it ends before one that came back.
-        while let Some(Some(body)) = self.queue.get(self.out) {
+        while let Some(Some(Record { kind, body })) = self.queue.get(self.out) {
             let room = CHUNK - frame.len();
             if self.offset == 0 {
                 if credit < BEGIN as usize || room < LENGTH {
                     break;
                 }
-                frame.put(&(body.len() as u32).to_be_bytes());
+                frame.put(&kind.head(body.len()));
                 credit -= BEGIN as usize;
                 self.offset = LENGTH;
                 self.begun = self.begun.max(self.base + self.out as u64);

@@ -2,12 +2,14 @@
 //!
 //! Properties: messages are handed on in the order of their numbers and each number once, over any number of connections;
 //! nothing beyond the credit is taken, and credit is given only for memory that the pool promised; what is claimed and not
-//! sent takes no memory.
+//! sent takes no memory. What isn't for the embedder is handed on at once, in its order among itself: messages that nobody
+//! takes don't hold it up, but for the credit that they use.
 
 use super::super::limits::cost;
+use super::courier::Record;
 use super::pool::Pool;
 use crate::types::{Incarnation, Time};
-use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, Resume, Taken};
+use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, RecordKind, Resume, Taken};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
@@ -30,11 +32,12 @@ pub(super) enum Fault {
 #[derive(Debug, Clone)]
 struct Partial {
     number: u64,
+    kind: RecordKind,
     /// Its body's length, once that is there.
     len: Option<usize>,
     /// How much of the record came.
     came: usize,
-    /// The length, as far as it came; then the body.
+    /// The head, as far as it came; then the body.
     buf: BytesMut,
     /// It isn't wanted: what comes of it is thrown away.
     skipped: bool,
@@ -45,7 +48,10 @@ struct Partial {
 #[derive(Debug, Clone)]
 struct Received {
     number: u64,
-    body: Bytes,
+    /// Nothing where it was handed on already: only its number waits for those before it.
+    body: Option<Bytes>,
+    /// What it counts, and how much of that is beyond the window.
+    cost: usize,
     large: usize,
 }
 
@@ -58,6 +64,8 @@ pub(super) struct Intake {
     taken: u64,
     partial: Option<Partial>,
     inbox: VecDeque<Received>,
+    /// What came and isn't for the embedder.
+    records: VecDeque<Record>,
     /// What the sender may not have heard of.
     declined: VecDeque<Declined>,
     /// Open on the present connection.
@@ -86,6 +94,7 @@ impl Intake {
             taken: 0,
             partial: None,
             inbox: VecDeque::new(),
+            records: VecDeque::new(),
             declined: VecDeque::new(),
             open: false,
             granted: 0,
@@ -100,8 +109,14 @@ impl Intake {
         }
     }
 
+    /// Where there is anything in the inbox, its first is a message.
     pub(super) fn has_message(&self) -> bool {
         !self.inbox.is_empty()
+    }
+
+    /// The next that isn't for the embedder.
+    pub(super) fn take_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
     }
 
     pub(super) fn has_partial(&self) -> bool {
@@ -119,7 +134,7 @@ impl Intake {
         self.open = false;
         self.partial = None;
         let large = self.inbox.iter().map(|r| r.large).sum();
-        let windows = self.inbox.iter().map(|r| cost(r.body.len()).saturating_sub(r.large)).sum();
+        let windows = self.inbox.iter().map(|r| r.cost.saturating_sub(r.large)).sum();
         pool.give_back(self.windows.saturating_sub(windows), self.large.saturating_sub(large));
         (self.windows, self.large) = (windows, large);
         (self.granted, self.received) = (0, 0);
@@ -177,19 +192,20 @@ impl Intake {
             if self.partial.is_none() {
                 self.spend(RECORD_COST)?;
                 // Whole in this frame, as most are: a slice of it will do.
-                if let Some(len) = records.first_chunk::<4>().map(|l| u32::from_be_bytes(*l) as usize)
+                if let Some((kind, len)) = records.first_chunk::<4>().map(|head| RecordKind::of_head(*head))
                     && len <= self.most
                     && records.len() - 4 >= len
                 {
                     self.spend(4 + len)?;
                     records.advance(4);
                     let body = records.split_to(len);
-                    self.complete(number, body, 0, pool, lax);
+                    self.complete(number, Record { kind, body }, 0, pool, lax);
                     number = number.saturating_add(1);
                     continue;
                 }
                 let buf = BytesMut::new();
-                self.partial = Some(Partial { number, len: None, came: 0, buf, skipped: false, large: 0 });
+                let kind = RecordKind::Message;
+                self.partial = Some(Partial { number, kind, len: None, came: 0, buf, skipped: false, large: 0 });
             }
             declined = self.go_on(&mut records, pool, lax)?.or(declined);
             number = number.saturating_add(1);
@@ -211,9 +227,9 @@ impl Intake {
             self.spend(n)?;
             p.buf.extend_from_slice(&records.split_to(n));
             p.came += n;
-            if let Some(length) = p.buf.first_chunk::<4>() {
-                let len = u32::from_be_bytes(*length) as usize;
-                p.len = Some(len);
+            if let Some(head) = p.buf.first_chunk::<4>() {
+                let (kind, len) = RecordKind::of_head(*head);
+                (p.kind, p.len) = (kind, Some(len));
                 p.buf.clear();
                 if len > self.most {
                     declined = Some(self.decline(&mut p, DeclineReason::TooLarge, pool));
@@ -232,7 +248,8 @@ impl Intake {
             }
             if p.came == len + 4 {
                 if !p.skipped {
-                    self.complete(p.number, p.buf.freeze(), p.large, pool, lax);
+                    let record = Record { kind: p.kind, body: p.buf.freeze() };
+                    self.complete(p.number, record, p.large, pool, lax);
                 }
                 return Ok(declined);
             }
@@ -278,14 +295,37 @@ impl Intake {
         pool.give_back(w, l);
     }
 
-    fn complete(&mut self, number: u64, body: Bytes, large: usize, pool: &mut Pool, lax: bool) {
+    fn complete(&mut self, number: u64, record: Record, large: usize, pool: &mut Pool, lax: bool) {
+        let Record { kind, body } = record;
+        let cost = cost(body.len());
         if number <= self.have && !lax {
             // It came before, over another connection.
-            let cost = cost(body.len());
             return self.release(cost.saturating_sub(large), large.min(cost), pool);
         }
         self.have = self.have.max(number);
-        self.inbox.push_back(Received { number, body, large });
+        if kind == RecordKind::Message {
+            self.inbox.push_back(Received { number, body: Some(body), cost, large });
+        } else {
+            self.records.push_back(Record { kind, body });
+            self.inbox.push_back(Received { number, body: None, cost, large });
+            self.pass(pool);
+        }
+    }
+
+    /// Passes over what was handed on already.
+    fn pass(&mut self, pool: &mut Pool) {
+        while self.inbox.front().is_some_and(|r| r.body.is_none()) {
+            self.next(pool);
+        }
+    }
+
+    fn next(&mut self, pool: &mut Pool) -> Option<Received> {
+        let received = self.inbox.pop_front()?;
+        self.taken =
+            if self.inbox.is_empty() { self.have.max(received.number) } else { self.taken.max(received.number) };
+        let Received { cost, large, .. } = received;
+        self.release(cost.saturating_sub(large), large.min(cost), pool);
+        Some(received)
     }
 
     /// The rest of a partial message doesn't come.
@@ -298,11 +338,9 @@ impl Intake {
 
     /// The embedder takes the next one.
     pub(super) fn take(&mut self, pool: &mut Pool) -> Option<Bytes> {
-        let Received { number, body, large } = self.inbox.pop_front()?;
-        self.taken = if self.inbox.is_empty() { self.have.max(number) } else { self.taken.max(number) };
-        let cost = cost(body.len());
-        self.release(cost.saturating_sub(large), large.min(cost), pool);
-        Some(body)
+        let body = self.next(pool)?.body;
+        self.pass(pool);
+        body
     }
 
     /// Gives the sender more credit, where there is memory for it; true where it still lacks some.

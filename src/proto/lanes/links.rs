@@ -7,7 +7,7 @@ use super::super::StreamInput;
 use super::super::outbox::Outbox;
 use super::super::planted::Bug;
 use super::partner::{Line, Phase, Place};
-use super::{Lanes, MessageLane, Undelivered};
+use super::{Arrived, Lanes, Undelivered};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
 use crate::wire::{DeclineReason, FrameReader, Hello, Message};
 use std::net::SocketAddr;
@@ -280,6 +280,10 @@ impl Lanes {
             }
             Message::Data(data) if p.intake.open => {
                 let declined = p.intake.data(now, data, pool, twice).map_err(|_| ())?;
+                while let Some(record) = p.intake.take_record() {
+                    let (from, incarnation) = (p.id.clone(), line.incarnation);
+                    self.records.push_back(Arrived { from, incarnation, record });
+                }
                 if let Some(declined) = declined {
                     out.send(conn, Message::Declined(declined));
                 }
@@ -303,8 +307,8 @@ impl Lanes {
                 if bug.has(Bug::OutOfOrder) {
                     p.courier.shuffle();
                 }
-                let lost = lost.into_iter().map(|body| (body, true)).collect();
-                self.give_back(at, lost, Undelivered::ConnectionLost, MessageLane::Stream);
+                let lost = lost.into_iter().map(|record| (record, true)).collect();
+                self.give_back(at, lost, Undelivered::ConnectionLost);
                 self.list(at);
             }
             Message::Taken(m) if p.phase == Phase::Flowing => {
@@ -319,8 +323,8 @@ impl Lanes {
                     DeclineReason::Stalled => Undelivered::Stalled,
                     _ => Undelivered::TooLarge,
                 };
-                if let Some(body) = p.courier.declined(m.number) {
-                    self.give_back(at, vec![(body, false)], reason, MessageLane::Stream);
+                if let Some(record) = p.courier.declined(m.number) {
+                    self.give_back(at, vec![(record, false)], reason);
                 }
                 self.list(at);
             }

@@ -36,9 +36,10 @@ use super::limits::{self, MessageLimits};
 use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, Lineage, NodeId, Time};
-use crate::wire::{Hello, MAX_NOTE, Message, Open};
+use crate::wire::{Hello, MAX_NOTE, Message, Open, RecordKind};
 use bytes::Bytes;
 pub(super) use care::{Answer, Need};
+pub(super) use courier::Record;
 use intake::Intake;
 pub(super) use links::Greeted;
 use links::Link;
@@ -51,6 +52,24 @@ use std::time::Duration;
 const MAX_PARTNERS: usize = 65_536;
 /// How long an acknowledgement may wait for company.
 const ACK_DELAY: Duration = Duration::from_millis(10);
+
+/// What came from another node and isn't for the embedder.
+#[derive(Debug, Clone)]
+pub(super) struct Arrived {
+    pub(super) from: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) record: Record,
+}
+
+/// What was accepted for another node, isn't a message, and won't get there.
+#[derive(Debug, Clone)]
+pub(super) struct Failed {
+    pub(super) to: NodeId,
+    pub(super) record: Record,
+    pub(super) reason: Undelivered,
+    /// It may have got there all the same.
+    pub(super) uncertain: bool,
+}
 
 /// A message that comes back.
 #[derive(Debug, Clone)]
@@ -96,6 +115,9 @@ pub(super) struct Lanes {
     /// When they have to hear it.
     news_at: Time,
     returned: VecDeque<Returned>,
+    /// What came in, and what failed, that isn't for the embedder: taken by the node within the same input.
+    records: VecDeque<Arrived>,
+    failed: VecDeque<Failed>,
     /// Those who were refused for want of room.
     refused: VecDeque<usize>,
     writable: VecDeque<NodeId>,
@@ -139,6 +161,8 @@ impl Lanes {
             owing: Vec::new(),
             news_at: Time::NEVER,
             returned: VecDeque::new(),
+            records: VecDeque::new(),
+            failed: VecDeque::new(),
             refused: VecDeque::new(),
             writable: VecDeque::new(),
             notes: VecDeque::new(),
@@ -206,13 +230,30 @@ impl Lanes {
         if body.len() > self.limits.message {
             return Err(SendError::TooLarge(self.limits.message));
         }
-        let at = self.admit(now, to, body.len())?;
-        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Err(SendError::Full) };
-        let cost = limits::cost(body.len());
+        let at = self.admit(now, to, body.len(), true)?;
+        self.accept(now, at, Record { kind: RecordKind::Message, body });
+        Ok(())
+    }
+
+    /// Accepts something that isn't a message, in its order among messages. It fails, sooner or later, by
+    /// [`Lanes::poll_failed`], or gets there; nobody is told when there is room.
+    pub(super) fn send_record(&mut self, now: Time, to: &NodeId, record: Record) -> Result<(), SendError> {
+        self.now = self.now.max(now);
+        if record.body.len() > self.limits.message {
+            return Err(SendError::TooLarge(self.limits.message));
+        }
+        let at = self.admit(now, to, record.body.len(), false)?;
+        self.accept(now, at, record);
+        Ok(())
+    }
+
+    fn accept(&mut self, now: Time, at: usize, record: Record) {
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
+        let cost = limits::cost(record.body.len());
         if p.courier.is_empty() && p.notes.is_empty() {
             p.since = now;
         }
-        p.courier.push(body);
+        p.courier.push(record);
         self.waiting += cost;
         if p.phase == Phase::Flowing && !p.listed {
             p.listed = true;
@@ -223,7 +264,16 @@ impl Lanes {
         if !p.busy {
             self.look_after(now, at);
         }
-        Ok(())
+    }
+
+    /// The next that came and isn't a message.
+    pub(super) fn poll_record(&mut self) -> Option<Arrived> {
+        self.records.pop_front()
+    }
+
+    /// The next that won't get there and isn't a message.
+    pub(super) fn poll_failed(&mut self) -> Option<Failed> {
+        self.failed.pop_front()
     }
 
     /// Accepts a datagram.
@@ -232,7 +282,7 @@ impl Lanes {
         if body.len() > MAX_NOTE {
             return Err(SendError::TooLarge(MAX_NOTE));
         }
-        let at = self.admit(now, to, body.len())?;
+        let at = self.admit(now, to, body.len(), true)?;
         self.waiting += limits::cost(body.len());
         if let Some(p) = self.get(at) {
             if p.courier.is_empty() && p.notes.is_empty() {
@@ -245,8 +295,8 @@ impl Lanes {
         Ok(())
     }
 
-    /// Finds the receiver, and whether there is room.
-    fn admit(&mut self, now: Time, to: &NodeId, len: usize) -> Result<usize, SendError> {
+    /// Finds the receiver, and whether there is room; `tell`: who is refused hears when there is.
+    fn admit(&mut self, now: Time, to: &NodeId, len: usize, tell: bool) -> Result<usize, SendError> {
         if *to == self.hello.info.id {
             return Err(SendError::Itself);
         }
@@ -255,7 +305,7 @@ impl Lanes {
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Err(SendError::Full) };
         let full = p.courier.bytes() + cost > limits.queue || p.notes.len() >= notes::MAX_WAITING;
         if full || waiting + cost > limits.queues {
-            if !std::mem::replace(&mut p.courier.refused, true) {
+            if tell && !std::mem::replace(&mut p.courier.refused, true) {
                 self.refused.push_back(at);
             }
             return Err(SendError::Full);
@@ -342,22 +392,29 @@ impl Lanes {
         }
     }
 
-    fn give_back(&mut self, at: usize, bodies: Vec<(Bytes, bool)>, reason: Undelivered, lane: MessageLane) {
+    fn give_back(&mut self, at: usize, records: Vec<(Record, bool)>, reason: Undelivered) {
         let Some(to) = self.partners.get(at).and_then(Option::as_ref).map(|p| p.id.clone()) else { return };
-        for (body, uncertain) in bodies {
-            // They go on counting until the embedder takes them.
-            self.returned.push_back(Returned { to: to.clone(), body, lane, reason, uncertain });
+        for (record, uncertain) in records {
+            let to = to.clone();
+            if record.kind == RecordKind::Message {
+                // They go on counting until the embedder takes them.
+                let (body, lane) = (record.body, MessageLane::Stream);
+                self.returned.push_back(Returned { to, body, lane, reason, uncertain });
+            } else {
+                self.waiting -= limits::cost(record.body.len());
+                self.failed.push_back(Failed { to, record, reason, uncertain });
+            }
         }
     }
 
     /// Everything for this receiver comes back.
     fn give_up(&mut self, at: usize, reason: Undelivered) {
         let Some(p) = self.get(at) else { return };
-        let (bodies, notes) = (p.courier.take_all(), std::mem::take(&mut p.notes));
+        let (records, notes, to) = (p.courier.take_all(), std::mem::take(&mut p.notes), p.id.clone());
         (p.attempts, p.nonce) = (0, 0);
-        self.give_back(at, bodies, reason, MessageLane::Stream);
-        let notes = notes.into_iter().map(|body| (body, false)).collect();
-        self.give_back(at, notes, reason, MessageLane::Datagram);
+        self.give_back(at, records, reason);
+        let (lane, uncertain) = (MessageLane::Datagram, false);
+        self.returned.extend(notes.into_iter().map(|body| Returned { to: to.clone(), body, lane, reason, uncertain }));
     }
 
     /// The node stops, or begins anew: everything comes back, and nothing is handed on any more.
@@ -378,6 +435,7 @@ impl Lanes {
         self.sendable.clear();
         self.ready.clear();
         self.notes.clear();
+        self.records.clear();
         self.wants.clear();
         self.refused.clear();
         self.owing.clear();
@@ -440,7 +498,7 @@ impl Lanes {
         self.by_conn.remove(&line.conn);
         if bug.has(Bug::DropSilently) {
             let lost = p.courier.take_begun();
-            self.waiting -= lost.iter().map(|b| limits::cost(b.len())).sum::<usize>();
+            self.waiting -= lost.iter().map(|r| limits::cost(r.body.len())).sum::<usize>();
         }
         self.look_after(now, at);
         self.feed_starving();
@@ -505,12 +563,12 @@ impl Lanes {
             let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { continue };
             if renewed {
                 // What was begun may have come; nobody counts on the rest yet.
-                let begun: Vec<_> = p.courier.take_begun().into_iter().map(|body| (body, true)).collect();
+                let begun: Vec<_> = p.courier.take_begun().into_iter().map(|record| (record, true)).collect();
                 let bound = p.courier.bound;
                 p.courier.rebind(bound);
                 p.intake.begin(p.intake.incarnation, pool);
                 p.phase = Phase::Idle;
-                self.give_back(at, begun, Undelivered::Renewed, MessageLane::Stream);
+                self.give_back(at, begun, Undelivered::Renewed);
                 self.open(at, out);
             }
             if demoted && self.get(at).is_some_and(|p| p.line.is_some_and(|l| l.lent)) {

@@ -24,6 +24,7 @@ struct Pair {
     pool: Pool,
     wire: VecDeque<Bytes>,
     got: Vec<Bytes>,
+    records: Vec<Bytes>,
 }
 
 impl Pair {
@@ -33,10 +34,10 @@ impl Pair {
         let mut pool = Pool::new(1 << 20);
         let mut intake = Intake::new(most, window);
         intake.begin(incarnation(1), &mut pool);
-        Self { courier, intake, pool, wire: VecDeque::new(), got: Vec::new() }
+        Self { courier, intake, pool, wire: VecDeque::new(), got: Vec::new(), records: Vec::new() }
     }
 
-    fn connect(&mut self) -> Vec<Bytes> {
+    fn connect(&mut self) -> Vec<Record> {
         self.wire.clear();
         self.courier.detach();
         let base = self.courier.base();
@@ -66,6 +67,7 @@ impl Pair {
         if let Some(declined) = self.intake.data(Time::ZERO, data, &mut self.pool, false).unwrap() {
             self.courier.declined(declined.number).unwrap();
         }
+        self.records.extend(std::iter::from_fn(|| self.intake.take_record()).map(|r| r.body));
         true
     }
 
@@ -85,6 +87,10 @@ impl Pair {
     }
 }
 
+fn message(n: u32, len: usize) -> Record {
+    Record { kind: RecordKind::Message, body: body(n, len) }
+}
+
 fn body(n: u32, len: usize) -> Bytes {
     let mut body = n.to_be_bytes().to_vec();
     body.resize(len.max(4), n as u8);
@@ -102,11 +108,13 @@ fn each_comes_once_and_in_order_whatever_breaks() {
         };
         let mut pair = Pair::new(100_000, 64 << 10);
         pair.connect();
-        let mut expected = Vec::new();
+        let (mut expected, mut others) = (Vec::new(), Vec::new());
         for n in 0..200 {
             let len = [4, 60, 3_000, 70_000][draw(4) as usize];
-            expected.push(body(n, len));
-            pair.courier.push(body(n, len));
+            // Each second band has a third of something else in between.
+            let kind = if seed % 2 == 0 && draw(3) == 0 { RecordKind::Request } else { RecordKind::Message };
+            if kind == RecordKind::Message { &mut expected } else { &mut others }.push(body(n, len));
+            pair.courier.push(Record { kind, body: body(n, len) });
             for _ in 0..draw(6) {
                 match draw(12) {
                     0 => assert!(pair.connect().is_empty(), "nothing is forgotten"),
@@ -119,10 +127,28 @@ fn each_comes_once_and_in_order_whatever_breaks() {
         pair.settle();
         assert!(pair.courier.is_empty(), "seed {seed}");
         assert!(pair.got == expected, "seed {seed}: {} of {}", pair.got.len(), expected.len());
+        assert!(pair.records == others, "seed {seed}: {} of {}", pair.records.len(), others.len());
         assert_eq!(pair.courier.bytes(), 0);
         pair.intake.begin(incarnation(9), &mut pair.pool);
         assert_eq!(format!("{:?}", pair.pool), format!("{:?}", Pool::new(1 << 20)), "what was promised is given back");
     }
+}
+
+/// An embedder that takes no messages holds up nothing else, and what was handed on is acknowledged once its turn comes.
+#[test]
+fn what_is_not_for_the_embedder_does_not_wait_for_it() {
+    let mut pair = Pair::new(10_000, 64 << 10);
+    pair.connect();
+    let request = |n| Record { kind: RecordKind::Request, body: body(n, 10) };
+    for record in [request(0), message(1, 10), request(2), request(3)] {
+        pair.courier.push(record);
+    }
+    while pair.send() | pair.receive() {}
+    assert_eq!(pair.records, [body(0, 10), body(2, 10), body(3, 10)]);
+    assert_eq!(pair.intake.news(true).map(|t| t.number), Some(1), "the message is not taken");
+    pair.settle();
+    assert_eq!(pair.got, [body(1, 10)]);
+    assert!(pair.courier.is_empty());
 }
 
 #[test]
@@ -130,7 +156,7 @@ fn what_is_too_large_there_comes_back_alone() {
     let mut pair = Pair::new(10_000, 64 << 10);
     pair.connect();
     for (n, len) in [(0, 100), (1, 50_000), (2, 100), (3, 10_001), (4, 10_000)] {
-        pair.courier.push(body(n, len));
+        pair.courier.push(message(n, len));
     }
     pair.settle();
     assert_eq!(pair.got, [body(0, 100), body(2, 100), body(4, 10_000)]);
@@ -142,8 +168,8 @@ fn what_is_too_large_there_comes_back_alone() {
 fn what_was_declined_when_the_connection_broke_is_declined_again() {
     let mut pair = Pair::new(10_000, 64 << 10);
     pair.connect();
-    pair.courier.push(body(0, 20_000));
-    pair.courier.push(body(1, 10));
+    pair.courier.push(message(0, 20_000));
+    pair.courier.push(message(1, 10));
     while pair.send() {}
     while let Some(frame) = pair.wire.pop_front() {
         let mut reader = FrameReader::new();
@@ -165,14 +191,14 @@ fn what_was_declined_when_the_connection_broke_is_declined_again() {
 fn who_forgot_how_far_it_was_gets_nothing_twice() {
     let mut pair = Pair::new(1_000, 64 << 10);
     pair.connect();
-    pair.courier.push(body(0, 10));
+    pair.courier.push(message(0, 10));
     pair.settle();
-    pair.courier.push(body(1, 10));
+    pair.courier.push(message(1, 10));
     pair.send();
-    pair.courier.push(body(2, 10));
+    pair.courier.push(message(2, 10));
     pair.intake = Intake::new(1_000, 64 << 10);
     pair.intake.begin(incarnation(1), &mut pair.pool);
-    assert_eq!(pair.connect(), [body(1, 10)], "it may have come, and nobody knows any more");
+    assert_eq!(pair.connect(), [message(1, 10)], "it may have come, and nobody knows any more");
     pair.settle();
     assert_eq!(pair.got, [body(0, 10), body(2, 10)]);
 }

@@ -463,8 +463,12 @@ impl Node {
         self.install(image);
         self.belong_to_child(now, image.lineage, seen, None);
         self.tell_inheritance(now, parent, &before, told);
-        let me = (&self.me.id, self.me.incarnation);
-        if self.log.roll().find(me.0).is_none_or(|(_, _, i)| i.incarnation != me.1) {
+        let known = self.log.roll().find(&self.me.id).map(|(_, _, info)| info.incarnation);
+        let lost = known != Some(self.me.incarnation);
+        if lost && self.told.registered.is_some() {
+            // As in `follow_child`.
+            self.renew_incarnation(now, known.unwrap_or_default());
+        } else if lost {
             self.follower.unregister(now);
         }
         self.line_changed(now);
@@ -507,7 +511,8 @@ impl Node {
                 let registration = Registration { lineage: view.lineage, slot, generation, revision };
                 self.follower.registered(now, registration);
             }
-            None => self.follower.unregister(now),
+            // The entry that brought it here is lost in the child: there it has left, and comes as another incarnation.
+            None => self.renew_incarnation(now, self.me.incarnation),
         }
         if let (Some(told), Some(r)) = (&mut self.told.registered, self.follower.registration)
             && (told.1, told.2) == (r.slot, r.generation)

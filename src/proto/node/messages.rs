@@ -1,7 +1,7 @@
 //! Messages for the embedder: what the machine of the lanes needs of the rest of the node.
 
 use super::super::border::{Dest, SendError};
-use super::super::lanes::{Answer, Greeted, Need};
+use super::super::lanes::{Answer, Arrived, Failed, Greeted, Need};
 use super::super::log::Log;
 use super::Node;
 use super::members;
@@ -182,8 +182,35 @@ impl Node {
         self.lanes.candidate(now, id, conn, &mut self.out);
     }
 
+    /// What came over the lanes, and what won't get there, that isn't for the embedder.
+    fn take_records(&mut self, now: Time) {
+        loop {
+            if let Some(arrived) = self.lanes.poll_record() {
+                self.on_record(now, arrived);
+            } else if let Some(failed) = self.lanes.poll_failed() {
+                self.on_failed(now, failed);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_record(&mut self, _now: Time, arrived: Arrived) {
+        match arrived.record.kind {
+            // A later version's, or none of those that are for this node.
+            _ => self.out.stats.dropped_unknown_kind += 1,
+        }
+    }
+
+    fn on_failed(&mut self, _now: Time, failed: Failed) {
+        match failed.record.kind {
+            _ => self.out.stats.messages_dropped += 1,
+        }
+    }
+
     /// What connections are told of this node is what it is.
     pub(super) fn lanes_settle(&mut self, now: Time) {
+        self.take_records(now);
         let lineage = self.lineage();
         if self.lanes.differs(&self.me, lineage) {
             let hello = Hello { lineage, ..self.hello() };

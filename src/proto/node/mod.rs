@@ -3,6 +3,7 @@
 //! Every input first expires what has ended by its `now` (a lease above all), then goes to the machines it concerns, then
 //! [`Node::settle`] tells what changed and finds the next deadline.
 
+mod commands;
 mod datagrams;
 mod electing;
 mod finding;
@@ -12,6 +13,7 @@ mod handing;
 mod hosting;
 mod leading;
 mod lineages;
+mod looks;
 mod members;
 mod messages;
 mod moving;
@@ -22,7 +24,9 @@ mod streams;
 mod subscribing;
 mod telling;
 
-use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
+#[cfg(feature = "sim")]
+use super::border::Stats;
+use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;
 use super::config::Config;
 use super::detector::Detector;
@@ -46,8 +50,7 @@ use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
-    ConnId, Generation, Identity, Incarnation, Index, Line, Lineage, MAX_ADDRS, MemberInfo, NodeId, Position, Slot,
-    Standing, Term, Time,
+    ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
@@ -320,57 +323,6 @@ impl Node {
         }
     }
 
-    /// Carries out a command.
-    ///
-    /// # Errors
-    /// [`CommandError`] where it can't be; nothing has changed then.
-    pub fn handle_command(&mut self, now: Time, command: Command) -> Result<(), CommandError> {
-        if !self.begin(now) {
-            return Err(CommandError::Stopped);
-        }
-        match command {
-            Command::Leave => {
-                self.moving = None;
-                self.leave(now);
-            }
-            Command::Handover(to) => self.hand_over(now, to)?,
-            Command::Move { multicast, seeds } => self.begin_move(now, multicast, seeds)?,
-            Command::SetCapabilities(capabilities) => {
-                self.me.capabilities = capabilities;
-                self.me.revision = self.me.revision.saturating_add(1);
-                self.introduce();
-                if self.decides() {
-                    // A leader asks nobody: what it says of itself it puts on the roll.
-                    let me = self.description();
-                    self.register(now, &me, None);
-                }
-            }
-            Command::Recover { without } => {
-                self.check_recovery(&without)?;
-                self.order_recovery(now, without);
-            }
-            Command::Claim(name) => self.wish(name, false)?,
-            Command::Release(name) => self.wish(name, true)?,
-            Command::Find { number, key, value } => self.find_for(number, &key, &value)?,
-            Command::Retire(id) => self.retire(now, id)?,
-            Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
-            Command::SetStanding(standing) => self.set_standing(now, standing)?,
-            Command::Addresses(addrs) if addrs.is_empty() || addrs.len() > MAX_ADDRS => {
-                return Err(CommandError::BadAddresses);
-            }
-            Command::Addresses(addrs) => {
-                if addrs != self.me.addrs {
-                    // A leader resigns before it loses a listener that it proclaimed: refusal has to mean death.
-                    self.resign(now, true);
-                    self.me.addrs = addrs;
-                    self.renew_incarnation(now, self.me.incarnation);
-                }
-            }
-        }
-        self.settle(now);
-        Ok(())
-    }
-
     // ---- Outputs ----
 
     /// Takes the next datagram: `buf` is cleared and holds its bytes.
@@ -416,123 +368,6 @@ impl Node {
     #[must_use]
     pub fn has_message(&self) -> bool {
         self.lanes.has_message()
-    }
-
-    // ---- Looks ----
-
-    /// Its configuration.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// What it is at present.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.told.role
-    }
-
-    /// Which start of it this is (larger after it was taken off the roll while alive).
-    #[must_use]
-    pub fn incarnation(&self) -> Incarnation {
-        self.me.incarnation
-    }
-
-    /// The random number that votes for it.
-    #[must_use]
-    pub fn identity(&self) -> Identity {
-        self.voter.identity()
-    }
-
-    /// The lineage that it belongs to; zero where it knows none.
-    #[must_use]
-    pub fn lineage(&self) -> Lineage {
-        if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
-    }
-
-    /// What its lineage was founded out of, the nearest first. (Candidates and witnesses only.)
-    #[must_use]
-    pub fn parents(&self) -> &[Lineage] {
-        self.log.parents()
-    }
-
-    /// The highest term that it has told. Compared within a lineage only.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.told.term
-    }
-
-    /// Whom it believes to lead, as it was told last.
-    #[must_use]
-    pub fn leader(&self) -> Option<LeaderView> {
-        let id = self.told.leader.clone()?;
-        let addr = if id == self.me.id { self.me.addrs.first().copied() } else { self.follower.bond().map(|b| b.addr) };
-        Some(LeaderView { id, addr })
-    }
-
-    /// Until when it holds, as a leader, a lease that a majority acknowledged. Nothing where it doesn't lead.
-    #[must_use]
-    pub fn lease_until(&self) -> Option<Time> {
-        self.lead.as_ref().and_then(|l| l.leadership.lease_until())
-    }
-
-    /// The committed line. (Those who hold the roll; other members know it by events.)
-    #[must_use]
-    pub fn line(&self) -> &Line {
-        self.held().roll().line()
-    }
-
-    /// The line in force: with the change, if any, that is not committed yet.
-    #[must_use]
-    pub fn line_in_force(&self) -> &Line {
-        self.log.line()
-    }
-
-    /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
-    pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
-        self.held().roll().members()
-    }
-
-    /// A member of the committed roll by its name. (Those who hold the roll only.)
-    #[must_use]
-    pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
-        self.held().roll().find(id)
-    }
-
-    /// How far its roll is committed, as far as it knows.
-    #[must_use]
-    pub fn commit_index(&self) -> Index {
-        self.held().commit()
-    }
-
-    /// The last entry of its roll, committed or not.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        self.held().last()
-    }
-
-    /// The term and a digest of an entry that is in its log, not yet in the snapshot.
-    #[must_use]
-    pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
-        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
-    }
-
-    /// A digest of the committed roll. Costs time in proportion to its size.
-    #[must_use]
-    pub fn roll_digest(&self) -> u64 {
-        crate::wire::image_digest(&self.held().image())
-    }
-
-    /// Its own registration, where it is committed.
-    #[must_use]
-    pub fn registration(&self) -> Option<(Slot, Generation)> {
-        self.follower.registration.map(|r| (r.slot, r.generation))
-    }
-
-    /// All counters.
-    #[must_use]
-    pub fn stats(&self) -> &Stats {
-        &self.out.stats
     }
 
     // ---- What every input goes through ----

@@ -112,14 +112,35 @@ impl Peers {
                 };
                 // A connection that stands, and may be answered yet, is as good as another one: two that dial because the
                 // other's dial replaced their connection would go on for ever. A dial from before proves nothing.
-                let old = suspect.open[at].0;
-                if matches!(self.conns.get(&old), Some(Conn { state: State::Dialing(_), .. })) {
-                    self.conns.remove(&old);
-                    self.dialed_in_vain(now, old);
-                    out.close(old);
-                    suspect.open[at].0 = self.dial(now, id, addr, out);
-                }
+                self.dial_again(now, id, &mut suspect.open[at], now, out);
             }
+        }
+        if let Some(peer) = self.known(id) {
+            if peer.conn.is_none() {
+                peer.dialing = suspect.open.first().map(|(conn, _)| *conn);
+            }
+            peer.suspect = Some(suspect);
+        }
+    }
+
+    /// Ends a dial that nobody answered yet, and was begun by then, for another one.
+    fn dial_again(&mut self, now: Time, id: &NodeId, open: &mut (ConnId, SocketAddr), by: Time, out: &mut Outbox) {
+        let dials = |c: &Conn| matches!(c.state, State::Dialing(_)) && c.opened <= by;
+        if self.conns.get(&open.0).is_some_and(dials) {
+            self.conns.remove(&open.0);
+            self.dialed_in_vain(now, open.0);
+            out.close(open.0);
+            open.0 = self.dial(now, id, open.1, out);
+        }
+    }
+
+    /// A suspect is heard: it may live. What was dialled when it could not be reached, and its host tries again ever more
+    /// seldom, is dialled anew; that proves as much.
+    pub(super) fn renew_proof(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
+        let Some(mut suspect) = self.known(id).and_then(|p| p.suspect.take()) else { return };
+        let by = now - self.step * 4;
+        for open in &mut suspect.open {
+            self.dial_again(now, id, open, by, out);
         }
         if let Some(peer) = self.known(id) {
             if peer.conn.is_none() {

@@ -189,6 +189,30 @@ fn a_dial_to_an_address_that_was_left_is_given_up() {
     assert_eq!((closed, to), (old, elsewhere));
 }
 
+/// A suspect that led again was heard for seconds, and not connected: its host tried the dial that was begun while it was
+/// cut off ever more seldom (all, 60 s, seed 100064).
+#[test]
+fn a_suspect_that_is_heard_is_dialled_anew() {
+    let mut rig = Rig::new();
+    rig.feed(1, StreamInput::Accepted("10.0.0.9:1".parse().unwrap()));
+    rig.greet(1, 1);
+    let dialled = rig.feed(1, StreamInput::Closed);
+    assert_eq!(dialled.len(), 1, "is it dead?");
+    let b = NodeId::new("b").unwrap();
+    let heard = |rig: &mut Rig, at_ms: u64| {
+        rig.peers.heard(Time::from_micros(at_ms * 1_000), &b, &mut rig.out);
+        std::iter::from_fn(|| rig.out.poll_stream()).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&mut rig, 2), [], "it was dialled just now");
+    let again = heard(&mut rig, 10_000);
+    let [StreamOutput::Close(old), StreamOutput::Connect(new, _)] = again[..] else { panic!("{again:?}") };
+    assert_eq!(old.0, dialled[0]);
+    rig.feed(old.0, StreamInput::Refused);
+    assert_eq!(rig.dead(), [], "of the dial that was given up nothing counts");
+    rig.feed(new.0, StreamInput::Refused);
+    assert_eq!(rig.dead(), [1]);
+}
+
 fn seat(id: &str, identity: u64, incarnation: u64) -> Seat {
     let MemberInfo { id, addrs, .. } = info(id, incarnation);
     let (identity, incarnation) = (Identity(identity), Incarnation(incarnation));

@@ -1,0 +1,126 @@
+//! What can be seen of a node, for embedders that ask instead of following events, and for checkers.
+
+use super::Node;
+use crate::proto::border::{LeaderView, Stats};
+use crate::proto::config::Config;
+use crate::proto::event::Role;
+use crate::types::{
+    Generation, Identity, Incarnation, Index, Line, Lineage, MemberInfo, NodeId, Position, Slot, Term, Time,
+};
+
+impl Node {
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is at present.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.told.role
+    }
+
+    /// Which start of it this is (larger after it was taken off the roll while alive).
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.me.incarnation
+    }
+
+    /// The random number that votes for it.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.voter.identity()
+    }
+
+    /// The lineage that it belongs to; zero where it knows none.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        if self.me.standing.votes() { self.voter.promise.lineage } else { self.follower.home }
+    }
+
+    /// What its lineage was founded out of, the nearest first. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn parents(&self) -> &[Lineage] {
+        self.log.parents()
+    }
+
+    /// The highest term that it has told. Compared within a lineage only.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.told.term
+    }
+
+    /// Whom it believes to lead, as it was told last.
+    #[must_use]
+    pub fn leader(&self) -> Option<LeaderView> {
+        let id = self.told.leader.clone()?;
+        let addr = if id == self.me.id { self.me.addrs.first().copied() } else { self.follower.bond().map(|b| b.addr) };
+        Some(LeaderView { id, addr })
+    }
+
+    /// Until when it holds, as a leader, a lease that a majority acknowledged. Nothing where it doesn't lead.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<Time> {
+        self.lead.as_ref().and_then(|l| l.leadership.lease_until())
+    }
+
+    /// The committed line. (Those who hold the roll; other members know it by events.)
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        self.held().roll().line()
+    }
+
+    /// The line in force: with the change, if any, that is not committed yet.
+    #[must_use]
+    pub fn line_in_force(&self) -> &Line {
+        self.log.line()
+    }
+
+    /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
+    pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
+        self.held().roll().members()
+    }
+
+    /// A member of the committed roll by its name. (Those who hold the roll only.)
+    #[must_use]
+    pub fn member(&self, id: &NodeId) -> Option<(Slot, Generation, &MemberInfo)> {
+        self.held().roll().find(id)
+    }
+
+    /// How far its roll is committed, as far as it knows.
+    #[must_use]
+    pub fn commit_index(&self) -> Index {
+        self.held().commit()
+    }
+
+    /// The last entry of its roll, committed or not.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.held().last()
+    }
+
+    /// The term and a digest of an entry that is in its log, not yet in the snapshot.
+    #[must_use]
+    pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
+        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+    }
+
+    /// A digest of the committed roll. Costs time in proportion to its size.
+    #[must_use]
+    pub fn roll_digest(&self) -> u64 {
+        crate::wire::image_digest(&self.held().image())
+    }
+
+    /// Its own registration, where it is committed.
+    #[must_use]
+    pub fn registration(&self) -> Option<(Slot, Generation)> {
+        self.follower.registration.map(|r| (r.slot, r.generation))
+    }
+
+    /// All counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.out.stats
+    }
+}
