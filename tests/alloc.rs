@@ -122,6 +122,7 @@ fn leader(members: u8) -> (Node, Time, Vec<(SocketAddr, Slot, Generation)>) {
             multicast: true,
             provable: true,
             follows: false,
+            outbound: false,
             addrs: vec![addr],
             revision: 0,
             capabilities: Capabilities::new(),

@@ -264,6 +264,8 @@ pub enum CommandError {
     BadCapability(CapabilityError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
+    /// Nobody can connect to this node, so it can't be a voter.
+    OutboundOnly,
     /// A handover to this very leader.
     LeadsAlready,
     /// No other candidate is in sync.
@@ -282,6 +284,7 @@ impl fmt::Display for CommandError {
                 "there is nothing to recover: say it to a voter while nobody leads, and name voters of the line that aren't there",
             ),
             Self::NoSuccessor => f.write_str("no other candidate is in sync"),
+            Self::OutboundOnly => f.write_str("nobody can connect to this node, so it can't vote"),
             Self::LeadsAlready => f.write_str("it leads already"),
             Self::NotInSync(id) => write!(f, "{id} is not in sync"),
             Self::NotACandidate(id) => write!(f, "{id} is no candidate in the line that may lead"),
@@ -356,6 +359,12 @@ pub struct Stats {
     pub messages_dropped: u64,
     pub lanes_opened: u64,
     pub lanes_closed: u64,
+    pub calls: u64,
+    pub calls_failed: u64,
+    pub circuits_opened: u64,
+    pub circuits_refused: u64,
+    pub circuits_cut: u64,
+    pub relayed_bytes: u64,
 }
 
 impl Stats {

@@ -46,6 +46,7 @@ pub struct Config {
     pub(crate) max_members: usize,
     pub(crate) max_strangers: usize,
     pub(crate) subscribe: bool,
+    pub(crate) outbound_only: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
     pub(crate) messages: MessageLimits,
@@ -82,6 +83,7 @@ impl Config {
             max_members: 65_536,
             max_strangers: 1_024,
             subscribe: false,
+            outbound_only: false,
             capabilities: Capabilities::new(),
             preempt: None,
             messages: MessageLimits::default(),
@@ -117,6 +119,12 @@ impl Config {
     #[must_use]
     pub fn subscribes(&self) -> bool {
         self.subscribe
+    }
+
+    /// Whether others can't connect to this node.
+    #[must_use]
+    pub fn outbound_only(&self) -> bool {
+        self.outbound_only
     }
 
     /// The interval of heartbeats.
@@ -245,6 +253,15 @@ impl ConfigBuilder {
         self
     }
 
+    /// Others can't connect to this node, and no datagram reaches it that answers none of its own: it is behind a firewall
+    /// or a translation of addresses. It is a full member: it keeps a connection to a supporter, over which it is called by
+    /// those who have something to say to it, and connects to them; with another one like it, it talks through that
+    /// supporter. A voter has to be connected to by all others, so candidates and witnesses can't be of this kind.
+    pub fn outbound_only(mut self) -> Self {
+        self.0.outbound_only = true;
+        self
+    }
+
     /// Whether this node, while it leads, hands over to a candidate of earlier rank that has been in sync for so long
     /// (never): at least the detection time, at most a day. After a handover that failed it waits longer, twice as long
     /// each time.
@@ -303,6 +320,11 @@ impl ConfigBuilder {
         if !(c.multicast || c.broadcast || c.seeds || matches!(c.founding, Some(Founding::Alone))) {
             return Err("there is no way to find others: allow multicast or broadcast, or name a seed".into());
         }
+        if c.outbound_only && c.standing.votes() {
+            return Err("a candidate or witness has to be connected to by the others: make it a plain member, or let \
+                        it be reached (not outbound-only)"
+                .into());
+        }
         match (&c.founding, c.standing.votes()) {
             (None, true) => {
                 Err("a candidate or witness has to say how a convention begins: expect=N, list=… or alone".into())
@@ -337,6 +359,11 @@ impl ConfigBuilder {
     }
 
     fn warn(&mut self) {
+        if self.0.outbound_only && !self.0.seeds {
+            self.0.warnings.push(
+                "an outbound-only node may hear neither multicast nor an answer to it: name a seed or two as well".into(),
+            );
+        }
         let n = match &self.0.founding {
             Some(Founding::Expect(n)) => *n,
             Some(Founding::List(l)) => l.len(),
@@ -369,6 +396,7 @@ mod tests {
             (builder().preempt(Some(Duration::from_millis(2_999))), "preempt"),
             (builder().multicast(false), "no way to find"),
             (builder().candidate(), "has to say how"),
+            (builder().candidate().found(Founding::Alone).outbound_only(), "be connected to"),
             (builder().found(Founding::Alone), "plain member"),
             (builder().candidate().found(Founding::Expect(0)), "expect=0"),
             (builder().candidate().found(Founding::Expect(16)), "at most 15"),

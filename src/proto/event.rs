@@ -151,8 +151,22 @@ pub enum Notice {
     Retired,
     /// A member is accused: who, of what.
     Accused(NodeId, Accusation),
+    /// Messages to and from this node go through that one from now on.
+    Relayed(NodeId, NodeId),
     /// A handover of this node's to this candidate: how it goes. Each one that begins is done or aborted in the end.
     Handover(NodeId, HandoverStep),
+}
+
+/// The way that the messages of a pair of nodes take.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// A connection between them.
+    Direct,
+    /// A connection between them that the other one made, which can't be connected to.
+    DialledBack,
+    /// Through this one, since neither can be connected to, or the one that can wasn't reached.
+    Relayed(NodeId),
 }
 
 /// By which lane a message goes.

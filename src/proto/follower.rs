@@ -419,6 +419,11 @@ impl Follower {
         self.nonce = self.rng.nonzero();
     }
 
+    /// Something has changed that the leader learns by the next beat.
+    pub(super) fn beat_soon(&mut self, now: Time) {
+        self.next_beat = self.next_beat.min(now);
+    }
+
     /// Registered: beats begin at once, so that the leader knows the address for this node's own.
     pub(super) fn registered(&mut self, now: Time, registration: Registration) {
         self.registration = Some(registration);

@@ -29,6 +29,11 @@ pub struct MessageLimits {
     /// How long a receiver may be out of reach until what is for it comes back, and how long the rest of a message may stay
     /// away (nothing: five detection times, at least 2 s).
     pub patience: Option<Duration>,
+    /// The most bytes that this node holds, as a candidate or witness, of what it passes on between members that can't reach
+    /// each other (16 MiB): nothing, or 512 KiB and more. Each such pair takes 128 KiB, and one member at most a quarter.
+    pub relay: usize,
+    /// How long an answer to an `ask` is waited for (1 min): 10 ms to 1 day.
+    pub answer: Duration,
 }
 
 impl Default for MessageLimits {
@@ -41,6 +46,8 @@ impl Default for MessageLimits {
             windows: 128 << 20,
             idle: Duration::from_secs(30),
             patience: None,
+            relay: 16 << 20,
+            answer: Duration::from_secs(60),
         }
     }
 }
@@ -52,7 +59,7 @@ pub(super) fn cost(body: usize) -> usize {
 
 impl MessageLimits {
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Self { message, queue, queues, window, windows, idle, patience } = self;
+        let Self { message, queue, queues, window, windows, idle, patience, relay, answer } = self;
         if !(1..=MAX_RECORD).contains(message) {
             return Err(format!("message is {message} bytes: choose 1 to {MAX_RECORD}"));
         }
@@ -73,6 +80,12 @@ impl MessageLimits {
         }
         if patience.is_some_and(|p| p < Duration::from_millis(10) || p > Duration::from_secs(86_400)) {
             return Err(format!("patience is {patience:?}: choose 10 ms to a day"));
+        }
+        if (1..512 << 10).contains(relay) {
+            return Err(format!("relay is {relay} bytes: choose nothing, or at least 512 KiB"));
+        }
+        if *answer < Duration::from_millis(10) || *answer > Duration::from_secs(86_400) {
+            return Err(format!("answer is {answer:?}: choose 10 ms to a day"));
         }
         Ok(())
     }

@@ -85,6 +85,18 @@ pub enum Bug {
     OutOfOrder,
     /// What came of a member is handed on after it was told to have left.
     MessageAfterLeft,
+    /// A relay passes everything on twice.
+    RelayTwice,
+    /// A relay passes on what came later first.
+    RelayOutOfOrder,
+    /// A relay goes on for a member that has left.
+    RelayAfterLeft,
+    /// Where a pair changes its way, the sender takes for granted that all it had sent on the former one comes.
+    PathForgetsOrder,
+    /// Who asked hears of an answer each time that it comes.
+    AnswerTwice,
+    /// A question that may have been given to one member is given to another one, where that is lost.
+    AskAgain,
     /// A claim is confirmed when its entry is in the leader's log, before it is committed.
     ClaimBeforeCommit,
     /// Who leaves keeps its names.

@@ -123,6 +123,7 @@ mod tests {
             multicast: true,
             provable: true,
             follows: false,
+            outbound: false,
             addrs: vec![],
             revision: 0,
             capabilities: Capabilities::new(),

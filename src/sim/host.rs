@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::disk::Disk;
 use super::process::{Arrived, Plant, Process};
+use super::walls::Wall;
 use crate::proto::{Config, Role, StopReason};
 use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Standing, Term, Time};
 use std::collections::VecDeque;
@@ -38,6 +39,8 @@ pub struct NodeOptions {
     /// From its n-th start on it writes frames as a newer version would: longer, with fields and kinds that nobody knows
     /// (never). For rolling upgrades.
     pub newer_from: Option<u32>,
+    /// How it is closed off from what others begin (not at all).
+    pub wall: Option<Wall>,
     /// True: it isn't started yet.
     pub stopped: bool,
 }

@@ -88,8 +88,10 @@
 //!    or stored, has a committed entry that it lacks, and its founding is told with whom it lost;
 //! 4. each member is once on the roll; each generation of a slot has one owner; in the end the roll names exactly the
 //!    running nodes, each in the slot that the node itself knows (so nobody lives on by another's heartbeats);
-//! 5. for each observer and lineage: `joined`, then `updated`, then `left`, each incarnation once, larger ones only;
-//! 7. agreement in the end, and no change of leader without a reason after it;
+//! 5. for each observer and lineage: `joined`, then `updated`, then `left`, each incarnation once, larger ones only; what a
+//!    node relays is between two members of its roll;
+//! 7. agreement in the end, and no change of leader without a reason after it; messages from, to and between those that
+//!    can't be connected to get there then;
 //! 8. no panic, whatever the network does to the bytes;
 //! 9. the same inputs give the same outputs: nodes are run with a twin that gets the same inputs, a failing run is made
 //!    twice, and no node asks to be woken at a time that has passed over and over.
@@ -106,11 +108,13 @@ mod newer;
 mod packet;
 mod process;
 mod queue;
+mod reach;
 mod rng;
 mod run;
 mod scenario;
 mod trace;
 mod traffic;
+mod walls;
 mod world;
 
 pub use faults::{Fault, Faults, UnknownFault};
@@ -119,4 +123,5 @@ pub use net::{Conditions, Cut};
 pub use run::{Report, Run};
 pub use scenario::{Options, Scenario, liveness_bound};
 pub use trace::Detail;
+pub use walls::Wall;
 pub use world::{Checked, Counts, Violation, World, WorldBuilder};

@@ -1,6 +1,7 @@
 //! The network between the hosts: delay, loss, duplication, corruption, and who can't reach whom.
 
 use super::rng::Rng;
+use super::walls::Walls;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ pub(super) struct Net {
     no_streams: Square,
     deaf: Vec<bool>,
     any_deaf: bool,
+    pub(super) walls: Walls,
 }
 
 impl Net {

@@ -1,5 +1,6 @@
 //! One run: a phase of faults in which nothing forbidden may happen, then a phase in which all heals and progress is due.
 
+use super::faults::Fault;
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
 use super::process::Plant;
@@ -151,6 +152,9 @@ impl Course {
         if world.violations().is_empty() {
             self.heal(world, scenario);
             self.traffic.end(world, scenario.patience());
+            if scenario.faults.has(Fault::Outbound) && self.agreed_after.is_some() && world.violations().is_empty() {
+                super::reach::check(world, scenario);
+            }
         }
     }
 

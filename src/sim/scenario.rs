@@ -6,6 +6,7 @@ use super::net::Conditions;
 use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
+use super::walls::Wall;
 use super::world::World;
 use crate::proto::{Config, Founding, MessageLimits};
 use crate::types::{ConventionId, NodeId, Time};
@@ -118,7 +119,7 @@ impl Scenario {
         detect: u32,
     ) {
         let quiet = options.faults.is_empty();
-        let mut follow = rng.fork(0xf011);
+        let (mut follow, mut walled) = (rng.fork(0xf011), rng.fork(0x0b0d));
         let names = || (0..self.voters).map(name).collect::<Vec<_>>();
         let founding = match self.founding {
             "list" => Founding::List(names()),
@@ -161,6 +162,12 @@ impl Scenario {
                     builder = builder.priority(rng.below(3) as i32);
                 }
             }
+            let wall = (!votes && self.faults.has(Fault::Outbound) && walled.one_in(2))
+                .then(|| Wall { refuses: walled.one_in(2), multicast: walled.one_in(2) });
+            if wall.is_some() {
+                // Multicast alone would never be answered.
+                builder = builder.outbound_only().seeds(true);
+            }
             // What is drawn here is valid by construction.
             #[allow(clippy::expect_used)]
             let config = builder.build().expect("a drawn configuration is valid");
@@ -175,6 +182,7 @@ impl Scenario {
                 wall_ahead_us: rng.below(2_000_000),
                 new_ports,
                 newer_from: (self.rolling && apart.one_in(2)).then(|| apart.range(1, 3) as u32),
+                wall,
                 stopped: true,
             };
             self.cast.push(Cast { config, options, starts_at });
@@ -214,6 +222,8 @@ impl Scenario {
             windows: LARGEST * 5,
             idle: self.detection().max(Duration::from_secs(1)) * rng.range(1, 8) as u32,
             patience: None,
+            relay: [512 << 10, 2 << 20][rng.below(2) as usize],
+            answer: self.detection() * 20,
         }
     }
 

@@ -162,6 +162,9 @@ pub struct MemberInfo {
     pub provable: bool,
     /// True where it follows the whole roll: the leader tells changes by multicast while somebody does.
     pub follows: bool,
+    /// True where nobody can connect to it, nor send it a datagram that answers none of its own: it is reached over the
+    /// connections that it makes itself.
+    pub outbound: bool,
     /// Where it listens (UDP and TCP on the same port), 1 to [`MAX_ADDRS`]; the first is the one to use.
     pub addrs: Vec<SocketAddr>,
     /// Grows with each change of the capabilities within an incarnation: a late copy of older ones changes nothing.

@@ -204,6 +204,11 @@ impl<'a> Fields<'a> {
             }
         }
     }
+
+    /// What hasn't been read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0.0
+    }
 }
 
 /// A body: a fixed part, which a newer version may have lengthened, and fields, of which it may have added some.

@@ -158,6 +158,8 @@ pub struct Sender {
     pub priority: i32,
     /// True where it has a store.
     pub durable: bool,
+    /// True where nobody can connect to it.
+    pub outbound: bool,
     /// Where it listens, 1 to [`crate::types::MAX_ADDRS`].
     pub addrs: Vec<SocketAddr>,
 }

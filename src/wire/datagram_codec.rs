@@ -268,7 +268,7 @@ fn leave(body: &Body<'_>) -> Result<Leave, Reject> {
     Ok(Leave { lineage, slot: Slot(c.u32()?), generation: Generation(c.u16()?), incarnation })
 }
 
-fn note(body: &Body<'_>) -> Result<Note, Reject> {
+pub(super) fn note(body: &Body<'_>) -> Result<Note, Reject> {
     let mut c = body.fixed::<24>()?;
     let (lineage, incarnation, to) = (Lineage(c.u64()?), Incarnation(c.count()?), Incarnation(c.count()?));
     let (mut from, mut data, mut fields) = (None, None, body.fields());
@@ -358,7 +358,7 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Resigned(d) => {
             frame::begin(buf, kind::RESIGNED, tag, fixed_resigned(d));
         }
-        Datagram::Note(d) => put_note(d, tag, buf),
+        Datagram::Note(d) => put_note(d, kind::NOTE, tag, buf),
         Datagram::WhereIs(d) => {
             frame::begin(buf, kind::WHERE_IS, tag, FixedOut::<16>::new().u64(d.nonce).u64(d.lineage.0));
             put_id(buf, &d.id);
@@ -377,10 +377,10 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
     debug_assert!(buf.len() <= MAX_DATAGRAM, "{} bytes of {datagram:?}", buf.len());
 }
 
-fn put_note(d: &Note, tag: u32, buf: &mut Vec<u8>) {
+pub(super) fn put_note<S: Sink>(d: &Note, kind: u8, tag: u32, buf: &mut S) {
     debug_assert!(d.body.len() <= MAX_NOTE, "a body of {} bytes", d.body.len());
     let fixed = FixedOut::<24>::new().u64(d.lineage.0).u64(d.incarnation.0).u64(d.to.0);
-    frame::begin(buf, kind::NOTE, tag, fixed);
+    frame::begin(buf, kind, tag, fixed);
     put_id(buf, &d.from);
     put_field(buf, field::DATA, |s| s.put(&d.body));
 }

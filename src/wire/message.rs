@@ -1,5 +1,7 @@
 //! What the frames on a stream between two candidates mean. The layout stands in [`crate::wire`].
 
+use super::circuit::Circuit;
+use super::datagram::{Note, View};
 use super::Resigned;
 use super::roll::Entry;
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
@@ -76,6 +78,12 @@ pub enum Message {
     Taken(Taken),
     /// One of them isn't taken at all.
     Declined(Declined),
+    /// About a connection through a relay.
+    Circuit(Circuit),
+    /// To a member that can't be connected to: who leads, and the line. Nobody else could tell it unasked.
+    Leads(View),
+    /// A datagram of the embedder's, where datagrams don't get through.
+    Note(Note),
 }
 
 /// The question before the first message to a peer on a connection.
@@ -132,8 +140,8 @@ pub enum RecordKind {
     Answer,
     /// A broadcast, on its way to who spreads it or to who can't hear it otherwise.
     Broadcast,
-    /// Something on its way between two nodes that can't reach each other.
-    Relayed,
+    /// A question for whoever has a capability, or what came of it: an [`super::Ask`].
+    Ask,
     /// One that this version doesn't know: taken, counted and dropped.
     Other(u8),
 }
@@ -148,7 +156,7 @@ impl RecordKind {
             Self::Request => 1,
             Self::Answer => 2,
             Self::Broadcast => 3,
-            Self::Relayed => 4,
+            Self::Ask => 4,
             Self::Other(number) => u32::from(number & 15),
         };
         (number << 28 | len as u32 & MAX_RECORD as u32).to_be_bytes()
@@ -163,7 +171,7 @@ impl RecordKind {
             1 => Self::Request,
             2 => Self::Answer,
             3 => Self::Broadcast,
-            4 => Self::Relayed,
+            4 => Self::Ask,
             number => Self::Other(number as u8),
         };
         (kind, word as usize & MAX_RECORD)

@@ -1,5 +1,6 @@
 //! A stream's frames to bytes and back. The layout stands in [`crate::wire`].
 
+use super::circuit_codec;
 use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, required};
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
@@ -171,6 +172,9 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
             };
             frame::begin(buf, kind::DECLINED, tag, FixedOut::<12>::new().u64(m.number).u8(code).spare(3));
         }
+        Message::Circuit(m) => circuit_codec::put_circuit(m, tag, buf),
+        Message::Leads(view) => circuit_codec::put_leads(view, tag, buf),
+        Message::Note(note) => circuit_codec::put_stream_note(note, tag, buf),
     }
 }
 
@@ -354,7 +358,7 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
             Ok(Message::Taken(Taken { number: c.count()?, credit: c.count()? }))
         }
         kind::DECLINED => declined(&body).map(Message::Declined),
-        unknown => Err(Reject::UnknownKind(unknown)),
+        other => circuit_codec::decode(other, &body, bytes)?.ok_or(Reject::UnknownKind(other)),
     }
 }
 

@@ -98,10 +98,22 @@
 //! | 122 | data | number 8, offset 4, spare 4 | *data*, 1 byte to [`MAX_PIECE`] |
 //! | 123 | taken | number 8, credit 8 | |
 //! | 124 | declined | number 8, reason 1 (1 too large, 2 stalled), spare 3 | |
+//! | 150 | call | number 8, lineage 8 | *id* of who is called |
+//! | 151 | ring | number 8, lineage 8, credit 8 | *sender*: who calls |
+//! | 152 | answered | number 8, credit 8, outcome 1, flags 1 (1 the relay says so), spare 2 | |
+//! | 153 | carried | number 8, flags 1 (1 by the relay), spare 3 | *data*, 1 byte to [`MAX_PIECE`] |
+//! | 154 | more | number 8, credit 8 | |
+//! | 155 | hang up | number 8, flags 1 (1 the relay says so), spare 3 | |
+//! | 156 | leads | | *view* |
+//! | 157 | note | as the datagram | as the datagram |
 //!
 //! A position is a term and an index. A data frame's *data* are records: what it is for 4 bits
-//! (0 message, 1 request, 2 answer, 3 broadcast, 4 relayed), length 28 bits, body; the first may be the rest of one
+//! (0 message, 1 request, 2 answer, 3 broadcast, 4 ask), length 28 bits, body; the first may be the rest of one
 //! that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers may be left out.
+//!
+//! Outcomes of a call: 1 taken, 2 dialled back, 3 not here, 4 busy, 5 refused. An ask's record is a body: number 8, the
+//! asker's incarnation 8, what it is 1 (1 question, 2 reply, 3 not mine, 4 busy), spare 3; *capabilities*, one pair, of a
+//! question; padding of one byte; then what the embedder says.
 //!
 //! ## Fields
 //!
@@ -110,8 +122,8 @@
 //! | 1 | id | 1 to 63 bytes of UTF-8 |
 //! | 2 | address | IPv4 (4) or IPv6 (16), then port 2; an IPv6 scope doesn't travel |
 //! | 3 | capabilities | in the order of the keys: length of the key 1, key, length of the value 1, value |
-//! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable), spare 2; *id*, 1 to 4 *addresses* |
-//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal, 8 follows the roll), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
+//! | 4 | sender | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 16 outbound only), spare 2; *id*, 1 to 4 *addresses* |
+//! | 5 | member | body: incarnation 8, identity 8, priority 4, standing 1, flags 1 (1 durable, 2 multicast, 4 its death can't be proven by refusal, 8 follows the roll, 16 outbound only), spare 2, revision 4; *id*, 1 to 4 *addresses*, *capabilities* where there are any |
 //! | 6 | view | body: lineage 8, term 8, leader's tag 4, line version 4, flags 1 (1 there is a leader), spare 3; *lineages* where there are parents, *seat reference*, up to 15 |
 //! | 7 | seat reference | body: incarnation 8, voter's tag 4, priority 4, flags 1 (2 voting), spare 3; *id*, *address* |
 //! | 8 | seat | body: identity 8, incarnation 8, priority 4, admitted 4, slot 4, flags 1 (1 witness, 2 voting), spare 3; *id*, 1 to 4 *addresses* |
@@ -153,6 +165,8 @@
 //! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
 mod checksum;
+mod circuit;
+mod circuit_codec;
 mod codec;
 mod datagram;
 mod datagram_codec;
@@ -167,6 +181,8 @@ mod roll;
 mod roll_codec;
 mod stream;
 
+pub use circuit::*;
+pub use circuit_codec::{ASK_COST, decode_ask, encode_ask};
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};

@@ -41,6 +41,7 @@ const DURABLE: u8 = 1;
 const MULTICAST: u8 = 2;
 const UNPROVABLE: u8 = 4;
 const FOLLOWS: u8 = 8;
+const OUTBOUND: u8 = 16;
 const WITNESS: u8 = 1;
 const VOTING: u8 = 2;
 const LEADER: u8 = 1;
@@ -239,7 +240,7 @@ pub(super) fn put_sender<S: Sink>(sink: &mut S, sender: &Sender) {
             .u64(sender.identity.0)
             .i32(sender.priority)
             .u8(standing_code(sender.standing))
-            .u8(flag(sender.durable, DURABLE))
+            .u8(flag(sender.durable, DURABLE) | flag(sender.outbound, OUTBOUND))
             .spare(2);
         put_body(s, fixed);
         put_id(s, &sender.id);
@@ -253,14 +254,16 @@ pub(super) fn read_sender(bytes: &[u8]) -> Result<Sender, Reject> {
     let (incarnation, identity, priority) = (Incarnation(c.count()?), Identity(c.u64()?), c.i32()?);
     let (standing, flags) = (read_standing(c.u8()?)?, c.u8()?);
     let (id, addrs) = Named::of(&body)?;
-    Ok(Sender { id, incarnation, identity, standing, priority, durable: flags & DURABLE != 0, addrs })
+    let (durable, outbound) = (flags & DURABLE != 0, flags & OUTBOUND != 0);
+    Ok(Sender { id, incarnation, identity, standing, priority, durable, outbound, addrs })
 }
 
 pub(super) fn put_member<S: Sink>(sink: &mut S, info: &MemberInfo) {
     let flags = flag(info.durable, DURABLE)
         | flag(info.multicast, MULTICAST)
         | flag(!info.provable, UNPROVABLE)
-        | flag(info.follows, FOLLOWS);
+        | flag(info.follows, FOLLOWS)
+        | flag(info.outbound, OUTBOUND);
     put_field(sink, tag::MEMBER, |s| {
         let fixed = FixedOut::<28>::new()
             .u64(info.incarnation.0)
@@ -303,6 +306,7 @@ pub(super) fn read_member(bytes: &[u8]) -> Result<MemberInfo, Reject> {
         multicast: flags & MULTICAST != 0,
         provable: flags & UNPROVABLE == 0,
         follows: flags & FOLLOWS != 0,
+        outbound: flags & OUTBOUND != 0,
         addrs,
         revision,
         capabilities: capabilities.unwrap_or_default(),

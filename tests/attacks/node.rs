@@ -268,6 +268,7 @@ fn f6_one_forged_seek_is_dialled_for_ever() {
         standing: Standing::Candidate,
         priority: 0,
         durable: false,
+        outbound: false,
         addrs: vec![addr(66), addr(67)],
     };
     let seek = Datagram::Seek(Seek { from, nonce: 1, attempt: 0, lineage: Lineage(0), term: Term(0) });
@@ -391,6 +392,7 @@ fn f11_one_datagram_locks_a_voter_out() {
         standing: Standing::Candidate,
         priority: 0,
         durable: false,
+        outbound: false,
         addrs: vec![addr(66)],
     };
     r.datagram(

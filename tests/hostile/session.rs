@@ -161,6 +161,7 @@ fn info(n: u8) -> MemberInfo {
         multicast: n.is_multiple_of(2),
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec![addr(n)],
         revision: 0,
         capabilities: Capabilities::new(),
@@ -405,7 +406,7 @@ impl<'a> Session<'a> {
 
     fn sender_(&mut self) -> Sender {
         let MemberInfo { id, incarnation, identity, standing, priority, durable, addrs, .. } = self.info_();
-        Sender { id, incarnation, identity, standing, priority, durable, addrs }
+        Sender { id, incarnation, identity, standing, priority, durable, outbound: false, addrs }
     }
 
     fn nonce_(&mut self) -> u64 {
@@ -553,7 +554,7 @@ impl<'a> Session<'a> {
             }
             Datagram::Seek(s) => {
                 let MemberInfo { id, incarnation, identity, standing, priority, durable, addrs, .. } = info(peer);
-                let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
+                let from = Sender { id, incarnation, identity, standing, priority, durable, outbound: false, addrs };
                 Datagram::Announce(Announce { from, nonce: s.nonce, place: None, view: view(seats()) })
             }
             Datagram::Join(j) => Datagram::Registered(Registered {
@@ -760,7 +761,7 @@ impl<'a> Session<'a> {
     /// About messages of embedders.
     fn a_lane_message(&mut self) -> Message {
         let (incarnation, to, number) = (self.incarnation_(), self.incarnation_(), self.input.number(&[1, 2, 3]) >> 1);
-        match self.input.below(5) {
+        match self.input.below(8) {
             0 => Message::Open(Open { incarnation, to, base: number }),
             1 => Message::Resume(Resume {
                 incarnation,
@@ -778,8 +779,32 @@ impl<'a> Session<'a> {
                 })
             }
             3 => Message::Taken(Taken { number, credit: self.input.number(&[0, 1 << 20]) >> 1 }),
-            _ => Message::Declined(Declined { number, reason: DeclineReason::TooLarge }),
+            4 => Message::Declined(Declined { number, reason: DeclineReason::TooLarge }),
+            _ => self.a_circuit(number),
         }
+    }
+
+    /// About connections through a relay.
+    fn a_circuit(&mut self, number: u64) -> Message {
+        let (lineage, credit, relay) = (self.lineage_(), self.input.number(&[0, 1 << 16]) >> 1, self.input.yes());
+        Message::Circuit(match self.input.below(8) {
+            0 => Circuit::Call(Call { number, lineage, id: id(self.input.below(PEERS + 2)) }),
+            1 => Circuit::Ring(Ring { number, lineage, credit, from: Sender { outbound: relay, ..self.sender_() } }),
+            2 => {
+                let all = [Outcome::Taken, Outcome::DialledBack, Outcome::NotHere, Outcome::Busy, Outcome::Other(9)];
+                let outcome = all[usize::from(self.input.below(5))];
+                Circuit::Answered(Answered { number, relay, outcome, credit })
+            }
+            3 => Circuit::Carried(Carried { number, relay, data: vec![7; 1 + usize::from(self.input.u8()) * 16].into() }),
+            4 => Circuit::More(More { number, credit }),
+            5 => Circuit::HangUp(HangUp { number, relay }),
+            6 => return Message::Leads(self.view_()),
+            _ => {
+                let (from, incarnation) = (id(self.input.below(PEERS + 2)), self.incarnation_());
+                let to = self.node.incarnation();
+                return Message::Note(Note { lineage, from, incarnation, to, body: Bytes::from_static(b"note") });
+            }
+        })
     }
 
     fn an_append(&mut self, lineage: Lineage, term: Term) -> Message {

@@ -74,6 +74,7 @@ fn info() -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec![SocketAddr::from(([192, 0, 2, 7], 1)), SocketAddr::from(([7; 16], 1))],
         revision: 9,
         capabilities,
@@ -91,7 +92,7 @@ fn datagrams() -> Vec<Datagram> {
     let (lineage, term, slot, generation) = (Lineage(1), Term(2), Slot(3), Generation(4));
     let (incarnation, identity, index) = (Incarnation(5), Identity(6), Index(7));
     let MemberInfo { id, standing, priority, durable, addrs, .. } = info();
-    let from = Sender { id, incarnation, identity, standing, priority, durable, addrs };
+    let from = Sender { id, incarnation, identity, standing, priority, durable, outbound: false, addrs };
     let Seat { id, priority, voting, addrs, .. } = seat();
     let line = vec![SeatRef { id, voter: identity.tag(), incarnation, priority, voting, addr: addrs[0] }];
     let view = View { lineage, parents: vec![], term, leader: Some(identity.tag()), line_version: 8, line };

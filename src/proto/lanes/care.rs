@@ -2,6 +2,7 @@
 
 use super::super::outbox::Outbox;
 use super::super::rng::Rng;
+use super::circuits::Keeper;
 use super::partner::{Phase, Place};
 use super::{Lanes, Undelivered};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
@@ -25,6 +26,8 @@ pub(in crate::proto) enum Answer {
     Lent(ConnId, Incarnation, Vec<SocketAddr>),
     /// It is there. `paired`: both are candidates, and a connection is being made anyway.
     At { incarnation: Incarnation, addrs: Vec<SocketAddr>, paired: bool },
+    /// It is there, and can't be connected to: one of these may have its connection.
+    Via { incarnation: Incarnation, addrs: Vec<SocketAddr>, keepers: Vec<Keeper> },
     /// This one may know.
     Ask(SocketAddr),
     /// Nobody can say yet.
@@ -35,7 +38,7 @@ pub(in crate::proto) enum Answer {
 
 impl Lanes {
     pub(in crate::proto) fn deadline(&self) -> Time {
-        self.care_at.min(self.news_at).min(self.scan_at)
+        self.care_at.min(self.news_at).min(self.scan_at).min(self.circuits_at)
     }
 
     pub(super) fn look_after(&mut self, now: Time, at: usize) {
@@ -58,6 +61,8 @@ impl Lanes {
             self.tell_news(true, out);
         }
         self.scan(now, out);
+        self.tick_circuits(now, out);
+        self.circuits_at = self.relay.tick(now).min(self.circuits_due());
         if now < self.care_at {
             return;
         }
@@ -143,7 +148,7 @@ impl Lanes {
         let p = self.get(at)?;
         match answer {
             Answer::Lent(conn, incarnation, addrs) => {
-                p.place = Some(Place { incarnation, addrs, since: now });
+                p.place = Some(Place { incarnation, addrs, outbound: false, since: now });
                 p.next_try = now + step * 2;
                 self.lend(now, at, conn, incarnation, out);
                 self.flush_notes(at, out);
@@ -155,12 +160,24 @@ impl Lanes {
                 }
                 let turn = usize::from(p.attempts) % addrs.len().max(1);
                 let addr = addrs.get(turn).copied();
-                p.place = Some(Place { incarnation, addrs, since: now });
+                p.place = Some(Place { incarnation, addrs, outbound: false, since: now });
                 p.next_try = now + step * 2;
                 let dials = !paired && p.line.is_none() && !p.courier.is_empty() && p.dialing.is_none();
                 self.flush_notes(at, out);
                 if let Some(addr) = addr.filter(|_| dials) {
                     self.dial(now, at, addr, out);
+                }
+            }
+            Answer::Via { incarnation, addrs, keepers } => {
+                p.next_try = now + step * 2;
+                if p.gone.is_some_and(|gone| gone >= incarnation) {
+                    return None;
+                }
+                p.place = Some(Place { incarnation, addrs, outbound: true, since: now });
+                if p.line.is_some() {
+                    self.flush_notes(at, out);
+                } else if p.dialing.is_none() && p.wants_way() {
+                    self.call(now, at, &keepers, out);
                 }
             }
             Answer::Ask(addr) => {

@@ -173,6 +173,13 @@ impl Courier {
         self.detach();
     }
 
+    /// A frame of another kind goes to the driver like messages; false where that holds too much already.
+    pub(super) fn hold(&mut self, n: usize) -> bool {
+        let fits = self.held < HOLD;
+        self.held += if fits { n } else { 0 };
+        fits
+    }
+
     /// So many bytes have left the driver.
     pub(super) fn written(&mut self, n: usize) {
         self.held = self.held.saturating_sub(n);

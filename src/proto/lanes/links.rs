@@ -7,17 +7,18 @@ use super::super::StreamInput;
 use super::super::outbox::Outbox;
 use super::super::planted::Bug;
 use super::partner::{Line, Phase, Place};
-use super::{Arrived, Lanes, Undelivered};
+use super::{Arrived, Lanes, Undelivered, is_circuit};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
 use crate::wire::{DeclineReason, FrameReader, Hello, Message};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Far above those of the connections between candidates, which count from zero.
 pub(super) const FIRST_CONN: u64 = 1 << 40;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Dialled for this partner; no answer yet.
+pub(super) enum State {
+    /// Dialled or called for this partner; no answer yet.
     Dialing(usize),
     /// Open, no Hello yet; for whom it was dialled.
     Open(Option<usize>),
@@ -81,7 +82,7 @@ impl Lanes {
                     out.send_durably(conn, Message::Hello(self.hello.clone()));
                 }
             }
-            In::Refused | In::Failed | In::Closed => self.closed(now, conn),
+            In::Refused | In::Failed | In::Closed => self.closed(now, conn, out),
             In::Bytes(bytes) => self.bytes(now, conn, bytes, out, told),
             In::Written(n) => self.written(conn, n),
         }
@@ -89,6 +90,7 @@ impl Lanes {
 
     /// Bytes of messages have left the driver.
     pub(in crate::proto) fn written(&mut self, conn: ConnId, n: usize) {
+        let n = self.carried_written(conn, n);
         let Some(at) = self.by_conn.get(&conn).copied() else { return };
         if let Some(p) = self.get(at) {
             p.courier.written(n);
@@ -96,14 +98,14 @@ impl Lanes {
         self.list(at);
     }
 
-    fn link(&mut self, now: Time, conn: ConnId, state: State, reader: FrameReader) {
+    pub(super) fn link(&mut self, now: Time, conn: ConnId, state: State, reader: FrameReader) {
         self.strangers += usize::from(state == State::Open(None));
         self.links.insert(conn, Link { state, reader, opened: now, last_in: now, pinged: now });
         self.scan_at = self.scan_at.min(now + self.scan_pause());
     }
 
-    fn scan_pause(&self) -> std::time::Duration {
-        (self.limits.idle / 4).min(self.silence)
+    fn scan_pause(&self) -> Duration {
+        (self.limits.idle / 4).min(self.silence / 2)
     }
 
     /// A connection between candidates that turned out to lead to a plain member.
@@ -122,7 +124,7 @@ impl Lanes {
         self.frames(now, conn, out, told);
     }
 
-    pub(super) fn dial(&mut self, now: Time, at: usize, to: SocketAddr, out: &mut Outbox) {
+    pub(super) fn dial(&mut self, now: Time, at: usize, to: SocketAddr, out: &mut Outbox) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 2;
         self.link(now, conn, State::Dialing(at), FrameReader::default());
@@ -130,10 +132,20 @@ impl Lanes {
             p.dialing = Some(conn);
         }
         out.connect(conn, to);
+        conn
     }
 
-    fn bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox, told: &mut Vec<Greeted>) {
-        out.stats.stream_bytes_in += bytes.len() as u64;
+    pub(super) fn bytes(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        bytes: &[u8],
+        out: &mut Outbox,
+        told: &mut Vec<Greeted>,
+    ) {
+        if !is_circuit(conn) {
+            out.stats.stream_bytes_in += bytes.len() as u64;
+        }
         let Some(link) = self.links.get_mut(&conn) else { return };
         link.last_in = now;
         link.reader.push(bytes);
@@ -171,10 +183,10 @@ impl Lanes {
     pub(super) fn cut(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
         out.stats.streams_cut += 1;
         out.close(conn);
-        self.closed(now, conn);
+        self.closed(now, conn, out);
     }
 
-    fn closed(&mut self, now: Time, conn: ConnId) {
+    pub(super) fn closed(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
         let Some(link) = self.links.remove(&conn) else { return };
         let at = match link.state {
             State::Dialing(at) | State::Open(Some(at)) | State::Ready(at) => at,
@@ -192,9 +204,10 @@ impl Lanes {
             p.backoff = (p.backoff * 2).clamp(step, most);
             p.next_try = now + p.backoff;
             p.attempts = p.attempts.saturating_add(1);
+            self.dial_failed(now, at, conn, out);
         }
-        if p.line.is_some_and(|line| line.conn == conn) {
-            self.detach(now, at);
+        if self.get(at).is_some_and(|p| p.line.is_some_and(|line| line.conn == conn)) {
+            self.detach(now, at, out);
         }
     }
 
@@ -210,18 +223,29 @@ impl Lanes {
         }
         let incarnation = hello.info.incarnation;
         let Some(at) = self.partner(now, &hello.info.id) else { return self.cut(now, conn, out) };
+        if self.circuit_via(conn).is_some_and(|(_, whose)| whose != at) {
+            // It was another one that was called, or that called.
+            return self.cut(now, conn, out);
+        }
         let keep = self.keeps(at, conn, incarnation);
         let Some(p) = self.get(at) else { return };
         let stale = p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation;
         if stale || !keep || matches!(state, State::Ready(other) if other != at) {
             return self.cut(now, conn, out);
         }
-        p.place = Some(Place { incarnation, addrs: hello.info.addrs, since: now });
+        p.outbound = hello.info.outbound;
+        p.place = Some(Place { incarnation, addrs: hello.info.addrs, outbound: hello.info.outbound, since: now });
         // One that is being made will be given up by the other end too, where this one goes before it.
         let dialed = p.dialing.take_if(|d| *d == conn || !conn.is_dialled());
         let old = p.line.filter(|line| !line.lent && line.conn != conn);
         if let Some(dialed) = dialed.filter(|d| *d != conn) {
-            if self.hello.info.id > hello.info.id {
+            // A circuit gives way to a connection; of two alike the one goes that the other end gives up too.
+            let gives_way = match (is_circuit(dialed), is_circuit(conn)) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => self.hello.info.id > hello.info.id,
+            };
+            if gives_way {
                 self.links.remove(&dialed);
                 out.close(dialed);
             } else if let Some(p) = self.get(at) {
@@ -252,6 +276,9 @@ impl Lanes {
     fn keeps(&self, at: usize, conn: ConnId, incarnation: Incarnation) -> bool {
         let Some(p) = self.partners.get(at).and_then(Option::as_ref) else { return true };
         let Some(old) = p.line.filter(|line| !line.lent) else { return true };
+        if incarnation == old.incarnation && is_circuit(conn) != is_circuit(old.conn) {
+            return is_circuit(old.conn);
+        }
         if old.conn == conn || incarnation > old.incarnation || old.conn.is_dialled() == conn.is_dialled() {
             return true;
         }
@@ -303,7 +330,8 @@ impl Lanes {
             }
             Message::Resume(m) if m.incarnation == me && p.phase == Phase::Opening => {
                 p.phase = Phase::Flowing;
-                let lost = p.courier.resume(m.have, m.credit);
+                let have = if bug.has(Bug::PathForgetsOrder) && p.moved { u64::MAX } else { m.have };
+                let lost = p.courier.resume(have, m.credit);
                 if bug.has(Bug::OutOfOrder) {
                     p.courier.shuffle();
                 }
@@ -332,6 +360,12 @@ impl Lanes {
                 // Of a former incarnation, or after it was said that it has left.
                 out.stats.dropped_stale += 1;
             }
+            Message::Circuit(m) if !is_circuit(conn) => return self.circuit(now, conn, m, out),
+            Message::Leads(view) if !is_circuit(conn) => {
+                let id = p.id.clone();
+                self.leads.push_back((id, view));
+            }
+            Message::Note(note) if note.from == p.id => self.note_arrived(now, note, out),
             // Between candidates only.
             _ => return Err(()),
         }
@@ -397,7 +431,7 @@ impl Lanes {
             Some((conn, incarnation)) => self.lend(now, at, conn, incarnation, out),
             None => {
                 if self.get(at).is_some_and(|p| p.line.is_some_and(|line| line.lent)) {
-                    self.detach(now, at);
+                    self.detach(now, at, out);
                 }
             }
         }
@@ -409,6 +443,7 @@ impl Lanes {
             return;
         }
         let (idle, silence) = (self.limits.idle, self.silence);
+        self.probe_kept(now, out);
         let mut over = Vec::new();
         for (conn, link) in &self.links {
             let ends = match link.state {
@@ -418,7 +453,10 @@ impl Lanes {
                     .partners
                     .get(at)
                     .and_then(Option::as_ref)
-                    .is_none_or(|p| now >= p.used + idle && !p.needs_care() && !p.intake.has_message() && !p.owes),
+                    .is_none_or(|p| {
+                        let used = p.needs_care() || p.intake.has_message() || p.owes;
+                        now >= p.used + idle && !used && !self.is_kept(at, *conn)
+                    }),
             };
             if ends {
                 over.push((*conn, matches!(link.state, State::Ready(_))));
@@ -428,7 +466,7 @@ impl Lanes {
             if unused {
                 out.stats.lanes_closed += 1;
                 out.close(conn);
-                self.closed(now, conn);
+                self.closed(now, conn, out);
             } else {
                 out.stats.streams_cut_silent += 1;
                 self.cut(now, conn, out);
@@ -440,6 +478,33 @@ impl Lanes {
             "the count of those that have not said who they are"
         );
         self.scan_at = if self.links.is_empty() { Time::NEVER } else { now + self.scan_pause() };
+    }
+
+    /// True where this connection stays though nobody uses it: this node is reached by it, or its other end is, or others
+    /// talk over it.
+    fn is_kept(&self, at: usize, conn: ConnId) -> bool {
+        let outbound = self.partners.get(at).and_then(Option::as_ref).is_some_and(|p| p.outbound);
+        self.kept == Some(at) || outbound && self.votes() && !is_circuit(conn) || self.carries(conn)
+    }
+
+    /// Those that are kept have to be alive.
+    fn probe_kept(&mut self, now: Time, out: &mut Outbox) {
+        let kept = |(conn, link): (&ConnId, &Link)| match link.state {
+            State::Ready(at) if self.is_kept(at, *conn) => Some(*conn),
+            _ => None,
+        };
+        for conn in self.links.iter().filter_map(kept).collect::<Vec<_>>() {
+            if self.probe(now, conn, out) {
+                self.cut(now, conn, out);
+            }
+        }
+    }
+
+    /// True where something was heard of this member over its own connection within this time.
+    pub(in crate::proto) fn vouches(&self, now: Time, id: &NodeId, incarnation: Incarnation, within: Duration) -> bool {
+        let line = self.by_id.get(id).and_then(|at| self.partners.get(*at)?.as_ref()?.line);
+        let line = line.filter(|line| line.incarnation == incarnation && !is_circuit(line.conn));
+        line.and_then(|line| self.links.get(&line.conn)).is_some_and(|link| now - link.last_in <= within)
     }
 
     /// Asks whether the other end is there, where something is waited for; true where it is silent for too long.

@@ -16,18 +16,22 @@
 //! | [`links`] | connections of its own: handshake, which of two to keep, idle ones |
 //! | [`care`] | what time brings: finding, dialling, giving up |
 //! | [`notes`] | datagrams |
+//! | [`circuits`] | ways to those who can't be connected to: calls, and connections through a relay |
+//! | [`relay`] | what this node passes on for others |
 //!
 //! Between two candidates their standing connection carries messages too; all others make one when they have something to
 //! say. What the receiver's embedder doesn't take uses up the credit of its senders, each by itself: neither control
 //! frames nor other senders wait for it.
 
 mod care;
+mod circuits;
 mod courier;
 mod intake;
 mod links;
 mod notes;
 mod partner;
 mod pool;
+mod relay;
 
 use super::Config;
 use super::border::{SendError, StreamOutput};
@@ -36,15 +40,18 @@ use super::limits::{self, MessageLimits};
 use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, Lineage, NodeId, Time};
-use crate::wire::{Hello, MAX_NOTE, Message, Open, RecordKind};
+use crate::wire::{Call, Hello, MAX_NOTE, Message, Open, RecordKind, Ring, View};
 use bytes::Bytes;
 pub(super) use care::{Answer, Need};
+pub(super) use circuits::Keeper;
+use circuits::{Circuits, is_circuit};
 pub(super) use courier::Record;
 use intake::Intake;
 pub(super) use links::Greeted;
 use links::Link;
 use partner::{Line, Partner, Phase};
 use pool::Pool;
+use relay::Relay;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -124,6 +131,21 @@ pub(super) struct Lanes {
     notes: VecDeque<notes::Arrived>,
     /// Those whose way is to be found.
     wants: Vec<usize>,
+    circuits: Circuits,
+    pub(super) relay: Relay,
+    /// Whose turn it is: the node's own messages, or what goes by circuits; and of those its own, or what it relays.
+    pieces_first: bool,
+    relay_first: bool,
+    /// Frames with datagrams, for connections.
+    note_frames: VecDeque<(ConnId, Bytes)>,
+    /// What the node has to look at: calls, rings, who leads, and who shook hands.
+    calls: VecDeque<(ConnId, Call)>,
+    rings: VecDeque<(ConnId, Ring)>,
+    leads: VecDeque<(NodeId, View)>,
+    greeted: Vec<Greeted>,
+    /// Whose connection is kept, so that this node can be reached.
+    kept: Option<usize>,
+    circuits_at: Time,
     evict_at: usize,
     next_nonce: u64,
     care_at: Time,
@@ -152,6 +174,17 @@ impl Lanes {
             max_strangers: config.max_strangers,
             next_conn: links::FIRST_CONN,
             pool: Pool::new(limits.windows),
+            circuits: Circuits::default(),
+            relay: Relay::new(limits.relay),
+            pieces_first: false,
+            relay_first: false,
+            note_frames: VecDeque::new(),
+            calls: VecDeque::new(),
+            rings: VecDeque::new(),
+            leads: VecDeque::new(),
+            greeted: Vec::new(),
+            kept: None,
+            circuits_at: Time::NEVER,
             limits,
             waiting: 0,
             busy: BTreeSet::new(),
@@ -180,9 +213,11 @@ impl Lanes {
     pub(super) fn go_on_after(&mut self, before: &mut Self) {
         self.next_conn = before.next_conn;
         self.next_nonce = before.next_nonce;
+        self.circuits.go_on_after(&before.circuits);
         self.returned = std::mem::take(&mut before.returned);
         self.waiting = self.returned.iter().map(|r| limits::cost(r.body.len())).sum();
         self.bug = before.bug;
+        self.relay.bug = before.bug;
     }
 
     fn get(&mut self, at: usize) -> Option<&mut Partner> {
@@ -423,6 +458,10 @@ impl Lanes {
             out.close(conn);
         }
         self.strangers = 0;
+        self.end_circuits();
+        while let Some((conn, order)) = self.relay.poll_order() {
+            out.send(conn, order);
+        }
         for at in 0..self.partners.len() {
             self.give_up(at, Undelivered::Stopped);
         }
@@ -437,11 +476,18 @@ impl Lanes {
         self.notes.clear();
         self.records.clear();
         self.wants.clear();
+        self.note_frames.clear();
+        self.calls.clear();
+        self.rings.clear();
+        self.leads.clear();
+        self.greeted.clear();
+        self.kept = None;
         self.refused.clear();
         self.owing.clear();
         self.starving.clear();
         self.writable.clear();
         (self.care_at, self.scan_at, self.news_at) = (Time::NEVER, Time::NEVER, Time::NEVER);
+        self.circuits_at = Time::NEVER;
         self.returned = returned;
     }
 
@@ -453,11 +499,13 @@ impl Lanes {
         if p.line == Some(line) {
             return;
         }
-        self.detach(now, at);
+        self.detach(now, at, out);
         self.by_conn.insert(line.conn, at);
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         p.line = Some(line);
+        p.moved = p.by_circuit != is_circuit(line.conn);
+        p.by_circuit = is_circuit(line.conn);
         (p.used, p.since, p.backoff, p.attempts) = (now, now, Duration::ZERO, 0);
         if p.intake.incarnation != line.incarnation {
             p.intake.begin(line.incarnation, pool);
@@ -472,6 +520,7 @@ impl Lanes {
             p.courier.rebind(Some(line.incarnation));
         }
         self.open(at, out);
+        self.way_found(now, at, out);
         self.make_writable();
     }
 
@@ -487,7 +536,7 @@ impl Lanes {
     }
 
     /// The pair has no connection any more.
-    fn detach(&mut self, now: Time, at: usize) {
+    fn detach(&mut self, now: Time, at: usize, out: &mut Outbox) {
         let (pool, bug) = (&mut self.pool, self.bug);
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(line) = p.line.take() else { return };
@@ -502,6 +551,7 @@ impl Lanes {
         }
         self.look_after(now, at);
         self.feed_starving();
+        self.carrier_lost(now, line.conn, out);
     }
 
     /// As [`Lanes::left`], of one who speaks though it is gone.
@@ -517,6 +567,7 @@ impl Lanes {
             return;
         }
         self.notes.retain(|n| n.from != *id || n.incarnation > incarnation);
+        self.relay.left(id, incarnation);
         let Some(at) = self.by_id.get(id).copied() else { return };
         let Some(p) = self.get(at) else { return };
         p.gone = p.gone.max(Some(incarnation));
@@ -530,7 +581,7 @@ impl Lanes {
                 self.links.remove(&line.conn);
                 out.close(line.conn);
             }
-            self.detach(now, at);
+            self.detach(now, at, out);
         }
         let pool = &mut self.pool;
         if let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut)
@@ -572,8 +623,11 @@ impl Lanes {
                 self.open(at, out);
             }
             if demoted && self.get(at).is_some_and(|p| p.line.is_some_and(|l| l.lent)) {
-                self.detach(now, at);
+                self.detach(now, at, out);
             }
+        }
+        if demoted {
+            self.relay.stop();
         }
         self.make_writable();
     }
@@ -594,8 +648,41 @@ impl Lanes {
     /// The next order about streams.
     pub(super) fn poll_stream(&mut self, out: &mut Outbox) -> Option<StreamOutput> {
         self.tell_news(false, out);
-        if let Some(order) = out.poll_stream() {
-            return Some(order);
+        loop {
+            while let Some((conn, order)) = self.relay.poll_order() {
+                out.send(conn, order);
+            }
+            match out.poll_stream() {
+                Some(StreamOutput::Send(conn, bytes)) if is_circuit(conn) => self.say_on_circuit(conn, bytes, out),
+                Some(StreamOutput::Close(conn)) if is_circuit(conn) => self.hang_up(conn, out),
+                Some(order) => return Some(order),
+                None => {
+                    let (conn, bytes) = self.poll_bulk(out)?;
+                    if is_circuit(conn) {
+                        self.bulk_on_circuit(conn, bytes);
+                    } else {
+                        out.stats.stream_bytes_out += bytes.len() as u64;
+                        return Some(StreamOutput::Bulk(conn, bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What goes behind control frames: the node's own messages, and what goes by circuits, in turn.
+    fn poll_bulk(&mut self, out: &mut Outbox) -> Option<(ConnId, Bytes)> {
+        self.pieces_first = !self.pieces_first;
+        if self.pieces_first {
+            self.next_piece(out).or_else(|| self.next_frame(out))
+        } else {
+            self.next_frame(out).or_else(|| self.next_piece(out))
+        }
+    }
+
+    /// The next frame of this node's own messages.
+    fn next_frame(&mut self, out: &mut Outbox) -> Option<(ConnId, Bytes)> {
+        if let Some(note) = self.note_frames.pop_front() {
+            return Some(note);
         }
         while let Some(at) = self.sendable.pop_front() {
             let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { continue };
@@ -607,8 +694,7 @@ impl Lanes {
             let bytes = p.courier.frame(out.tag());
             p.used = self.now;
             self.sendable.push_back(at);
-            out.stats.stream_bytes_out += bytes.len() as u64;
-            return Some(StreamOutput::Bulk(line.conn, bytes));
+            return Some((line.conn, bytes));
         }
         None
     }

@@ -8,8 +8,8 @@ use super::super::limits;
 use super::super::outbox::Outbox;
 use super::Lanes;
 use crate::types::{Incarnation, NodeId, Time};
-use crate::wire::{Datagram, Note};
-use bytes::Bytes;
+use crate::wire::{Datagram, Message, Note, encode_message};
+use bytes::{Bytes, BytesMut};
 
 /// Datagrams to one receiver that wait until it is found.
 pub(super) const MAX_WAITING: usize = 64;
@@ -31,6 +31,9 @@ impl Lanes {
         let from = self.hello.info.id.clone();
         let Some(p) = self.get(at) else { return };
         let Some(place) = &p.place else { return };
+        if place.outbound {
+            return self.notes_by_line(at, out);
+        }
         let Some(addr) = place.addrs.first().copied() else { return };
         let to = place.incarnation;
         for body in std::mem::take(&mut p.notes) {
@@ -38,6 +41,27 @@ impl Lanes {
             out.stats.messages_out += 1;
             let note = Note { lineage, from: from.clone(), incarnation, to, body };
             out.datagram(Dest::Addr(addr), Datagram::Note(note));
+        }
+        self.make_writable();
+    }
+
+    /// Datagrams don't get there: they go over the connection, where there is one, as long as that takes them.
+    fn notes_by_line(&mut self, at: usize, out: &mut Outbox) {
+        let (lineage, incarnation) = (self.hello.lineage, self.hello.info.incarnation);
+        let from = self.hello.info.id.clone();
+        let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(line) = p.line else { return };
+        for body in std::mem::take(&mut p.notes) {
+            self.waiting -= limits::cost(body.len());
+            let note = Note { lineage, from: from.clone(), incarnation, to: line.incarnation, body };
+            let mut buf = BytesMut::new();
+            encode_message(&Message::Note(note), out.tag(), &mut buf);
+            if p.courier.hold(buf.len()) {
+                out.stats.messages_out += 1;
+                self.note_frames.push_back((line.conn, buf.freeze()));
+            } else {
+                out.stats.messages_dropped += 1;
+            }
         }
         self.make_writable();
     }

@@ -22,6 +22,8 @@ pub(super) struct Line {
 pub(super) struct Place {
     pub(super) incarnation: Incarnation,
     pub(super) addrs: Vec<SocketAddr>,
+    /// Nobody can connect to it there.
+    pub(super) outbound: bool,
     /// When it was learned.
     pub(super) since: Time,
 }
@@ -71,6 +73,11 @@ pub(super) struct Partner {
     pub(super) starving: bool,
     /// In the list of those that have to hear how far their messages were taken.
     pub(super) owes: bool,
+    /// Nobody can connect to it, by its handshake.
+    pub(super) outbound: bool,
+    /// Its last way was a circuit, and the one before it was of the other kind.
+    pub(super) by_circuit: bool,
+    pub(super) moved: bool,
 }
 
 impl Partner {
@@ -96,6 +103,9 @@ impl Partner {
             ready: false,
             starving: false,
             owes: false,
+            outbound: false,
+            by_circuit: false,
+            moved: false,
         }
     }
 

@@ -261,6 +261,7 @@ fn hello(name: &str, n: u64, standing: Standing) -> Hello {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec!["127.0.0.1:1".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),

@@ -18,6 +18,7 @@ fn info(id: &str) -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec!["127.0.0.1:1".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),

@@ -390,7 +390,7 @@ impl Node {
         detector.bug = self.bug;
         for (slot, generation, info) in self.log.roll().members() {
             if info.id != self.me.id {
-                detector.add(now, slot, generation, info.multicast);
+                detector.add(now, slot, generation, info.multicast && !info.outbound);
             }
         }
         let followers = self.log.roll().members().filter(|(_, _, i)| i.follows && !i.standing.votes());

@@ -118,15 +118,20 @@ impl Node {
     fn judge(&mut self, now: Time) {
         while let Some(verdict) = self.lead.as_mut().and_then(|l| l.detector.poll()) {
             match verdict {
-                Verdict::Probe(slot) => self.probe(slot),
+                Verdict::Probe(slot) => self.probe(now, slot),
                 Verdict::Ask(slot) => self.ask_probe(now, slot),
                 Verdict::Gone(slot) => self.condemn(now, slot),
             }
         }
     }
 
-    fn probe(&mut self, slot: Slot) {
+    fn probe(&mut self, now: Time, slot: Slot) {
+        let vouched = self.vouches(now, slot);
         let Some((generation, info)) = self.log.roll().get(slot) else { return };
+        if let Some(lead) = self.lead.as_mut().filter(|_| vouched) {
+            lead.detector.alive(now, slot, generation);
+            return;
+        }
         self.out.stats.probes_sent += 1;
         let lineage = self.voter.promise.lineage.0 as u32;
         let probe = Probe { slot, generation, lineage, token: 0 };
@@ -140,8 +145,13 @@ impl Node {
         let Some((generation, info)) = self.log.roll().get(slot) else { return };
         let Some(addr) = info.addrs.first().copied() else { return };
         let helpers: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.info.id != info.id).map(|(_, c)| c).collect();
-        let id = info.id.clone();
-        if let Some(helper) = helpers.get((slot.0 as usize) % helpers.len().max(1)) {
+        let (id, outbound) = (info.id.clone(), info.outbound);
+        if outbound && !helpers.is_empty() {
+            // One of them keeps its connection, and which one isn't known here.
+            for helper in helpers {
+                self.out.send(helper, Message::ProbeFor(ProbeFor { slot, generation, addr }));
+            }
+        } else if let Some(helper) = helpers.get((slot.0 as usize) % helpers.len().max(1)) {
             self.out.send(*helper, Message::ProbeFor(ProbeFor { slot, generation, addr }));
         } else if self.log.line().voters().count() > 1 {
             // Nobody is there to ask, so nobody is condemned.

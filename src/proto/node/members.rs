@@ -24,6 +24,7 @@ pub(super) fn sender(info: &MemberInfo) -> Sender {
         standing: info.standing,
         priority: info.priority,
         durable: info.durable,
+        outbound: info.outbound,
         addrs: info.addrs.clone(),
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn sender_info(sender: &Sender) -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: sender.outbound,
         addrs: sender.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -56,6 +58,7 @@ pub(super) fn seat_info(seat: &Seat) -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: seat.addrs.clone(),
         revision: 0,
         capabilities: Capabilities::new(),
@@ -73,6 +76,7 @@ pub(super) fn seat_ref_info(seat: &SeatRef) -> MemberInfo {
         durable: false,
         provable: true,
         follows: false,
+        outbound: false,
         multicast: true,
         addrs: vec![seat.addr],
         revision: 0,
@@ -200,7 +204,7 @@ impl Node {
     pub(super) fn member_joined(&mut self, now: Time, slot: Slot, generation: Generation, info: MemberInfo) {
         if let Some(lead) = &mut self.lead {
             if info.id != self.me.id {
-                lead.detector.add(now, slot, generation, info.multicast);
+                lead.detector.add(now, slot, generation, info.multicast && !info.outbound);
             }
             if info.follows && !info.standing.votes() {
                 lead.telling.followers.insert(slot);
@@ -315,9 +319,13 @@ impl Node {
     }
 
     /// Probes a member for the leader.
-    pub(super) fn on_probe_for(&mut self, from: &Origin, ask: ProbeFor) {
+    pub(super) fn on_probe_for(&mut self, now: Time, from: &Origin, ask: ProbeFor) {
         if self.leader_conn() != Some(from.conn) {
             self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if self.vouches(now, ask.slot) {
+            self.out.send(from.conn, Message::ProbeResult(ask));
             return;
         }
         if self.asked.len() >= MAX_ASKED {

@@ -79,6 +79,9 @@ impl Node {
         };
         let paired = roll.standing(info).votes();
         let (incarnation, addrs, info) = (info.incarnation, info.addrs.clone(), info.clone());
+        if info.outbound && !paired {
+            return self.way_by_keeper(&need.id, incarnation, addrs);
+        }
         if paired {
             self.peers.note(now, &info, self.voter.promise.lineage, true);
         }
@@ -123,6 +126,7 @@ impl Node {
             return;
         };
         let way = match answer.found {
+            Some(found) if found.outbound => self.way_by_keeper(&need.id, found.incarnation, found.addrs),
             Some(found) => {
                 let paired = found.standing.votes() && self.me.standing.votes();
                 Answer::At { incarnation: found.incarnation, addrs: found.addrs, paired }
@@ -142,7 +146,7 @@ impl Node {
     }
 
     /// True where the roll says that this incarnation is not there any more, or the one that this node held and told.
-    fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
+    pub(super) fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
         let ours = |log: &&Log| log.lineage() == self.lineage();
         let before = self.abandoned.as_ref().filter(ours);
         let followed = Some(self.subscriber.log()).filter(ours);
@@ -157,6 +161,8 @@ impl Node {
         for (id, incarnation) in greeted {
             if self.is_gone(&id, incarnation) {
                 self.lanes.bar(now, &id, incarnation, &mut self.out);
+            } else {
+                self.way_is_there(now, &id);
             }
         }
     }
@@ -210,6 +216,7 @@ impl Node {
 
     /// What connections are told of this node is what it is.
     pub(super) fn lanes_settle(&mut self, now: Time) {
+        self.take_calls(now);
         self.take_records(now);
         let lineage = self.lineage();
         if self.lanes.differs(&self.me, lineage) {

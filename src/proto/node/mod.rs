@@ -18,6 +18,7 @@ mod members;
 mod messages;
 mod moving;
 mod naming;
+mod relaying;
 mod standing;
 mod starting;
 mod streams;
@@ -184,6 +185,7 @@ pub struct Node {
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,
+    keeping: relaying::Keeping,
     questions: Questions,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
@@ -236,6 +238,7 @@ impl Node {
         self.recovery.bug = self.bug;
         self.peers.bug = self.bug;
         self.lanes.bug = self.bug;
+        self.lanes.relay.bug = self.bug;
         self.follower.bug = self.bug;
         self.log.plant(self.bug);
         self.subscriber.bug = self.bug;
@@ -436,6 +439,7 @@ impl Node {
             return;
         }
         self.lanes_settle(now);
+        self.tick_keeping(now);
         self.schedule_campaign(now);
         self.tick_claims(now);
         self.tick_subscription(now);
@@ -468,6 +472,7 @@ impl Node {
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
+        at = at.min(self.keeping_deadline());
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
         }

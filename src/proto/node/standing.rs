@@ -103,6 +103,9 @@ impl Node {
         if standing == self.wanted {
             return Ok(());
         }
+        if standing.votes() && self.config.outbound_only {
+            return Err(CommandError::OutboundOnly);
+        }
         if self.lead.is_some() {
             return Err(CommandError::Leads);
         }

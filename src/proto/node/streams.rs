@@ -143,14 +143,19 @@ impl Node {
             Message::Muster(m) => self.on_muster(now, &origin, m),
             Message::Recover(m) => self.on_recover(now, &origin, &m),
             Message::RecoverReply(m) => self.on_recover_reply(now, &origin, &m),
-            Message::ProbeFor(m) => self.on_probe_for(&origin, m),
+            Message::ProbeFor(m) => self.on_probe_for(now, &origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
-            Message::Open(_) | Message::Resume(_) | Message::Data(_) | Message::Taken(_) | Message::Declined(_) => {
+            Message::Open(_)
+            | Message::Resume(_)
+            | Message::Data(_)
+            | Message::Taken(_)
+            | Message::Declined(_)
+            | Message::Circuit(_) => {
                 self.lane_message(now, from, conn, message);
             }
             // Handled where the connections are.
             Message::Hello(_) | Message::Elsewhere(_) | Message::Ping(_) | Message::Pong(_) => {}
-            Message::Follow(_) | Message::TurnedAway(_) => self.out.stats.dropped_unexpected += 1,
+            Message::Follow(_) | Message::TurnedAway(_) | Message::Leads(_) | Message::Note(_) => self.out.stats.dropped_unexpected += 1,
         }
     }
 

@@ -17,6 +17,7 @@ fn info(id: &str, incarnation: u64) -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec!["10.0.0.9:9".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),

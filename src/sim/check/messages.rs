@@ -120,6 +120,21 @@ impl Messages {
         None
     }
 
+    /// A message after the first so many that was not delivered.
+    #[must_use]
+    pub fn undelivered(&self, after: u64) -> Option<String> {
+        for ((from, _), sent) in &self.sent {
+            for ((to, _), fates) in sent {
+                if let Some(fate) = fates.iter().find(|f| f.number > after && !f.delivered) {
+                    let n = fate.number - after;
+                    let how = if fate.returned.is_some() { "came back" } else { "was not delivered" };
+                    return Some(format!("message {n} of them, of {from} to {to}, {how}"));
+                }
+            }
+        }
+        None
+    }
+
     /// How many were accepted.
     #[must_use]
     pub fn count(&self) -> u64 {

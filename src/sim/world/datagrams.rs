@@ -30,6 +30,7 @@ impl World {
         let addr = addr_of(h, self.hosts[h as usize].port);
         match dest {
             Dest::Addr(to) => {
+                self.opens(h, host_of(&to));
                 let packet = self.packets.put(h, addr, Lane::Unicast, to.port(), bytes);
                 match host_of(&to).filter(|t| (*t as usize) < self.hosts.len()) {
                     Some(to) => self.launch(h, to, packet, false),
@@ -40,6 +41,7 @@ impl World {
             Dest::Seeds => {
                 for at in 0..self.hosts[h as usize].options.seeds.len() {
                     let to = self.hosts[h as usize].options.seeds[at];
+                    self.opens(h, Some(to.0));
                     let mut copy = self.packets.buffer();
                     copy.clear();
                     copy.extend_from_slice(&bytes);
@@ -56,6 +58,13 @@ impl World {
                 self.packets.set_group(packet, self.hosts[h as usize].options.group);
                 self.fan(h, packet);
             }
+        }
+    }
+
+    /// Answers to this get in.
+    fn opens(&mut self, h: u32, to: Option<u32>) {
+        if let Some(to) = to {
+            self.net.walls.goes_out(self.now, h, to);
         }
     }
 
@@ -146,7 +155,8 @@ impl World {
     pub(super) fn arrive(&mut self, h: u32, packet: u32) {
         let host = &mut self.hosts[h as usize];
         let p = self.packets.get(packet);
-        if p.from != h && !(host.powered && self.net.passes_datagrams(p.from, h)) {
+        let lets_in = self.net.walls.lets_in(self.now, p.from, h, p.lane);
+        if p.from != h && !(host.powered && self.net.passes_datagrams(p.from, h) && lets_in) {
             self.counts.datagrams_cut += 1;
             return;
         }

@@ -84,6 +84,7 @@ impl World {
             self.bench.push(id.0);
         }
         let stopped = options.stopped;
+        self.net.walls.put(id.0, options.wall);
         self.hosts.push(Host::new(config, options));
         self.net.add_host();
         if !stopped {

@@ -285,6 +285,15 @@ impl World {
 }
 
 /// Incarnations are times: the story counts them from the world's beginning.
+/// What a node relays has to be between two members of its roll.
+fn relays(node: &Node) -> Option<String> {
+    let gone = |(id, incarnation): (&NodeId, Incarnation)| {
+        node.member(id).is_none_or(|(_, _, info)| info.incarnation > incarnation)
+    };
+    let over = node.relayed().find(|(pair, _)| pair.iter().any(|end| gone(*end)));
+    over.map(|([(a, _), (b, _)], _)| format!("relays between {a} and {b}, of whom one has left"))
+}
+
 fn short(incarnation: Incarnation) -> u64 {
     incarnation.0.checked_sub(super::control::EPOCH_US).unwrap_or(incarnation.0)
 }
@@ -330,6 +339,10 @@ impl World {
             _ => {}
         }
         let who = Observer { node: h, run: p.run };
+        let between = relays(&p.node);
+        if let Some(why) = between.filter(|_| self.watch.is_some()) {
+            self.violated(5, format!("{who} {why}"));
+        }
         if was == is {
             return;
         }
@@ -491,6 +504,18 @@ impl World {
                 watch.messages.note_accepted(from, to, body);
             }
         }
+    }
+
+    /// How many messages were sent so far.
+    #[must_use]
+    pub fn messages_sent(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |watch| watch.messages.count())
+    }
+
+    /// A message after the first so many that was not delivered, whatever became of it.
+    #[must_use]
+    pub fn undelivered(&self, after: u64) -> Option<String> {
+        self.watch.as_ref().and_then(|watch| watch.messages.undelivered(after))
     }
 
     /// A message of a process that runs was neither delivered nor came back.

@@ -201,9 +201,13 @@ impl World {
         if !self.reaches(dialler.host, to) || !self.reaches(to, dialler.host) {
             return;
         }
+        let wall = self.net.walls.of(to).filter(|_| dialler.host != to);
+        if wall.is_some_and(|wall| !wall.refuses) {
+            return;
+        }
         let back = self.passage(to, dialler.host);
         let host = &mut self.hosts[to as usize];
-        let listens = host.port == port;
+        let listens = host.port == port && wall.is_none();
         let Some(process) = host.process.as_mut().filter(|_| listens) else {
             self.plan(pipe, back, Step::Refused);
             return;

@@ -51,6 +51,7 @@ fn worst_announce(leader: u32) -> Announce {
         standing: Standing::Witness,
         priority: 1,
         durable: true,
+        outbound: false,
         addrs: worst_addrs(),
     };
     let place = Some(Place { slot: Slot(u32::MAX), generation: Generation(u16::MAX), revision: u32::MAX });

@@ -33,6 +33,7 @@ fn sender() -> Sender {
         standing: Standing::Candidate,
         priority: -2,
         durable: true,
+        outbound: false,
         addrs: vec!["192.0.2.7:1919".parse().unwrap()],
     }
 }
@@ -51,6 +52,7 @@ pub(super) fn info() -> MemberInfo {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec!["192.0.2.7:1919".parse().unwrap(), "[2001:db8::7]:1920".parse().unwrap()],
         revision: 9,
         capabilities,
@@ -295,6 +297,25 @@ pub(super) fn messages() -> Vec<Message> {
             generation: Generation(6),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+        Message::Circuit(Circuit::Call(Call { number: 2, lineage, id: id("a") })),
+        Message::Circuit(Circuit::Ring(Ring {
+            number: 3,
+            lineage,
+            credit: 4,
+            from: Sender { outbound: true, ..sender() },
+        })),
+        Message::Circuit(Circuit::Answered(Answered { number: 3, relay: true, outcome: Outcome::DialledBack, credit: 4 })),
+        Message::Circuit(Circuit::Carried(Carried { number: 3, relay: true, data: Bytes::from_static(b"hello") })),
+        Message::Circuit(Circuit::More(More { number: 3, credit: 4 })),
+        Message::Circuit(Circuit::HangUp(HangUp { number: 3, relay: true })),
+        Message::Leads(view()),
+        Message::Note(Note {
+            lineage,
+            from: id("a"),
+            incarnation: Incarnation(2),
+            to: Incarnation(3),
+            body: Bytes::from_static(b"hello"),
+        }),
     ]
 }
 
@@ -374,14 +395,15 @@ fn any_position() -> impl Strategy<Value = Position> {
 }
 
 fn any_sender() -> impl Strategy<Value = Sender> {
-    (any_id(), any::<(u64, u64, i32, bool)>(), any_standing(), any_addrs()).prop_map(
-        |(id, (incarnation, identity, priority, durable), standing, addrs)| Sender {
+    (any_id(), any::<(u64, u64, i32, bool, bool)>(), any_standing(), any_addrs()).prop_map(
+        |(id, (incarnation, identity, priority, durable, outbound), standing, addrs)| Sender {
             id,
             incarnation: Incarnation(incarnation >> 1),
             identity: Identity(identity),
             standing,
             priority,
             durable,
+            outbound,
             addrs,
         },
     )
@@ -399,6 +421,7 @@ pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
             multicast,
             provable,
             follows,
+            outbound: s.outbound,
             addrs: s.addrs,
             revision,
             capabilities,
@@ -843,6 +866,34 @@ fn any_lane_message() -> impl Strategy<Value = Message> {
     })
 }
 
+fn any_circuit() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, bool, u8)>();
+    (0..8_u8, numbers, any_sender(), vec(any::<u8>(), 1..2_000)).prop_map(|(which, (a, b, relay, code), from, data)| {
+        let (number, lineage, credit) = (a >> 1, Lineage(a), b >> 1);
+        Message::Circuit(match which {
+            0 => Circuit::Call(Call { number, lineage, id: from.id }),
+            1 => Circuit::Ring(Ring { number, lineage, credit, from }),
+            2 => {
+                let known = [Outcome::Taken, Outcome::DialledBack, Outcome::NotHere, Outcome::Busy, Outcome::Refused];
+                let outcome = match code {
+                    1..=5 => known[usize::from(code) - 1],
+                    other => Outcome::Other(other),
+                };
+                Circuit::Answered(Answered { number, relay, outcome, credit })
+            }
+            3 => Circuit::Carried(Carried { number, relay, data: data.into() }),
+            4 => Circuit::More(More { number, credit }),
+            5 => Circuit::HangUp(HangUp { number, relay }),
+            6 => return Message::Leads(View { leader: relay.then_some(VoterTag(7)), ..view() }),
+            _ => {
+                let (incarnation, to) = (Incarnation(a >> 1), Incarnation(b >> 1));
+                let body = data[..data.len().min(MAX_NOTE)].to_vec().into();
+                return Message::Note(Note { lineage, from: from.id, incarnation, to, body });
+            }
+        })
+    })
+}
+
 fn any_message_datagram() -> impl Strategy<Value = Datagram> {
     let numbers = any::<(u64, u64, u64, bool)>();
     (0..3_u8, numbers, option::of(any_sender()), vec(any::<u8>(), 0..=MAX_NOTE)).prop_map(
@@ -861,5 +912,5 @@ fn any_message_datagram() -> impl Strategy<Value = Datagram> {
 }
 
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message()]
+    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message(), any_circuit()]
 }
