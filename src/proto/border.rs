@@ -350,6 +350,9 @@ pub struct Stats {
     pub messages_in: u64,
     pub messages_returned: u64,
     pub messages_dropped: u64,
+    pub broadcasts_out: u64,
+    pub broadcasts_in: u64,
+    pub broadcasts_missed: u64,
     pub lanes_opened: u64,
     pub lanes_closed: u64,
 }

@@ -1,6 +1,7 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
 mod border;
+mod broadcasts;
 mod bounds;
 mod campaign;
 mod config;

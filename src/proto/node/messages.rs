@@ -6,7 +6,7 @@ use super::super::log::Log;
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, MemberInfo, NodeId, Time};
-use crate::wire::{Datagram, Hello, Message, Note, WhereIs, Whereabouts};
+use crate::wire::{Datagram, Hello, Message, Note, RecordKind, WhereIs, Whereabouts};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -142,7 +142,7 @@ impl Node {
     }
 
     /// True where the roll says that this incarnation is not there any more, or the one that this node held and told.
-    fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
+    pub(super) fn is_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
         let ours = |log: &&Log| log.lineage() == self.lineage();
         let before = self.abandoned.as_ref().filter(ours);
         let followed = Some(self.subscriber.log()).filter(ours);
@@ -184,14 +184,21 @@ impl Node {
 
     /// What came over the lanes, and what won't get there, that isn't for the embedder.
     fn take_records(&mut self, now: Time) {
+        let mut broadcasts = Vec::new();
         loop {
             if let Some(arrived) = self.lanes.poll_record() {
-                self.on_record(now, arrived);
+                match arrived.record.kind {
+                    RecordKind::Broadcast => broadcasts.push(arrived),
+                    _ => self.on_record(now, arrived),
+                }
             } else if let Some(failed) = self.lanes.poll_failed() {
                 self.on_failed(now, failed);
             } else {
-                return;
+                break;
             }
+        }
+        if !broadcasts.is_empty() {
+            self.on_broadcast_records(now, broadcasts);
         }
     }
 
@@ -202,8 +209,9 @@ impl Node {
         }
     }
 
-    fn on_failed(&mut self, _now: Time, failed: Failed) {
+    fn on_failed(&mut self, now: Time, failed: Failed) {
         match failed.record.kind {
+            RecordKind::Broadcast => self.on_broadcast_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }

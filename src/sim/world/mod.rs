@@ -3,6 +3,7 @@
 mod builder;
 mod control;
 mod datagrams;
+mod broadcasts;
 mod observe;
 mod streams;
 
