@@ -793,7 +793,7 @@ fn a_term_beyond_belief_that_is_believed_is_seen() {
         let (lineage, commit) = (stage.node(0).unwrap().lineage(), stage.node(0).unwrap().commit_index());
         let term = Term(i64::MAX as u64);
         let leader = stage.node(0).unwrap().identity().tag();
-        let forged = Heartbeat { lineage, term, number: 1, commit, leader, line_version: 1 };
+        let forged = Heartbeat { lineage, term, number: 1, commit, leader, line_version: 1, said: Default::default() };
         let mut bytes = Vec::new();
         let tag = ConventionId::new("explored").unwrap().tag();
         encode_datagram(&Datagram::Heartbeat(forged), tag, &mut bytes);
