@@ -353,6 +353,8 @@ pub struct Stats {
     pub broadcasts_out: u64,
     pub broadcasts_in: u64,
     pub broadcasts_missed: u64,
+    pub said_multicast: u64,
+    pub said_unicast: u64,
     pub lanes_opened: u64,
     pub lanes_closed: u64,
 }

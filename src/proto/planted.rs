@@ -51,8 +51,6 @@ pub enum Bug {
     BroadcastBeforeCommit,
     /// The numbers of senders' broadcasts are forgotten: each copy counts anew.
     ForgetSaid,
-    /// A member takes a broadcast twice that comes in two lineages.
-    BroadcastTwice,
     /// A member hands on what comes, whatever is missing before it, and says nothing of what it missed.
     SkipBroadcasts,
     /// A broadcast of somebody who was told to have left is handed on.

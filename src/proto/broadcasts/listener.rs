@@ -166,7 +166,7 @@ impl Listener {
     /// Hands on at most once.
     fn pass(&mut self, from: NodeId, incarnation: Incarnation, number: u64, body: Bytes) -> Option<Heard> {
         let last = self.numbers.get(&from).copied().unwrap_or_default();
-        if (incarnation, number) <= last && !self.bug.has(Bug::BroadcastTwice) {
+        if (incarnation, number) <= last {
             return None;
         }
         if self.numbers.len() >= MAX_SENDERS && !self.numbers.contains_key(&from) {
@@ -219,7 +219,7 @@ impl Listener {
     /// Takes a datagram; `room`: what is due can be handed on.
     pub(in crate::proto) fn take(&mut self, now: Time, frame: Broadcast, room: bool) -> Option<Heard> {
         let answers = frame.nonce != 0;
-        let mut missed = None;
+        let (mut missed, was_level) = (None, !self.lacks());
         self.newest = self.newest.max(frame.newest);
         if answers {
             self.nonce = 0;
@@ -244,8 +244,9 @@ impl Listener {
             self.put(prev, said);
         }
         if !answers && self.nonce == 0 && self.tries == 0 && self.lacks() {
+            // The rest may only be under way.
             let soon = now + self.interval / 32 + self.rng.up_to(self.interval / 8);
-            self.next = self.next.min(soon).max(now);
+            self.next = if was_level { soon } else { self.next.min(soon) };
         }
         missed
     }
@@ -295,6 +296,12 @@ impl Listener {
         self.tries = self.tries.saturating_add(1);
         self.next = now + pause + self.rng.up_to(pause);
         self.nonce = 0;
+    }
+
+    /// How many bytes wait for what is missing before them.
+    #[cfg(test)]
+    pub(in crate::proto) fn waiting(&self) -> usize {
+        self.bytes
     }
 
     /// How often it asked in vain.

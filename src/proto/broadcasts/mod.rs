@@ -36,3 +36,6 @@ pub(super) fn cost(body: usize) -> usize {
 }
 
 
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,6 @@ impl Sayings {
 
     /// Nothing more was to go out: what is committed up to this index is done.
     pub(in crate::proto) fn all_out(&mut self, commit: Index) {
-        self.budget += 1;
         while let Some((_, bytes)) = self.taken.pop_front_if(|(index, _)| *index <= commit) {
             self.bytes -= bytes;
         }

@@ -139,11 +139,12 @@ impl Speaker {
         Some(Say { number: waiting.number, before, body: waiting.body.clone() })
     }
 
-    /// What is under way didn't get there, or wasn't taken: from this number on it is sent again, a little later. Where that
-    /// isn't the first, the answer about the first says it.
+    /// What is under way didn't get there, or wasn't taken: from this number on it is sent again, a little later.
     pub(in crate::proto) fn refused(&mut self, now: Time, number: u64) {
-        if self.sent > 0 && self.queue.front().is_some_and(|w| w.number == number) {
-            self.rewind();
+        let before = self.queue.partition_point(|w| w.number < number);
+        if before < self.sent && self.queue.get(before).is_some_and(|w| w.number == number) {
+            self.sent = before;
+            self.under_way = self.queue.iter().take(before).map(|w| cost(w.body.len())).sum();
             self.next = now + self.pause;
             self.pause = (self.pause * 2).min(self.interval);
         }

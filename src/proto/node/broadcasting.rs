@@ -217,34 +217,29 @@ impl Node {
 
     /// Sends what is committed and didn't go out yet, in bounded bursts.
     pub(super) fn send_said(&mut self, now: Time) {
-        let last = self.log.roll().said().last();
-        let early = self.bug.has(Bug::BroadcastBeforeCommit);
-        if self.lead.as_ref().is_none_or(|l| !early && l.sayings.upto() >= last) || !self.is_ready() {
-            if let Some(lead) = &mut self.lead {
-                lead.sayings.all_out(self.log.commit());
-            }
+        if !self.is_ready() {
             return;
         }
-        let uncommitted = early.then(|| self.said_uncommitted());
-        let kept = uncommitted.as_ref().unwrap_or(self.log.roll()).said();
-        let deaf = self.deaf();
-        let (lineage, newest) = (self.log.lineage(), kept.last());
+        let early = self.bug.has(Bug::BroadcastBeforeCommit).then(|| self.said_uncommitted());
+        let kept = early.as_ref().unwrap_or(self.log.roll()).said();
+        let (lineage, newest, deaf) = (self.log.lineage(), kept.last(), self.deaf_to_broadcasts(kept.last()));
         let Some(lead) = &mut self.lead else { return };
         let term = lead.leadership.term;
-        while let Some((after, offset)) = lead.sayings.next(now) {
-            let Some(pieces) = kept.pieces(after, offset) else {
-                lead.sayings.all_out(self.log.commit());
-                break;
-            };
+        while lead.sayings.upto() < newest {
+            let Some((after, offset)) = lead.sayings.next(now) else { return };
+            let Some(pieces) = kept.pieces(after, offset) else { return };
             lead.sayings.went_out(pieces.next);
             let frame = Broadcast { nonce: 0, lineage, term, prev: pieces.prev, newest, said: pieces.said };
             for addr in &deaf {
+                self.out.stats.said_unicast += 1;
                 self.out.datagram(Dest::Addr(*addr), Datagram::Broadcast(frame.clone()));
             }
             if self.config.multicast {
+                self.out.stats.said_multicast += 1;
                 self.out.datagram(Dest::Floor, Datagram::Broadcast(frame));
             }
         }
+        lead.sayings.all_out(self.log.commit());
     }
 
     /// The planted way: what isn't committed goes out as well.
@@ -254,9 +249,9 @@ impl Node {
         roll
     }
 
-    /// Members that are told by unicast: those that hold the roll have it from there.
-    fn deaf(&self) -> Vec<SocketAddr> {
-        let Some(lead) = &self.lead else { return Vec::new() };
+    /// Members that are told by unicast, where anything is to be told: those that hold the roll have it from there.
+    fn deaf_to_broadcasts(&self, newest: Position) -> Vec<SocketAddr> {
+        let Some(lead) = self.lead.as_ref().filter(|l| l.sayings.upto() < newest) else { return Vec::new() };
         let listens = |slot: Slot| {
             let (_, info) = self.log.roll().get(slot)?;
             let seated = self.log.line().seat(&info.id).is_some();
@@ -278,6 +273,7 @@ impl Node {
         // A question from further on than this roll reaches gets nothing, and asks another.
         let newest = kept.last().max(prev);
         let frame = Broadcast { nonce, lineage, term, prev, newest, said };
+        self.out.stats.said_unicast += 1;
         self.out.datagram(Dest::Addr(from), Datagram::Broadcast(frame));
     }
 
@@ -308,7 +304,9 @@ impl Node {
 
     fn tell_heard(&mut self, heard: Heard) {
         match heard {
-            Heard::Said { from, incarnation, .. } if self.is_gone(&from, incarnation) && !self.bug.has(Bug::SaidAfterLeft) => {
+            Heard::Said { from, incarnation, .. }
+                if self.is_gone(&from, incarnation) && !self.bug.has(Bug::SaidAfterLeft) =>
+            {
                 self.out.missed(1);
             }
             heard => self.hand_on(heard),
@@ -328,7 +326,8 @@ impl Node {
     /// One from the roll, as it is applied: in its order among all that is told of the roll. Where there is no room, or
     /// others before it wait, it is got from the roll later.
     pub(super) fn hear_at_once(&mut self, prev: Position, said: &Said) {
-        if self.listens() && self.hears_by_roll() && self.listener.at() >= prev && self.out.has_room() {
+        let late = self.bug.has(Bug::SaidAfterLeft);
+        if !late && self.listens() && self.hears_by_roll() && self.listener.at() >= prev && self.out.has_room() {
             for heard in self.listener.whole(prev, said).into_iter().flatten() {
                 self.hand_on(heard);
             }
@@ -398,7 +397,8 @@ impl Node {
     /// When a member asks, or a leader goes on sending.
     pub(super) fn broadcasts_deadline(&self) -> Time {
         let said = self.log.roll().said().last();
-        let sends = self.lead.as_ref().map_or(Time::NEVER, |l| l.sayings.deadline(said));
+        let lead = self.lead.as_ref().filter(|_| self.is_ready());
+        let sends = lead.map_or(Time::NEVER, |l| l.sayings.deadline(said));
         let asks = !self.hears_by_roll() && !self.is_going() && self.home().is_some();
         let asks = if asks { self.listener.deadline(self.out.has_room()) } else { Time::NEVER };
         let speaks = if self.hears_broadcasts().is_some() { self.speaker.deadline() } else { Time::NEVER };

@@ -72,13 +72,13 @@ impl Broadcasts {
         self.fates.insert((who, number), Fate { body: body.to_vec(), ..Fate::default() });
     }
 
-    /// Somebody who holds the roll has this committed.
+    /// Somebody who holds the roll has this committed. `alone`: the lineage has neither parents nor children.
     ///
     /// # Errors
     /// The sentence that says what stands there by another's word, or that it is said for a second time.
     pub fn committed(
         &mut self,
-        family: Lineage,
+        (family, alone): (Lineage, bool),
         place: Position,
         (from, incarnation, number): (&NodeId, Incarnation, u64),
         body: &[u8],
@@ -92,7 +92,7 @@ impl Broadcasts {
             };
         }
         let key = (family, from.clone(), incarnation, body.to_vec());
-        if let Some(before) = self.places.get(&key).filter(|before| before.term == place.term) {
+        if let Some(before) = self.places.get(&key).filter(|_| alone) {
             return Err(format!("broadcast number {number} of {from} is committed at {before:?} and at {place:?}"));
         }
         self.places.insert(key, place);
@@ -254,7 +254,7 @@ mod tests {
                 'c' => {
                     places += 1;
                     let place = Position { term: Term(1), index: Index(places) };
-                    c.committed(L, place, (&a, Incarnation(1), *n), &body)
+                    c.committed((L, true), place, (&a, Incarnation(1), *n), &body)
                 }
                 'g' => c.given(B, SEAT, true, (&a, Incarnation(1)), &body),
                 'm' => {

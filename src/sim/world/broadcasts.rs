@@ -13,10 +13,11 @@ impl Watch {
     /// What a node that holds the roll has committed of broadcasts.
     pub(super) fn said(&mut self, node: &Node) -> Verdict {
         let family = self.family.root(node.lineage());
+        let alone = !self.family.has_children(node.lineage());
         let newest = self.broadcasts.newest(family);
         for said in node.broadcasts().filter(|said| said.place > newest) {
             let number = (&said.from, said.incarnation, said.number);
-            self.broadcasts.committed(family, said.place, number, &said.data)?;
+            self.broadcasts.committed((family, alone), said.place, number, &said.data)?;
         }
         Ok(())
     }
