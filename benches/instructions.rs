@@ -11,7 +11,7 @@
 mod args;
 
 use args::Args;
-use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
+use convoke::types::{Generation, Identity, Index, Lineage, Position, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagram};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
@@ -33,6 +33,7 @@ fn frame(name: &str) -> Vec<u8> {
             commit: Index(4),
             leader: VoterTag(5),
             line_version: 6,
+            said: Position { term: Term(7), index: Index(8) },
         }),
     };
     let mut buf = Vec::new();

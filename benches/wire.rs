@@ -6,7 +6,7 @@
 //! cargo bench --bench wire
 //! ```
 
-use convoke::types::{Generation, Identity, Index, Lineage, Slot, Term, VoterTag};
+use convoke::types::{Generation, Identity, Index, Lineage, Position, Slot, Term, VoterTag};
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagram};
 use std::hint::black_box;
 use std::time::Instant;
@@ -48,6 +48,7 @@ fn main() {
         commit: Index(4),
         leader: VoterTag(5),
         line_version: 6,
+        said: Position { term: Term(7), index: Index(8) },
     };
     let frames = [
         ("beat", Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 })),

@@ -13,6 +13,7 @@
 //!  command  ──┤►  leadership (lease, replication)   detector   registrar   succession   names     ├──► records to store
 //!  stored   ──┤►  recovery  log over roll (who is here)  subscriber  outbox (what waits for disk) ├──► events
 //!  message  ──┤►  lanes (messages between any two nodes: order, acknowledgement, credit)          ├──► messages
+//!  broadcast──┤►  broadcasts (by the roll's log to all: one order, repair, duplicates)              │
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
 //! ```
@@ -102,6 +103,26 @@
 //! memory all of it may take at both ends is configured ([`proto::MessageLimits`]).
 //! [`proto::Node::send_datagram`] sends one datagram instead: unordered, and acknowledged by nobody.
 //!
+//! # Broadcasts
+//!
+//! [`proto::Node::broadcast`] (`Driver::broadcast`, `Handle::broadcast`) tells all members something, the sender too: up to
+//! 60 KiB ([`wire::MAX_BROADCAST`]), delivered as [`proto::Event::Message`] with the lane `Broadcast`. A broadcast is an entry
+//! of the roll: the sender hands it to whoever leads until it is committed ([`proto::Event::BroadcastCommitted`]), so a
+//! majority of the voters has it before it goes out, and it costs one round to the supporters, many in one batch. Each member
+//! that is on the roll when it is committed, and stays on it, is given it once, in the order of the roll, which is the same
+//! for all senders and all members of a lineage, across failovers and handovers. What isn't committed comes back
+//! ([`proto::Event::BroadcastFailed`]) where this node had to come back as another incarnation, or stops; what a leader may
+//! have had by then is `uncertain`. Who comes later is given nothing of what was said before.
+//!
+//! It goes out once, by multicast, small ones together, large ones in pieces of 1,000 bytes; by unicast to those who are deaf
+//! to it, up to 256 of them. The leader's heartbeats say how far they went out; who lacks something asks a supporter for it,
+//! with jitter, a datagram at a time, and takes more only as its embedder takes: 256 KiB wait for it at most, and other
+//! events behind them. Candidates, witnesses and subscribers have them from the roll that they hold, in one order with what
+//! else they are told of it, so nothing of a member follows its `Left`. The newest 1,024 are kept, of at most 1 MiB: who
+//! was out of reach for longer, or took none, is told how many it missed ([`proto::Event::BroadcastsMissed`]). A sender's queue
+//! takes 1 MiB, then `Full` and [`proto::Event::BroadcastWritable`]; a leader takes no more than 256 KiB until that went out,
+//! at most 32 datagrams a millisecond.
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core
@@ -125,7 +146,8 @@
 //!    heartbeat is never taken for that of a slot's new owner.
 //! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
 //!    either. (After a `Moved` who is there is told anew.)
-//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between.
+//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between. A broadcast is
+//!    committed before anybody is given it; each is given it once and in one order, or is told how many it missed.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
 //!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
 //!    (`sim::liveness_bound`).
@@ -145,7 +167,11 @@
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
 //! - While anybody subscribes, all members receive the datagrams that tell of changes: joins and leaves of the whole site,
 //!   about a dozen in each. Who doesn't subscribe drops them unread.
-//! - No side without a majority goes on; there are no broadcasts and no requests to the leader yet.
+//! - All members receive the datagrams of all broadcasts; while anybody subscribes each goes over the network twice, as news
+//!   of the roll as well, and one that doesn't fit a datagram is fetched by each subscriber over a connection.
+//! - A recovery may lose a broadcast that was committed, as any entry of the roll: some may have been given it. What is missed
+//!   across one is counted at least, not exactly.
+//! - No side without a majority goes on; there are no requests to the leader yet.
 //!
 //! # Features
 //!

@@ -4,8 +4,8 @@
 
 use convoke::proto::{Config, Founding, Lane, Node, Role, Start};
 use convoke::types::{
-    Capabilities, ConventionId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing,
-    Term, Time, VoterTag,
+    Capabilities, ConventionId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot,
+    Standing, Term, Time, VoterTag,
 };
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, Join, MAX_DATAGRAM, encode_datagram};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -65,6 +65,7 @@ fn the_frames_of_liveness_are_read_and_written_without_allocating() {
             commit: Index(4),
             leader: VoterTag(5),
             line_version: 6,
+            said: Position { term: Term(7), index: Index(8) },
         }),
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
         Datagram::Ack(Ack { lineage: Lineage(1), term: Term(2), number: 3, identity: Identity(4) }),

@@ -178,6 +178,50 @@ fn a_host_without_multicast_registers_by_a_seed_and_is_kept() {
     site.close();
 }
 
+/// Who is deaf to multicast gets it too; all get the same, in one order, across a failover.
+#[test]
+fn a_broadcast_reaches_all_once_also_who_is_deaf_to_multicast() {
+    let Some(mut site) = Site::founded("broadcast", Options::default()) else { return };
+    let (deaf, sender) = (site.members().start, site.members().start + 1);
+    site.hosts().drop_multicast(deaf);
+    site.pass(4 * site.options.detection());
+    let texts = |s: &Site, host: usize| -> Vec<String> {
+        let events = s.view(host).events.iter().filter(|e| e["event"] == "message" && e["lane"] == "broadcast");
+        events.map(|e| format!("{}:{}", e["from"].as_str().unwrap(), e["body"].as_str().unwrap())).collect()
+    };
+    let (leader, _) = site.leader();
+    let senders = [sender, leader, deaf];
+    for n in 0..10 {
+        for from in senders {
+            site.say(from, &format!("broadcast number {n}"));
+        }
+    }
+    site.say(sender, &format!("broadcast {}", "x".repeat(20_000)));
+    site.wait("all have all of it", LONG, |s| s.everywhere().all(|h| texts(s, h).len() == 31));
+    let first = texts(&site, leader);
+    for host in site.everywhere() {
+        assert_eq!(texts(&site, host), first, "{}", site.id(host));
+    }
+    for from in senders {
+        let own: Vec<&String> = first.iter().filter(|t| t.starts_with(site.id(from))).collect();
+        assert!((0..10).all(|n| own[n].ends_with(&format!(":number {n}"))), "in the sender's order: {own:?}");
+    }
+    site.wait("the sender knows", LONG, |s| {
+        s.view(sender).events.iter().filter(|e| e["event"] == "broadcast").count() == 11
+    });
+    // Handed to a leader that dies, and to the next one.
+    site.kill(leader);
+    for n in 0..5 {
+        site.say(sender, &format!("broadcast after {n}"));
+    }
+    let others = |s: &Site| s.everywhere().filter(|h| *h != leader).collect::<Vec<_>>();
+    site.wait("all others have the rest", LONG, |s| others(s).iter().all(|h| texts(s, *h).len() == 36));
+    let first = texts(&site, sender);
+    assert!(others(&site).iter().all(|h| texts(&site, *h) == first));
+    assert!(site.everywhere().all(|h| site.view(h).last("missed").is_none()));
+    site.close();
+}
+
 #[test]
 fn an_interface_that_goes_and_comes_is_joined_again() {
     let Some(mut site) = Site::founded("interface", Options::default()) else { return };

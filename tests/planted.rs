@@ -112,6 +112,28 @@ fn a_message_of_one_who_has_left_is_seen() {
     assert!(caught(Bug::MessageAfterLeft, 5, 0..12, &traffic("partition,oneway")) >= 1);
 }
 
+/// A follower or a member is given what a leader may yet lose.
+#[test]
+fn a_broadcast_before_its_commit_is_seen() {
+    assert!(caught(Bug::BroadcastBeforeCommit, 6, 0..4, &traffic("loss")) >= 3);
+}
+
+/// A sender that isn't confirmed hands its broadcast to the next leader, whose roll has it.
+#[test]
+fn a_leader_that_forgets_what_was_said_is_seen() {
+    assert!(caught(Bug::ForgetSaid, 6, 0..8, &traffic("crash,restart,partition")) >= 2);
+}
+
+#[test]
+fn a_member_that_skips_a_broadcast_is_seen() {
+    assert!(caught(Bug::SkipBroadcasts, 6, 0..4, &traffic("loss")) >= 2);
+}
+
+#[test]
+fn a_broadcast_of_one_who_has_left_is_seen() {
+    assert!(caught(Bug::SaidAfterLeft, 5, 0..12, &traffic("partition,restart,leave")) >= 2);
+}
+
 // ---- Scripts ----
 
 fn config(name: &str, voters: usize) -> Config {
@@ -793,7 +815,7 @@ fn a_term_beyond_belief_that_is_believed_is_seen() {
         let (lineage, commit) = (stage.node(0).unwrap().lineage(), stage.node(0).unwrap().commit_index());
         let term = Term(i64::MAX as u64);
         let leader = stage.node(0).unwrap().identity().tag();
-        let forged = Heartbeat { lineage, term, number: 1, commit, leader, line_version: 1 };
+        let forged = Heartbeat { lineage, term, number: 1, commit, leader, line_version: 1, said: Default::default() };
         let mut bytes = Vec::new();
         let tag = ConventionId::new("explored").unwrap().tag();
         encode_datagram(&Datagram::Heartbeat(forged), tag, &mut bytes);

@@ -140,7 +140,9 @@ impl Queue {
 /// What a message, or one that came back, counts; other events count nothing.
 fn cost(event: &DriverEvent) -> usize {
     match event {
-        DriverEvent::Node(Event::Message { body, .. } | Event::Undeliverable { body, .. }) => body.len() + 256,
+        DriverEvent::Node(
+            Event::Message { body, .. } | Event::Undeliverable { body, .. } | Event::BroadcastFailed { body, .. },
+        ) => body.len() + 256,
         _ => 0,
     }
 }
@@ -186,14 +188,14 @@ impl Handle {
             .and_then(|()| signal.set_nonblocking(true))
             .map_err(system("set up a socket"))?;
         let name = format!("convoke-{}", setup.config.id());
-        let limits = setup.config.messages.clone();
+        let (limits, own) = (setup.config.messages.clone(), setup.config.id().clone());
         let driver = Driver::bind(setup, poll.registry(), DRIVER)?;
         let local = driver.local_addr();
         let queue =
             Queue { events: VecDeque::new(), messages: 0, held: false, lost: 0, ended: None, signalled: false, signal };
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
-            outgoing: Mutex::new(Outgoing::new(limits)),
+            outgoing: Mutex::new(Outgoing::new(limits, own)),
             arrived: Condvar::new(),
             stop: AtomicBool::new(false),
         });
@@ -239,6 +241,18 @@ impl Handle {
     /// [`SendError`]; nothing changed then.
     pub fn send_datagram(&self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
         self.give(to, body, MessageLane::Datagram)
+    }
+
+    /// Tells all members something, as [`Node::broadcast`] does: its number.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then. [`Event::BroadcastWritable`] tells when there is room again.
+    pub fn broadcast(&self, body: Bytes) -> Result<u64, SendError> {
+        let (number, wake) = self.shared.outgoing().push_broadcast(body)?;
+        if wake {
+            self.wake();
+        }
+        Ok(number)
     }
 
     fn give(&self, to: &NodeId, body: Bytes, lane: MessageLane) -> Result<(), SendError> {
@@ -463,6 +477,11 @@ fn run(mut driver: Driver, mut poll: Poll, orders: &Receiver<Order>, shared: &Sh
             match &event {
                 DriverEvent::Node(Event::Writable { to }) => {
                     feeder.writable(&mut driver, to, &mut told, || shared.outgoing());
+                    continue;
+                }
+                DriverEvent::Node(Event::BroadcastWritable) => {
+                    let own = driver.node().config().id().clone();
+                    feeder.writable(&mut driver, &own, &mut told, || shared.outgoing());
                     continue;
                 }
                 DriverEvent::Node(Event::Stopped(_)) => told.extend(feeder.close(|| shared.outgoing())),

@@ -2,6 +2,7 @@
 //!
 //! Properties: what was accepted reaches the core in order, or is told to have come back; no more waits than the
 //! configuration allows, for each receiver and in all; a receiver for whom the core has no room holds up nobody else.
+//! Broadcasts wait as if they were for this node itself, and have the numbers that the core will give them.
 
 use super::{Driver, DriverEvent};
 use crate::proto::{Event, MessageLane, MessageLimits, SendError, Undelivered};
@@ -24,6 +25,10 @@ pub(super) struct Outgoing {
     /// Those who were refused.
     refused: Vec<NodeId>,
     closed: bool,
+    /// This node's own name.
+    own: NodeId,
+    /// How many broadcasts were accepted.
+    broadcasts: u64,
 }
 
 /// The side of the thread.
@@ -32,11 +37,30 @@ pub(super) struct Feeder {
     /// What the core has no room for yet.
     stalled: BTreeMap<NodeId, VecDeque<(Bytes, MessageLane)>>,
     taken: Vec<Waiting>,
+    /// How many broadcasts the core has, or came back.
+    broadcasts: u64,
 }
 
 impl Outgoing {
-    pub(super) fn new(limits: MessageLimits) -> Self {
-        Self { limits, fresh: Vec::new(), bytes: BTreeMap::new(), total: 0, refused: Vec::new(), closed: false }
+    pub(super) fn new(limits: MessageLimits, own: NodeId) -> Self {
+        Self {
+            limits,
+            fresh: Vec::new(),
+            bytes: BTreeMap::new(),
+            total: 0,
+            refused: Vec::new(),
+            closed: false,
+            own,
+            broadcasts: 0,
+        }
+    }
+
+    /// Accepts a broadcast: its number, and whether the thread has to be woken for it.
+    pub(super) fn push_broadcast(&mut self, body: Bytes) -> Result<(u64, bool), SendError> {
+        let own = self.own.clone();
+        let wake = self.push(&own, body, MessageLane::Broadcast)?;
+        self.broadcasts += 1;
+        Ok((self.broadcasts, wake))
     }
 
     /// Accepts a message; true where the thread has to be woken for it.
@@ -47,6 +71,7 @@ impl Outgoing {
         let most = match lane {
             MessageLane::Stream => self.limits.message,
             MessageLane::Datagram => crate::wire::MAX_NOTE,
+            MessageLane::Broadcast => crate::wire::MAX_BROADCAST,
         };
         if body.len() > most {
             return Err(SendError::TooLarge(most));
@@ -86,7 +111,9 @@ impl Outgoing {
         self.refused.retain(|to| {
             let full = bytes.get(to).is_some_and(|n| *n > half);
             if !full {
-                told.push(DriverEvent::Node(Event::Writable { to: to.clone() }));
+                let own = *to == self.own;
+                let event = if own { Event::BroadcastWritable } else { Event::Writable { to: to.clone() } };
+                told.push(DriverEvent::Node(event));
             }
             full
         });
@@ -107,7 +134,7 @@ impl Feeder {
         for (to, body, lane) in self.taken.drain(..) {
             if let Some(queue) = self.stalled.get_mut(&to) {
                 queue.push_back((body, lane));
-            } else if let Some(body) = give(driver, &to, body, lane, &mut done, told) {
+            } else if let Some(body) = give(driver, (&to, body, lane), &mut done, told, &mut self.broadcasts) {
                 self.stalled.entry(to).or_default().push_back((body, lane));
             }
         }
@@ -127,7 +154,7 @@ impl Feeder {
         let Some(mut queue) = self.stalled.remove(to) else { return };
         let mut done = BTreeMap::new();
         while let Some((body, lane)) = queue.pop_front() {
-            if let Some(body) = give(driver, to, body, lane, &mut done, told) {
+            if let Some(body) = give(driver, (to, body, lane), &mut done, told, &mut self.broadcasts) {
                 queue.push_front((body, lane));
                 self.stalled.insert(to.clone(), queue);
                 break;
@@ -148,8 +175,20 @@ impl Feeder {
         let stalled = std::mem::take(&mut self.stalled).into_iter();
         let stalled =
             stalled.flat_map(|(to, queue)| queue.into_iter().map(move |(body, lane)| (to.clone(), body, lane)));
-        stalled.chain(fresh).map(|(to, body, lane)| returned(to, body, lane, Undelivered::Stopped)).collect()
+        let broadcasts = &mut self.broadcasts;
+        let comes_back = |(to, body, lane)| match lane {
+            MessageLane::Broadcast => not_broadcast(body, broadcasts),
+            _ => returned(to, body, lane, Undelivered::Stopped),
+        };
+        stalled.chain(fresh).map(comes_back).collect()
     }
+}
+
+/// The next broadcast never reached the core.
+fn not_broadcast(body: Bytes, broadcasts: &mut u64) -> DriverEvent {
+    *broadcasts += 1;
+    let (number, reason, uncertain) = (*broadcasts, Undelivered::Stopped, false);
+    DriverEvent::Node(Event::BroadcastFailed { number, body, reason, uncertain })
 }
 
 fn returned(to: NodeId, body: Bytes, lane: MessageLane, reason: Undelivered) -> DriverEvent {
@@ -159,20 +198,21 @@ fn returned(to: NodeId, body: Bytes, lane: MessageLane, reason: Undelivered) -> 
 /// Gives the core a message; gives it back where there is no room.
 fn give(
     driver: &mut Driver,
-    to: &NodeId,
-    body: Bytes,
-    lane: MessageLane,
+    (to, body, lane): (&NodeId, Bytes, MessageLane),
     done: &mut BTreeMap<NodeId, usize>,
     told: &mut Vec<DriverEvent>,
+    broadcasts: &mut u64,
 ) -> Option<Bytes> {
     let cost = body.len() + COST;
     let result = match lane {
         MessageLane::Stream => driver.send(to, body.clone()),
         MessageLane::Datagram => driver.send_datagram(to, body.clone()),
+        MessageLane::Broadcast => driver.broadcast(body.clone()).map(|number| *broadcasts = number),
     };
     match result {
         Err(SendError::Full) => return Some(body),
         Ok(()) => {}
+        Err(_) if lane == MessageLane::Broadcast => told.push(not_broadcast(body, broadcasts)),
         // It was this node itself, or it has stopped.
         Err(SendError::Itself) => told.push(returned(to.clone(), body, lane, Undelivered::NoSuchMember)),
         Err(_) => told.push(returned(to.clone(), body, lane, Undelivered::Stopped)),

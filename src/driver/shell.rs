@@ -197,6 +197,16 @@ impl Driver {
         Ok(())
     }
 
+    /// Tells all members something, as [`Node::broadcast`] does: its number.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed then.
+    pub fn broadcast(&mut self, body: Bytes) -> Result<u64, SendError> {
+        let number = self.node.broadcast(now(), body)?;
+        (self.more, self.sent) = (true, false);
+        Ok(number)
+    }
+
     /// The next event that is neither a message nor about one, as [`Node::poll_notice`]: for those who have no room for
     /// messages now.
     pub fn poll_notice(&mut self) -> Option<DriverEvent> {

@@ -21,7 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Payload bytes of the datagrams that come all the time; IPv4 and UDP add 28 to each.
-const HEARTBEAT: f64 = 48.0;
+const HEARTBEAT: f64 = 64.0;
 const ACK: f64 = 40.0;
 const BEAT: f64 = 24.0;
 /// What a default receive buffer of Linux holds, in small datagrams.

@@ -185,6 +185,11 @@ impl Detector {
         })
     }
 
+    /// Whom to send anything else by unicast: those whose address is their own.
+    pub(super) fn deaf_for_sure(&self) -> impl Iterator<Item = Slot> {
+        self.deaf.iter().map(|s| Slot(*s)).filter(|slot| self.needs_unicast(*slot))
+    }
+
     /// True where a subscriber has to be told changes by unicast, and its address is its own.
     pub(super) fn needs_unicast(&self, slot: Slot) -> bool {
         self.deaf.contains(&slot.0) && self.watch.get(slot.0 as usize).is_some_and(|w| w.verified)

@@ -176,6 +176,8 @@ pub enum MessageLane {
     Stream,
     /// One datagram: [`super::Node::send_datagram`].
     Datagram,
+    /// To all members: [`super::Node::broadcast`].
+    Broadcast,
 }
 
 impl MessageLane {
@@ -185,6 +187,7 @@ impl MessageLane {
         match self {
             Self::Stream => "stream",
             Self::Datagram => "datagram",
+            Self::Broadcast => "broadcast",
         }
     }
 }
@@ -404,6 +407,30 @@ pub enum Event {
         /// never will be.
         uncertain: bool,
     },
+    /// This node's own broadcast of that number is committed: each member that is on the roll is given it.
+    BroadcastCommitted {
+        /// As [`super::Node::broadcast`] returned it.
+        number: u64,
+    },
+    /// This node's own broadcast comes back.
+    BroadcastFailed {
+        /// As [`super::Node::broadcast`] returned it.
+        number: u64,
+        /// What it says.
+        body: Bytes,
+        /// Why it comes back.
+        reason: Undelivered,
+        /// True where a leader may have it: it may have been sent all the same. False: it was not, and never will be.
+        uncertain: bool,
+    },
+    /// Broadcasts that were for this node will never be given to it: it was out of reach, or took none, for longer than they
+    /// are kept; or their sender had left before there was room for them. Its place among the messages is theirs.
+    BroadcastsMissed {
+        /// How many; at least as many, where a recovery lies between.
+        count: u64,
+    },
+    /// There is room again for broadcasts, after [`super::SendError::Full`].
+    BroadcastWritable,
     /// There is room again for messages to this node, after [`super::SendError::Full`].
     Writable {
         /// To whom.

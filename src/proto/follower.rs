@@ -6,7 +6,7 @@
 use super::border::{Dest, Lane};
 use super::planted::{Bug, Planted};
 use super::rng::Rng;
-use crate::types::{Generation, Lineage, Slot, Term, Time, VoterTag};
+use crate::types::{Generation, Lineage, Position, Slot, Term, Time, VoterTag};
 use crate::wire::{Beat, Datagram, Heartbeat, Probe, SeatRef, View};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(super) struct Registration {
     pub(super) generation: Generation,
     /// The revision of the capabilities that is committed.
     pub(super) revision: u32,
+    /// The place of the last broadcast before.
+    pub(super) since: Position,
 }
 
 /// The leadership that this node hears or was told of.
@@ -44,7 +46,7 @@ pub(super) struct Bond {
 }
 
 /// The bytes of a heartbeat, of a voter's acknowledgement of it, of a goodbye, and of a beat or a probe.
-const HEARTBEAT: u16 = 48;
+const HEARTBEAT: u16 = 64;
 const ACK: u16 = 40;
 const LEAVE: u16 = 36;
 const SMALL: u16 = 24;

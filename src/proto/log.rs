@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 const KEEP_COMMITTED: usize = 512;
 /// Above this many committed entries the oldest are dropped, down to [`KEEP_COMMITTED`].
 const COMPACT_ABOVE: usize = 2_048;
+/// Above so many bytes of broadcasts in entries as well, down to half of them.
+const COMPACT_ABOVE_BYTES: usize = 8 << 20;
 
 #[derive(Debug, Clone)]
 pub(super) struct Log {
@@ -21,6 +23,8 @@ pub(super) struct Log {
     /// The position right before the first entry kept.
     base: Position,
     entries: VecDeque<Entry>,
+    /// The bytes of broadcasts in them.
+    bulk: usize,
     commit: Index,
     /// The state at `commit`.
     roll: Roll,
@@ -46,6 +50,7 @@ impl Log {
             parents: Vec::new(),
             base: Position::default(),
             entries: VecDeque::new(),
+            bulk: 0,
             commit: Index::ZERO,
             roll: Roll::default(),
             line: Line::default(),
@@ -59,6 +64,7 @@ impl Log {
             parents: image.parents.clone(),
             base: image.position,
             entries: VecDeque::new(),
+            bulk: 0,
             commit: image.position.index,
             line: roll.line().clone(),
             roll,
@@ -68,6 +74,7 @@ impl Log {
     pub(super) fn restore(image: &Image, entries: Vec<Entry>) -> Self {
         let mut log = Self::from_image(image);
         log.entries = entries.into();
+        log.bulk = log.entries.iter().map(bulk).sum();
         log.refresh_line();
         log
     }
@@ -145,6 +152,7 @@ impl Log {
     pub(super) fn append(&mut self, term: Term, change: Change) -> Option<Entry> {
         let entry = Entry { index: self.last().index.next()?, term, change };
         apply_to_line(&mut self.line, &entry.change);
+        self.bulk += bulk(&entry);
         self.entries.push_back(entry.clone());
         Some(entry)
     }
@@ -164,7 +172,9 @@ impl Log {
             if self.term_at(entry.index) != Some(entry.term) {
                 if let Some(at) = self.offset(entry.index) {
                     self.entries.truncate(at);
+                    self.bulk = self.entries.iter().map(bulk).sum();
                 }
+                self.bulk += bulk(entry);
                 self.entries.push_back(entry.clone());
                 stored_from = stored_from.or(Some(entry.index));
             }
@@ -232,15 +242,23 @@ impl Log {
     /// Drops old committed entries where there are many; true where it did, so that the store is rewritten as well.
     pub(super) fn compact(&mut self) -> bool {
         let committed = (self.commit.0 - self.base.index.0) as usize;
-        if committed <= COMPACT_ABOVE {
+        let heavy = self.bulk > COMPACT_ABOVE_BYTES;
+        if committed <= COMPACT_ABOVE && !heavy {
             return false;
         }
-        for _ in 0..committed - KEEP_COMMITTED {
+        let few = if heavy { 0 } else { KEEP_COMMITTED };
+        let mut dropped = false;
+        for left in (few..committed).rev() {
+            if left < KEEP_COMMITTED && self.bulk <= COMPACT_ABOVE_BYTES / 2 {
+                break;
+            }
             if let Some(entry) = self.entries.pop_front() {
+                self.bulk -= bulk(&entry);
                 self.base = entry.position();
+                dropped = true;
             }
         }
-        true
+        dropped
     }
 
     pub(super) fn image(&self) -> Image {
@@ -273,5 +291,13 @@ impl Log {
     pub(super) fn uncommitted(&self) -> impl Iterator<Item = &Entry> {
         let from = self.offset(Index(self.commit.0 + 1)).unwrap_or(0);
         self.entries.iter().skip(from)
+    }
+}
+
+/// The bytes of the broadcast in an entry.
+fn bulk(entry: &Entry) -> usize {
+    match &entry.change {
+        Change::Said { body, .. } => body.len(),
+        _ => 0,
     }
 }

@@ -4,7 +4,7 @@
 //! Typed values all the way; bytes are made when the driver takes them.
 
 use super::border::{Dest, Stats, StoreWrite, StreamOutput};
-use super::event::Event;
+use super::event::{Event, MessageLane};
 use crate::types::ConnId;
 use crate::wire::{self, Datagram, Message, Record};
 use bytes::BytesMut;
@@ -15,6 +15,9 @@ const COALESCE: usize = 64 * 1024;
 
 /// Most messages, or some that follow each other, fit without growing.
 const USUAL: usize = 256;
+
+/// So many bytes of broadcasts wait for the embedder; further ones stay where they are kept.
+const MAX_SAID: usize = 256 << 10;
 
 /// Messages that wait for the store; more are dropped.
 const MAX_WITHHELD: usize = 8_192;
@@ -35,6 +38,10 @@ pub(super) struct Outbox {
     before_move: Option<usize>,
     streams: VecDeque<StreamItem>,
     events: VecDeque<(u64, Event)>,
+    /// What the broadcasts among them count.
+    said: usize,
+    /// There was no room for more of them: there is when half of it is taken.
+    full: bool,
     records: Vec<Record>,
     replace: bool,
     /// The number of the last write that was asked for (or will be, where `records` wait) and of the last durable one.
@@ -55,6 +62,8 @@ impl Outbox {
             before_move: None,
             streams: VecDeque::new(),
             events: VecDeque::new(),
+            said: 0,
+            full: false,
             records: Vec::new(),
             replace: false,
             written: 0,
@@ -113,7 +122,23 @@ impl Outbox {
     /// Events are told in order, each when the term that it names is durable.
     pub(super) fn event(&mut self, event: Event) {
         let ticket = self.ticket();
+        self.said += said_cost(&event);
+        self.full |= self.said >= MAX_SAID;
         self.events.push_back((ticket, event));
+    }
+
+    /// True where there is room for another broadcast.
+    pub(super) fn has_room(&self) -> bool {
+        !self.full
+    }
+
+    /// So many broadcasts are missed: those that follow each other are told together.
+    pub(super) fn missed(&mut self, more: u64) {
+        self.stats.broadcasts_missed += more;
+        match self.events.back_mut() {
+            Some((_, Event::BroadcastsMissed { count })) => *count += more,
+            _ => self.event(Event::BroadcastsMissed { count: more }),
+        }
     }
 
     pub(super) fn store(&mut self, record: Record) {
@@ -159,6 +184,7 @@ impl Outbox {
         // Events about terms that are not durable are never told.
         let durable = self.durable;
         self.events.retain(|(ticket, _)| *ticket <= durable);
+        self.said = self.events.iter().map(|(_, event)| said_cost(event)).sum();
         self.written = durable;
     }
 
@@ -173,9 +199,22 @@ impl Outbox {
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         match self.events.front() {
-            Some((ticket, _)) if *ticket <= self.durable => self.events.pop_front().map(|(_, e)| e),
+            Some((ticket, _)) if *ticket <= self.durable => {
+                let (_, event) = self.events.pop_front()?;
+                self.said -= said_cost(&event);
+                self.full &= self.said > MAX_SAID / 2;
+                Some(event)
+            }
             _ => None,
         }
+    }
+
+    /// The next event, where it is no message.
+    pub(super) fn poll_notice(&mut self) -> Option<Event> {
+        if self.events.front().is_some_and(|(_, event)| said_cost(event) > 0) {
+            return None;
+        }
+        self.poll_event()
     }
 
     pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<Dest> {
@@ -228,5 +267,13 @@ impl Outbox {
                 StreamOutput::Send(conn, buf.freeze())
             }
         })
+    }
+}
+
+/// What a broadcast counts; other events count nothing.
+fn said_cost(event: &Event) -> usize {
+    match event {
+        Event::Message { body, lane: MessageLane::Broadcast, .. } => super::broadcasts::cost(body.len()),
+        _ => 0,
     }
 }

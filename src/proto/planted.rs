@@ -47,6 +47,14 @@ pub enum Bug {
     RetiredCounts,
     /// Who moves to another address forgets the highest term that it had seen.
     MoveForgetsTerm,
+    /// What isn't committed yet is broadcast already.
+    BroadcastBeforeCommit,
+    /// The numbers of senders' broadcasts are forgotten: each copy counts anew.
+    ForgetSaid,
+    /// A member hands on what comes, whatever is missing before it, and says nothing of what it missed.
+    SkipBroadcasts,
+    /// A broadcast of somebody who was told to have left is handed on.
+    SaidAfterLeft,
     /// A losing bidder never tries again.
     NeverBidAgain,
     /// A child lineage is founded without the promise of voters that are not there.

@@ -3,11 +3,12 @@
 //! Applying is deterministic and total: an entry that doesn't fit (a taken slot, an unknown generation, an incarnation
 //! that already left) changes nothing, on every node alike.
 
+use super::broadcasts::Kept;
 use super::planted::{Bug, Planted};
 use crate::types::{
     Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
-use crate::wire::{Change, ClaimAnswer, Entry, Image, SlotImage};
+use crate::wire::{Change, ClaimAnswer, Entry, Image, Said, SlotImage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
@@ -46,6 +47,11 @@ pub(super) enum Applied {
         names: Vec<Name>,
     },
     Claim(Claimed),
+    /// Somebody told all something: the place before it, and it.
+    Said {
+        prev: Position,
+        said: Said,
+    },
     Line,
 }
 
@@ -77,6 +83,7 @@ pub(super) struct Roll {
     /// Who has which name, and the same the other way round.
     names: BTreeMap<Name, Slot>,
     names_of: BTreeMap<Slot, BTreeSet<Name>>,
+    said: Kept,
     pub(super) bug: Planted,
 }
 
@@ -91,6 +98,7 @@ impl Roll {
         Self {
             names: image.names.iter().cloned().collect(),
             names_of,
+            said: Kept::new(image.said_before, &image.said, &image.speakers),
             bug: Planted::default(),
             line: image.line.clone(),
             slots: image.slots.clone(),
@@ -113,6 +121,9 @@ impl Roll {
             retired: self.retired.iter().cloned().collect(),
             ranked: self.ranked.iter().map(|(id, priority)| (id.clone(), *priority)).collect(),
             names: self.names.iter().map(|(name, slot)| (name.clone(), *slot)).collect(),
+            said_before: self.said.before(),
+            said: self.said.iter().cloned().collect(),
+            speakers: self.said.numbers().collect(),
         }
     }
 
@@ -145,6 +156,16 @@ impl Roll {
 
     pub(super) fn departed(&self, id: &NodeId) -> Option<Incarnation> {
         self.departed.get(id).copied()
+    }
+
+    /// What is kept of broadcasts.
+    pub(super) fn said(&self) -> &Kept {
+        &self.said
+    }
+
+    /// The place of the last broadcast before the owner of this slot was put on the roll.
+    pub(super) fn since(&self, slot: Slot) -> Position {
+        self.slots.get(slot.0 as usize).map(|s| s.since).unwrap_or_default()
     }
 
     /// Who has this name.
@@ -226,6 +247,15 @@ impl Roll {
             }
             Change::Claimed { slot, generation, name } => self.claim(*slot, *generation, name),
             Change::Released { slot, generation, name } => self.release(*slot, *generation, name),
+            Change::Said { slot, generation, number, body } => {
+                let Some(info) = self.owned(*slot, *generation) else { return Applied::Nothing };
+                let from = (info.id.clone(), info.incarnation);
+                let forgetful = self.bug.has(Bug::ForgetSaid);
+                match self.said.say(entry.term, *slot, from, *number, body, forgetful) {
+                    Some((prev, said)) => Applied::Said { prev, said },
+                    None => Applied::Nothing,
+                }
+            }
             change => {
                 if apply_to_line(&mut self.line, change) {
                     Applied::Line
@@ -310,9 +340,9 @@ impl Roll {
         }
         let at = slot.0 as usize;
         if at >= self.slots.len() {
-            self.slots.resize(at + 1, SlotImage { generation: Generation(0), info: None });
+            self.slots.resize(at + 1, SlotImage { generation: Generation(0), info: None, since: Position::default() });
         }
-        self.slots[at] = SlotImage { generation, info: Some(info.clone()) };
+        self.slots[at] = SlotImage { generation, info: Some(info.clone()), since: self.said.last() };
         self.by_id.insert(info.id.clone(), slot);
         self.departed.remove(&info.id);
         Applied::Joined { slot, generation, info: info.clone() }
@@ -324,6 +354,7 @@ impl Roll {
         }
         let Some(info) = self.slots[slot.0 as usize].info.take() else { return Applied::Nothing };
         self.by_id.remove(&info.id);
+        self.said.gone(slot);
         let mut names = Vec::new();
         if !self.bug.has(Bug::NamesOutliveOwner) {
             names.extend(self.names_of.remove(&slot).unwrap_or_default());

@@ -185,9 +185,9 @@ impl Subscriber {
         Some(Ask::Stream)
     }
 
-    /// One of so many.
-    pub(super) fn pick(&mut self, n: usize) -> usize {
-        (self.rng.next() % n.max(1) as u64) as usize
+    /// A number to choose by.
+    pub(super) fn draw(&mut self) -> u64 {
+        self.rng.next()
     }
 
     /// Nobody is known to ask, or what was asked came to nothing: later, elsewhere.

@@ -198,6 +198,15 @@ impl Process {
         result
     }
 
+    pub(super) fn broadcast(&mut self, now: Time, body: Bytes) -> Result<u64, SendError> {
+        let twin = self.twin.as_mut().map(|(t, _)| t.broadcast(now, body.clone()));
+        let result = self.node.broadcast(now, body);
+        if let Some(twin) = twin {
+            self.compare("broadcast", &result, &twin);
+        }
+        result
+    }
+
     /// `lazy`: messages stay where they are.
     pub(super) fn poll_event(&mut self, lazy: bool) -> Option<Event> {
         if self.is_mute() {

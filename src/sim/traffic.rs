@@ -18,6 +18,8 @@ pub(super) struct Traffic {
     next: u64,
     beat_us: u64,
     count: u64,
+    /// Drawn apart.
+    broadcasts: Rng,
     /// Those that don't take messages, and until when.
     lazy: Vec<(u64, HostId)>,
 }
@@ -27,7 +29,8 @@ impl Traffic {
         let on = scenario.faults.has(Fault::Traffic);
         let beat_us = scenario.detection().as_micros() as u64;
         let rng = Rng::new(mix(scenario.seed) ^ 0x7af1_c000);
-        Self { rng, on, next: if on { 0 } else { u64::MAX }, beat_us, count: 0, lazy: Vec::new() }
+        let broadcasts = Rng::new(mix(scenario.seed) ^ 0xb40a_dca5);
+        Self { rng, on, next: if on { 0 } else { u64::MAX }, beat_us, count: 0, broadcasts, lazy: Vec::new() }
     }
 
     /// When something happens next.
@@ -50,6 +53,9 @@ impl Traffic {
             world.set_lazy(host, true);
             self.lazy.push((now + self.rng.below(self.beat_us * 4), host));
         }
+        if self.broadcasts.one_in(4) {
+            self.broadcast(world);
+        }
         let (from, to) = (self.host(world), self.host(world));
         let to = if self.rng.one_in(64) { nobody() } else { world.name(to).clone() };
         let burst = if self.rng.one_in(8) { 40 } else { 4 };
@@ -62,6 +68,24 @@ impl Traffic {
                 // Where there is no room the embedder gives up.
                 let _ = world.send(from, &to, body);
             }
+        }
+    }
+
+    /// Somebody tells all something, mostly small, sometimes a lot.
+    fn broadcast(&mut self, world: &mut World) {
+        let rng = &mut self.broadcasts;
+        let host = HostId(rng.below(world.hosts().len() as u64) as u32);
+        let burst = if rng.one_in(16) { 60 } else { 3 };
+        for _ in 0..rng.range(1, burst) {
+            self.count += 1;
+            let more = match rng.below(24) {
+                0 => rng.below(crate::wire::MAX_BROADCAST as u64 - 8),
+                1..4 => rng.below(3_000),
+                _ => rng.below(64),
+            };
+            let mut body = self.count.to_be_bytes().to_vec();
+            body.resize(8 + more as usize, self.count as u8);
+            let _ = world.broadcast(host, body.into());
         }
     }
 
@@ -93,7 +117,7 @@ impl Traffic {
         }
         // The wait for a way, and after it that for an answer; streams that died unseen take their patience too.
         world.run_for(patience * 2 + Duration::from_secs(10));
-        if let Some(why) = world.open_message() {
+        if let Some(why) = world.open_message().or_else(|| world.open_broadcast()) {
             world.violated(6, why);
         }
     }

@@ -1,8 +1,9 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
+use super::broadcast::{Broadcast, Unheard};
 use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
-    Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
+    Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, VoterTag,
 };
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -57,6 +58,10 @@ pub enum Datagram {
     Find(Find),
     /// They do.
     Found(Found),
+    /// Committed broadcasts: from the leader to all, or as the answer to [`Unheard`].
+    Broadcast(Broadcast),
+    /// A member to a candidate: I have the broadcasts up to here, and there are more.
+    Unheard(Unheard),
 }
 
 /// A message of the sender's embedder: unordered, and acknowledged by nobody.
@@ -100,7 +105,7 @@ pub struct Whereabouts {
     pub leads: bool,
 }
 
-/// The leader's heartbeat, at most 48 bytes.
+/// The leader's heartbeat, at most 64 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The lineage that it leads.
@@ -115,6 +120,8 @@ pub struct Heartbeat {
     pub leader: VoterTag,
     /// The low 16 bits of the version of the committed line.
     pub line_version: u16,
+    /// The place of the last broadcast that went out.
+    pub said: Position,
 }
 
 /// A member's heartbeat, at most 24 bytes.
@@ -263,6 +270,8 @@ pub struct Registered {
     pub generation: Generation,
     /// The revision of the capabilities that is committed.
     pub revision: u32,
+    /// The place of the last broadcast before it was registered: what follows is for it.
+    pub since: Position,
     /// The convention.
     pub view: View,
 }

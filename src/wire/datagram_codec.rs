@@ -1,5 +1,6 @@
 //! Datagrams to bytes and back. The layout stands in [`crate::wire`].
 
+use super::broadcast_codec::{self as spoken, kind as said};
 use super::codec::{Body, FixedOut, Sink, once, put_field, required};
 use super::datagram::{
     Ack, Announce, Beat, Datagram, Heartbeat, Join, Leave, Note, Probe, RefuseReason, Refused, Registered, Resigned,
@@ -12,7 +13,7 @@ use super::parts::{
 };
 use super::reject::Reject;
 use super::request_codec::{self as request, kind as asked};
-use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Slot, Term, VoterTag};
+use crate::types::{Generation, Identity, Incarnation, Index, Lineage, Position, Slot, Term, VoterTag};
 use bytes::Bytes;
 
 /// The second byte of each kind of datagram.
@@ -146,6 +147,8 @@ impl<'a> DatagramView<'a> {
             asked::MISSED => padded(self.len).and_then(|()| request::missed(body)).map(Datagram::Missed),
             asked::FIND => padded(self.len).and_then(|()| request::find(body)).map(Datagram::Find),
             asked::FOUND => request::found(body).map(Datagram::Found),
+            said::BROADCAST => spoken::broadcast(body).map(Datagram::Broadcast),
+            said::UNHEARD => padded(self.len).and_then(|()| spoken::unheard(body)).map(Datagram::Unheard),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -153,7 +156,7 @@ impl<'a> DatagramView<'a> {
 
 #[inline]
 fn heartbeat(body: &Body<'_>) -> Result<Heartbeat, Reject> {
-    let mut c = body.fixed::<36>()?;
+    let mut c = body.fixed::<52>()?;
     Ok(Heartbeat {
         lineage: Lineage(c.u64()?),
         term: Term(c.count()?),
@@ -161,6 +164,10 @@ fn heartbeat(body: &Body<'_>) -> Result<Heartbeat, Reject> {
         commit: Index(c.count()?),
         leader: VoterTag(c.u32()?),
         line_version: c.u16()?,
+        said: {
+            c.u16()?;
+            Position { term: Term(c.count()?), index: Index(c.count()?) }
+        },
     })
 }
 
@@ -227,13 +234,16 @@ fn registered(body: &Body<'_>) -> Result<Registered, Reject> {
     let mut c = body.fixed::<28>()?;
     let (nonce, incarnation, slot) = (c.u64()?, Incarnation(c.count()?), Slot(c.u32()?));
     let (generation, _, revision) = (Generation(c.u16()?), c.u16()?, c.u32()?);
-    let (mut view, mut fields) = (None, body.fields());
+    let (mut view, mut since, mut fields) = (None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
-        if tag == field::VIEW {
-            once(&mut view, read_view(content)?)?;
+        match tag {
+            field::VIEW => once(&mut view, read_view(content)?)?,
+            field::SINCE => once(&mut since, spoken::read_only_place(content)?)?,
+            _ => {}
         }
     }
-    Ok(Registered { nonce, incarnation, slot, generation, revision, view: required(view)? })
+    let (since, view) = (since.unwrap_or_default(), required(view)?);
+    Ok(Registered { nonce, incarnation, slot, generation, revision, since, view })
 }
 
 fn refused(body: &Body<'_>) -> Result<Refused, Reject> {
@@ -371,6 +381,8 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Missed(d) => request::put_missed(d, tag, buf),
         Datagram::Find(d) => request::put_find(d, tag, buf),
         Datagram::Found(d) => request::put_found(d, tag, buf),
+        Datagram::Broadcast(d) => spoken::put_broadcast(d, tag, buf),
+        Datagram::Unheard(d) => spoken::put_unheard(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);
@@ -396,14 +408,16 @@ fn put_whereabouts(d: &Whereabouts, tag: u32, buf: &mut Vec<u8>) {
 }
 
 fn put_heartbeat(d: &Heartbeat, tag: u32, buf: &mut Vec<u8>) {
-    let fixed = FixedOut::<36>::new()
+    let fixed = FixedOut::<52>::new()
         .u64(d.lineage.0)
         .u64(d.term.0)
         .u32(d.number)
         .u64(d.commit.0)
         .u32(d.leader.0)
         .u16(d.line_version)
-        .spare(2);
+        .spare(2)
+        .u64(d.said.term.0)
+        .u64(d.said.index.0);
     frame::begin(buf, kind::HEARTBEAT, tag, fixed);
 }
 
@@ -430,6 +444,7 @@ fn put_registered(d: &Registered, tag: u32, buf: &mut Vec<u8>) {
         .spare(2)
         .u32(d.revision);
     frame::begin(buf, kind::REGISTERED, tag, fixed);
+    spoken::put_only_place(buf, field::SINCE, d.since);
     put_view(buf, &d.view);
 }
 

@@ -35,13 +35,13 @@
 //!
 //! | kind | frame | fixed part: bytes of each number | fields | whole |
 //! | --- | --- | --- | --- | --- |
-//! | 1 | heartbeat | lineage 8, term 8, number 4, commit 8, leader's tag 4, line version 2, spare 2 | | 48 |
+//! | 1 | heartbeat | lineage 8, term 8, number 4, commit 8, leader's tag 4, line version 2, spare 2, broadcast's place 16 | | 64 |
 //! | 2 | beat | slot 4, generation 2, heard 2, lineage 4 | | 24 |
 //! | 3 | ack | lineage 8, term 8, number 4, identity 8 | | 40 |
 //! | 4 | seek | nonce 8, lineage 8, term 8, attempt 2, spare 2 | *sender* | 1,200 |
 //! | 5 | announce | nonce 8 | *sender*, *place* where the asker comes from another lineage and has one, *view* | ≤ 1,200 |
 //! | 6 | join | nonce 8, lineage 8, heard 2, spare 2 | *member* | 1,200 |
-//! | 7 | registered | nonce 8, incarnation 8, slot 4, generation 2, spare 2, revision 4 | *view* | ≤ 1,200 |
+//! | 7 | registered | nonce 8, incarnation 8, slot 4, generation 2, spare 2, revision 4 | *since* where anything was broadcast before, *view* | ≤ 1,200 |
 //! | 8 | refused | nonce 8, lineage 8, incarnation 8, retry in ms 4, reason 1, spare 3 | | 44 |
 //! | 9, 10 | probe, its reply | slot 4, generation 2, token 2, lineage 4 | | 24 |
 //! | 11 | stranger | slot 4, generation 2, spare 2, lineage 4 | | 24 |
@@ -56,8 +56,10 @@
 //! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
 //! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
 //! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
+//! | 50 | broadcast | nonce 8, lineage 8, term 8, place before 16, newest place 16 | *said*, as many as fit | ≤ 1,200 |
+//! | 51 | unheard | nonce 8, lineage 8, place 16, slot 4, generation 2, spare 2, offset 4 | | 1,200 |
 //!
-//! A seek, a join, a missed or a find that isn't padded to exactly 1,200 bytes is malformed, and so are a claim of less than
+//! A seek, a join, a missed, a find or an unheard that isn't padded to exactly 1,200 bytes is malformed, and so are a claim of less than
 //! 128 and a *where is* of less than 320: no answer is larger than its question. Where
 //! the line doesn't fit an announcement or a registration, seats are left out from its end; the leader's stays.
 //! Reasons of a refusal: 1 superseded, 2 departed, 3 full, 4 busy. Answers to a claim: 1 yours, 2 released, 3 taken, 4 too
@@ -107,13 +109,17 @@
 //! | 156 | leads | | *view* |
 //! | 157 | note | as the datagram | as the datagram |
 //!
-//! A position is a term and an index. A data frame's *data* are records: what it is for 4 bits
-//! (0 message, 1 request, 2 answer, 3 broadcast, 4 ask), length 28 bits, body; the first may be the rest of one
-//! that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers may be left out.
+//! A position is a term and an index, a place one of a broadcast and how many there were with it. A data frame's *data* are
+//! records: what it is for 4 bits (0 message, 1 request, 2 answer, 3 broadcast, 4 ask), length 28 bits, body; the first may
+//! be the rest of one that began in the frame before, the last may go on in the next. Records are numbered from 1; numbers
+//! may be left out.
 //!
 //! Outcomes of a call: 1 taken, 2 dialled back, 3 not here, 4 busy, 5 refused. An ask's record is a body: number 8, the
 //! asker's incarnation 8, what it is 1 (1 question, 2 reply, 3 not mine, 4 busy), spare 3; *capabilities*, one pair, of a
 //! question; padding of one byte; then what the embedder says.
+//!
+//! A record for broadcasts is a body: what 1 (1 say, 2 heard), spare 3, the sender's incarnation 8, number 8, and the number
+//! before 8 or that which is refused 8; *data* in a say, up to [`MAX_BROADCAST`].
 //!
 //! ## Fields
 //!
@@ -130,7 +136,7 @@
 //! | 9 | convention | the full name, 1 to 63 bytes of UTF-8 |
 //! | 10 | entry | index 8, term 8, kind of change 1, then the change |
 //! | 11 | data | a piece of an image |
-//! | 12 | slot | body: generation 2, spare 2; *member* where it is taken |
+//! | 12 | slot | body: generation 2, spare 2; *member* where it is taken, *since* where anything was broadcast before |
 //! | 13 | departed | body: incarnation 8; *id* |
 //! | 16 | retired | body: no fixed part; *id* |
 //! | 17 | ranked | body: priority 4; *id* |
@@ -139,6 +145,9 @@
 //! | 21, 22 | voters, gone | identities: 8 each, up to [`MAX_VOTERS`] |
 //! | 25 | name | 1 to 63 bytes of UTF-8 |
 //! | 26 | named | body: slot 4; *name* |
+//! | 35 | since | the place of the last broadcast before: 16 |
+//! | 36 | said | body: place 16, the sender's incarnation 8, number 8, offset 4, total 4; *id*, *data* |
+//! | 37 | speaker | body: slot 4, spare 4, number of its last broadcast 8 |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -157,13 +166,17 @@
 //! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
 //! | 20 claimed | body: slot 4, generation 2, spare 2; *name* |
 //! | 21 released | body: slot 4, generation 2, spare 2; *name* |
+//! | 40 said | body: slot 4, generation 2, spare 2, number 8; *data* up to [`MAX_BROADCAST`] |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
-//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*. A store's record is its kind (1 byte) and its
+//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*, *since* before the oldest broadcast that is
+//! kept, *said*, each whole, and *speaker*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
 //! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
+mod broadcast;
+mod broadcast_codec;
 mod checksum;
 mod circuit;
 mod circuit_codec;
@@ -181,6 +194,8 @@ mod roll;
 mod roll_codec;
 mod stream;
 
+pub use broadcast::*;
+pub use broadcast_codec::{MAX_SAID_BYTES, decode_broadcast_record, encode_broadcast_record, said_len};
 pub use circuit::*;
 pub use circuit_codec::{ASK_COST, decode_ask, encode_ask};
 pub use datagram::*;

@@ -35,6 +35,9 @@ pub(super) mod tag {
     pub(in crate::wire) const PLACE: u8 = 23;
     pub(in crate::wire) const NAME: u8 = 25;
     pub(in crate::wire) const NAMED: u8 = 26;
+    pub(in crate::wire) const SINCE: u8 = 35;
+    pub(in crate::wire) const SAID: u8 = 36;
+    pub(in crate::wire) const SPEAKER: u8 = 37;
 }
 
 const DURABLE: u8 = 1;

@@ -1,5 +1,6 @@
 //! The roll's entries, its image in a snapshot, and what a store keeps. The layout stands in [`crate::wire`].
 
+use super::broadcast::Said;
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, Name, NodeId,
     Position, Seat, Slot, Standing, Term,
@@ -123,6 +124,17 @@ pub enum Change {
         /// The name.
         name: Name,
     },
+    /// A member told all others something: its place among the broadcasts follows from that of this entry.
+    Said {
+        /// The member's slot.
+        slot: Slot,
+        /// The slot's generation.
+        generation: Generation,
+        /// Larger than that of its broadcasts before: else nothing is changed by it.
+        number: u64,
+        /// What it says, at most [`super::MAX_BROADCAST`] bytes.
+        body: Bytes,
+    },
     /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
     Other {
         /// The kind's number.
@@ -139,6 +151,8 @@ pub struct SlotImage {
     pub generation: Generation,
     /// The present owner.
     pub info: Option<MemberInfo>,
+    /// The place of the last broadcast before it was put on the roll.
+    pub since: Position,
 }
 
 /// The whole roll as of one position: what a snapshot carries.
@@ -162,6 +176,12 @@ pub struct Image {
     pub ranked: Vec<(NodeId, i32)>,
     /// The names that are taken, in their order, each with its owner's slot.
     pub names: Vec<(Name, Slot)>,
+    /// The place right before the oldest broadcast that is kept.
+    pub said_before: Position,
+    /// The newest broadcasts, each whole, in their order.
+    pub said: Vec<Said>,
+    /// The number of the last broadcast of each member that ever sent one, by slots.
+    pub speakers: Vec<(Slot, u64)>,
 }
 
 /// What a voter must not forget. Small; written as a whole.

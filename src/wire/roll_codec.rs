@@ -1,5 +1,7 @@
 //! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
 
+use super::broadcast::{MAX_BROADCAST, Said};
+use super::broadcast_codec::{put_only_place, put_said, read_only_place, read_said};
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::parts::{
     flag, only_name, push_seat, put_capabilities, put_id, put_lineages, put_member, put_name, put_seat, put_seat_body,
@@ -26,6 +28,7 @@ mod change {
     pub(super) const RESTOOD: u8 = 12;
     pub(super) const CLAIMED: u8 = 20;
     pub(super) const RELEASED: u8 = 21;
+    pub(super) const SAID: u8 = 40;
 }
 
 /// The numbers of a store's records.
@@ -117,6 +120,11 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             put_body(sink, owner(slot, generation).spare(2));
             put_name(sink, name);
         }
+        Change::Said { slot, generation, number, body } => {
+            sink.put(&[change::SAID]);
+            put_body(sink, FixedOut::<16>::new().u32(slot.0).u16(generation.0).spare(2).u64(*number));
+            put_field(sink, tag::DATA, |s| s.put(body));
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -150,6 +158,7 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         change::RELEASED => {
             read_claim(bytes).map(|(slot, generation, name)| Change::Released { slot, generation, name })
         }
+        change::SAID => read_say(&Body::nested(bytes)?),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -219,6 +228,22 @@ fn read_claim(bytes: &[u8]) -> Result<(Slot, Generation, Name), Reject> {
     Ok((slot, generation, only_name(&body)?))
 }
 
+fn read_say(body: &Body<'_>) -> Result<Change, Reject> {
+    let mut c = body.fixed::<16>()?;
+    let (slot, generation, _, number) = (Slot(c.u32()?), Generation(c.u16()?), c.u16()?, c.count()?);
+    let (mut data, mut fields) = (None, body.fields());
+    while let Some((tag, content)) = fields.next()? {
+        if tag == tag::DATA {
+            once(&mut data, content)?;
+        }
+    }
+    let data = required(data)?;
+    if data.len() > MAX_BROADCAST {
+        return Err(Reject::Malformed);
+    }
+    Ok(Change::Said { slot, generation, number, body: Bytes::copy_from_slice(data) })
+}
+
 fn read_only_id(body: &Body<'_>) -> Result<NodeId, Reject> {
     let (mut id, mut fields) = (None, body.fields());
     while let Some((tag, content)) = fields.next()? {
@@ -256,6 +281,7 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             if let Some(info) = &slot.info {
                 put_member(s, info);
             }
+            put_only_place(s, tag::SINCE, slot.since);
         });
     }
     for (id, incarnation) in &image.departed {
@@ -282,6 +308,11 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             put_name(s, name);
         });
     }
+    put_only_place(sink, tag::SINCE, image.said_before);
+    image.said.iter().for_each(|said| put_said(sink, said));
+    for (slot, number) in &image.speakers {
+        put_field(sink, tag::SPEAKER, |s| put_body(s, FixedOut::<16>::new().u32(slot.0).spare(4).u64(*number)));
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
@@ -297,6 +328,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
     let (mut retired, mut ranked, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut said_before, mut said, mut speakers) = (None, Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
@@ -308,6 +340,9 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::RETIRED => retired.push(read_only_id(&Body::nested(content)?)?),
             tag::RANKED => ranked.push(read_ranked(&Body::nested(content)?)?),
             tag::NAMED => names.push(read_named(&Body::nested(content)?)?),
+            tag::SINCE => once(&mut said_before, read_only_place(content)?)?,
+            tag::SAID => said.push(read_said(content)?),
+            tag::SPEAKER => speakers.push(read_speaker(&Body::nested(content)?)?),
             _ => {}
         }
     }
@@ -319,8 +354,29 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !names.is_sorted_by(|(a, _), (b, _)| a < b) || !names.iter().all(|(_, slot)| owned(slot)) {
         return Err(Reject::Malformed);
     }
+    let spoke = speakers.is_sorted_by(|(a, _), (b, _)| a < b) && speakers.iter().all(|(slot, _)| owned(slot));
+    let said_before = said_before.unwrap_or_default();
+    if !spoke || !follow_each_other(said_before, &said) {
+        return Err(Reject::Malformed);
+    }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names })
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, said_before, said, speakers })
+}
+
+/// True where broadcasts are whole, and in their order without a gap.
+fn follow_each_other(before: Position, said: &[Said]) -> bool {
+    let mut last = before;
+    said.iter().all(|s| {
+        let next = last.index.next() == Some(s.place.index) && last.term <= s.place.term;
+        last = s.place;
+        next && s.offset == 0 && s.data.len() == s.total as usize
+    })
+}
+
+fn read_speaker(body: &Body<'_>) -> Result<(Slot, u64), Reject> {
+    let mut c = body.fixed::<16>()?;
+    let (slot, _, number) = (Slot(c.u32()?), c.u32()?, c.count()?);
+    Ok((slot, number))
 }
 
 fn read_named(body: &Body<'_>) -> Result<(Name, Slot), Reject> {
@@ -331,13 +387,15 @@ fn read_named(body: &Body<'_>) -> Result<(Name, Slot), Reject> {
 fn read_slot(bytes: &[u8]) -> Result<SlotImage, Reject> {
     let body = Body::nested(bytes)?;
     let generation = Generation(body.fixed::<4>()?.u16()?);
-    let (mut info, mut fields) = (None, body.fields());
+    let (mut info, mut since, mut fields) = (None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
-        if tag == tag::MEMBER {
-            once(&mut info, read_member(content)?)?;
+        match tag {
+            tag::MEMBER => once(&mut info, read_member(content)?)?,
+            tag::SINCE => once(&mut since, read_only_place(content)?)?,
+            _ => {}
         }
     }
-    Ok(SlotImage { generation, info })
+    Ok(SlotImage { generation, info, since: since.unwrap_or_default() })
 }
 
 fn read_departed(bytes: &[u8]) -> Result<(NodeId, Incarnation), Reject> {

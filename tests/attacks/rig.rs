@@ -60,7 +60,11 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
     let slots = names
         .iter()
         .enumerate()
-        .map(|(i, n)| SlotImage { generation: Generation(1), info: Some(info(i as u16, n, 100 + i as u64)) })
+        .map(|(i, n)| SlotImage {
+            generation: Generation(1),
+            info: Some(info(i as u16, n, 100 + i as u64)),
+            since: Position::default(),
+        })
         .collect();
     Image {
         lineage: Lineage(lineage),
@@ -72,6 +76,9 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        said_before: Position::default(),
+        said: vec![],
+        speakers: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

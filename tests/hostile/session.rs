@@ -415,7 +415,7 @@ impl<'a> Session<'a> {
 
     fn a_datagram(&mut self) -> Datagram {
         let lineage = self.lineage_();
-        match self.input.below(23) {
+        match self.input.below(25) {
             20 => {
                 let (from, incarnation, to) =
                     (id(self.input.below(PEERS + 2)), self.incarnation_(), self.incarnation_());
@@ -431,7 +431,8 @@ impl<'a> Session<'a> {
             0 => {
                 let (term, number, commit) = (self.term_(), self.input.u8().into(), self.index_());
                 let (leader, line_version) = (VoterTag(100 + self.input.below(PEERS) as u32), self.input.u8().into());
-                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, leader, line_version })
+                let said = self.position_();
+                Datagram::Heartbeat(Heartbeat { lineage, term, number, commit, leader, line_version, said })
             }
             1 => {
                 let (slot, generation, heard) = (self.slot_(), self.generation_(), self.input.u8().into());
@@ -459,7 +460,8 @@ impl<'a> Session<'a> {
             6 => {
                 let (nonce, incarnation, slot) = (self.nonce_(), self.incarnation_(), self.slot_());
                 let (generation, revision, view) = (self.generation_(), self.input.u8().into(), self.view_());
-                Datagram::Registered(Registered { nonce, incarnation, slot, generation, revision, view })
+                let since = if self.input.yes() { Position::default() } else { self.position_() };
+                Datagram::Registered(Registered { nonce, incarnation, slot, generation, revision, since, view })
             }
             7 => {
                 let (nonce, incarnation, n) = (self.nonce_(), self.incarnation_(), self.input.u8());
@@ -482,8 +484,28 @@ impl<'a> Session<'a> {
                 if n == 11 { Datagram::Leave(leave) } else { Datagram::Gone(leave) }
             }
             13 => Datagram::Resigned(Resigned { lineage, term: self.term_(), identity: self.identity_() }),
+            23 => self.a_broadcast(lineage),
+            24 => {
+                let (nonce, after, offset) = (self.nonce_(), self.position_(), self.input.u8());
+                let (slot, generation, offset) = (self.slot_(), self.generation_(), u32::from(offset) * 1_000);
+                Datagram::Unheard(Unheard { nonce, lineage, after, slot, generation, offset })
+            }
             n => self.a_request(n, lineage),
         }
+    }
+
+    /// Broadcasts, small ones and pieces, from anywhere on.
+    fn a_broadcast(&mut self, lineage: Lineage) -> Datagram {
+        let (nonce, term) = (if self.input.yes() { 0 } else { self.nonce_() }, self.term_());
+        let index = u64::from(self.input.below(8));
+        let prev = Position { term, index: Index(index) };
+        let (from, incarnation) = (id(self.input.below(PEERS + 2)), self.incarnation_());
+        let (offset, total) = if self.input.yes() { (u32::from(self.input.below(3)) * 1_000, 2_500) } else { (0, 5) };
+        let data = Bytes::from(vec![1; (total - offset).min(1_000) as usize]);
+        let place = Position { term, index: Index(index + 1) };
+        let said = Said { place, from, incarnation, number: self.input.u8().into(), offset, total, data };
+        let newest = Position { term, index: Index(index + 1 + u64::from(self.input.below(3))) };
+        Datagram::Broadcast(Broadcast { nonce, lineage, term, prev, newest, said: vec![said] })
     }
 
     /// What is asked about the roll, and the answers.
@@ -563,6 +585,7 @@ impl<'a> Session<'a> {
                 slot: Slot(9),
                 generation: Generation(1),
                 revision: j.info.revision,
+                since: Position::default(),
                 view: view(seats()),
             }),
             Datagram::Probe(p) => Datagram::ProbeReply(p),
@@ -795,7 +818,9 @@ impl<'a> Session<'a> {
                 let outcome = all[usize::from(self.input.below(5))];
                 Circuit::Answered(Answered { number, relay, outcome, credit })
             }
-            3 => Circuit::Carried(Carried { number, relay, data: vec![7; 1 + usize::from(self.input.u8()) * 16].into() }),
+            3 => {
+                Circuit::Carried(Carried { number, relay, data: vec![7; 1 + usize::from(self.input.u8()) * 16].into() })
+            }
             4 => Circuit::More(More { number, credit }),
             5 => Circuit::HangUp(HangUp { number, relay }),
             6 => return Message::Leads(self.view_()),
@@ -1061,7 +1086,11 @@ impl<'a> Session<'a> {
 fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Image {
     let n = input.u8();
     let seats = (0..=PEERS).filter(|i| n >> i & 1 == 1).map(seat).collect();
-    let slots = (0..=PEERS).map(|i| SlotImage { generation: Generation(0), info: (n >> i & 1 == 1).then(|| info(i)) });
+    let slots = (0..=PEERS).map(|i| SlotImage {
+        generation: Generation(0),
+        info: (n >> i & 1 == 1).then(|| info(i)),
+        since: Position::default(),
+    });
     Image {
         lineage,
         parents: if n == 255 { vec![Lineage(7)] } else { vec![] },
@@ -1072,6 +1101,9 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        said_before: Position::default(),
+        said: vec![],
+        speakers: vec![],
     }
 }
 

@@ -106,13 +106,14 @@ fn datagrams() -> Vec<Datagram> {
             commit: index,
             leader: identity.tag(),
             line_version: 8,
+            said: Position { term, index },
         }),
         Datagram::Beat(Beat { slot, generation, lineage: 1, heard: 2 }),
         Datagram::Ack(Ack { lineage, term, number: 9, identity }),
         Datagram::Seek(Seek { from: from.clone(), nonce: 1, attempt: 2, lineage, term }),
         Datagram::Announce(Announce { from, nonce: 1, place: None, view: view.clone() }),
         Datagram::Join(Join { nonce: 1, lineage, heard: 2, info: info() }),
-        Datagram::Registered(Registered { nonce: 1, incarnation, slot, generation, revision: 2, view }),
+        Datagram::Registered(Registered { nonce: 1, incarnation, slot, generation, revision: 2, since: Position { term, index }, view }),
         Datagram::Refused(Refused { nonce: 1, lineage, incarnation, reason: RefuseReason::Busy, retry_ms: 2 }),
         Datagram::Probe(probe),
         Datagram::ProbeReply(probe),
@@ -149,7 +150,22 @@ fn datagrams() -> Vec<Datagram> {
         Datagram::Missed(Missed { nonce: 1, lineage, after: Position { term, index }, slot, generation }),
         Datagram::Find(Find { nonce: 1, lineage, wanted: wanted() }),
         Datagram::Found(Found { nonce: 1, lineage, total: 2, members: vec![info().id] }),
+        Datagram::Broadcast(Broadcast {
+            nonce: 0,
+            lineage,
+            term,
+            prev: Position { term, index: Index(0) },
+            newest: Position { term, index },
+            said: vec![said()],
+        }),
+        Datagram::Unheard(Unheard { nonce: 1, lineage, after: Position { term, index }, slot, generation, offset: 0 }),
     ]
+}
+
+fn said() -> Said {
+    let place = Position { term: Term(2), index: Index(1) };
+    let (data, total) = (Bytes::from_static(b"hello"), 5);
+    Said { place, from: info().id, incarnation: Incarnation(3), number: 1, offset: 0, total, data }
 }
 
 fn wanted() -> Capabilities {
@@ -170,6 +186,7 @@ fn entries() -> Vec<Entry> {
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
         Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
         Change::Released { slot, generation, name: Name::new("printer").unwrap() },
+        Change::Said { slot, generation, number: 1, body: Bytes::from_static(b"hello") },
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
 }
@@ -177,8 +194,8 @@ fn entries() -> Vec<Entry> {
 fn image() -> Image {
     let position = Position { term: Term(2), index: Index(4) };
     let slots = vec![
-        SlotImage { generation: Generation(5), info: Some(info()) },
-        SlotImage { generation: Generation(6), info: None },
+        SlotImage { generation: Generation(5), info: Some(info()), since: Position::default() },
+        SlotImage { generation: Generation(6), info: None, since: Position::default() },
     ];
     Image {
         lineage: Lineage(1),
@@ -190,6 +207,9 @@ fn image() -> Image {
         retired: vec![],
         ranked: vec![],
         names: vec![(Name::new("printer").unwrap(), Slot(0))],
+        said_before: Position::default(),
+        said: vec![said()],
+        speakers: vec![(Slot(0), 1)],
     }
 }
 

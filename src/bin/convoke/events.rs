@@ -71,7 +71,7 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
         Event::Found { members, total, .. } => found(members, *total),
         Event::Claimed { name, outcome } => claimed(name, outcome),
         // Who types has no more to say than there is room for.
-        Event::Writable { .. } => return,
+        Event::Writable { .. } | Event::BroadcastWritable => return,
         Event::Network(notice) => notices::core(notice),
         // Told by `stopped`, once the driver has stopped as well.
         Event::Stopped(_) => return,
@@ -118,6 +118,24 @@ fn rarer(event: &Event) -> Line {
                 .with("lane", lane.as_str())
                 .with("reason", why)
                 .with("uncertain", *uncertain)
+        }
+        Event::BroadcastCommitted { number } => {
+            Line::new("broadcast", format!("number {number} is committed")).with("number", *number)
+        }
+        Event::BroadcastFailed { number, body, reason, uncertain } => {
+            let (text, why) = (String::from_utf8_lossy(body), reason.as_str());
+            let perhaps = if *uncertain { ", perhaps sent" } else { "" };
+            Line::new("undeliverable", format!("to all ({why}{perhaps}): {text}"))
+                .with("to", Value::Null)
+                .with("number", *number)
+                .with("body", text.as_ref())
+                .with("lane", "broadcast")
+                .with("reason", why)
+                .with("uncertain", *uncertain)
+        }
+        Event::BroadcastsMissed { count } => {
+            Line::new("missed", format!("{count} broadcasts were for this node and will never reach it"))
+                .with("count", *count)
         }
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
     }

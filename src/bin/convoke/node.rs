@@ -264,6 +264,9 @@ impl Running {
             Command::Datagram(id, text) => {
                 self.handle.send_datagram(&id, text.into()).map_err(|e| format!("datagram: {e}"))?;
             }
+            Command::Broadcast(text) => {
+                self.handle.broadcast(text.into()).map_err(|e| format!("broadcast: {e}"))?;
+            }
             Command::Claim(name) => self.order(proto::Command::Claim(name))?,
             Command::Release(name) => self.order(proto::Command::Release(name))?,
             Command::Retire(id) => self.order(proto::Command::Retire(id))?,

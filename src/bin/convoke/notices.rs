@@ -87,6 +87,7 @@ counters! {
     dropped_unexpected dropped_term_leap
     streams_cut streams_cut_crowded streams_cut_silent streams_cut_malformed streams_cut_flooding canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
+    broadcasts_out broadcasts_in broadcasts_missed said_multicast said_unicast
 }
 
 counters! {

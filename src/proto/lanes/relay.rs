@@ -45,7 +45,18 @@ struct Side {
 impl Side {
     fn new(conn: ConnId, number: u64, id: NodeId, incarnation: Incarnation) -> Self {
         let granted = WINDOW as u64;
-        Self { conn, number, id, incarnation, queue: VecDeque::new(), granted, received: 0, told: granted, listed: false, again: false }
+        Self {
+            conn,
+            number,
+            id,
+            incarnation,
+            queue: VecDeque::new(),
+            granted,
+            received: 0,
+            told: granted,
+            listed: false,
+            again: false,
+        }
     }
 }
 

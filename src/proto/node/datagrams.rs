@@ -71,6 +71,8 @@ impl Node {
             Datagram::Missed(d) => self.on_missed(from, d),
             Datagram::Find(d) => self.on_find(from, &d),
             Datagram::Found(d) => self.on_found(d),
+            Datagram::Broadcast(d) => self.on_broadcast(now, from, d),
+            Datagram::Unheard(d) => self.on_unheard(from, d),
         }
     }
 
@@ -126,9 +128,13 @@ impl Node {
         let known = self.leader_addr_known(beat, from);
         let seen = if self.me.standing.votes() { self.voter.promise.seen } else { self.told.term };
         match self.follower.heartbeat(now, beat, (from, lane), Expected { known, ours, seen }) {
-            Heard::Fresh => self.subscriber.heard(now, beat.commit),
+            Heard::Fresh => {
+                self.subscriber.heard(now, beat.commit);
+                self.hear_of_said(now, beat.lineage, beat.said);
+            }
             Heard::NewLeader => {
                 self.subscriber.heard(now, beat.commit);
+                self.hear_of_said(now, beat.lineage, beat.said);
                 self.leader_is_new(now);
             }
             Heard::Stale => self.out.stats.dropped_stale += 1,
@@ -315,7 +321,7 @@ impl Node {
     }
 
     fn on_registered(&mut self, now: Time, registered: Registered) {
-        let Registered { nonce, incarnation, slot, generation, revision, view } = registered;
+        let Registered { nonce, incarnation, slot, generation, revision, since, view } = registered;
         if nonce != self.follower.nonce || incarnation != self.me.incarnation || view.lineage == Lineage::ZERO {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -329,7 +335,7 @@ impl Node {
             self.voter.enter(view.lineage, self.voter.promise.seen, None, &mut self.out);
             self.introduce();
         }
-        let registration = Registration { lineage: view.lineage, slot, generation, revision };
+        let registration = Registration { lineage: view.lineage, slot, generation, revision, since };
         self.follower.told(now, &view);
         self.take_view(view);
         self.follower.registered(now, registration);

@@ -1,5 +1,6 @@
 //! Elections: the node's side of canvass, bid and grant.
 
+use super::super::broadcasts::Sayings;
 use super::super::campaign::{Standpoint, Step, is_better};
 use super::super::detector::Detector;
 use super::super::leadership::Leadership;
@@ -408,6 +409,7 @@ impl Node {
             retiring: BTreeSet::new(),
             claims: Claims::default(),
             telling,
+            sayings: Sayings::new(self.log.roll().said().last()),
         });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);

@@ -322,6 +322,7 @@ impl Node {
 
     /// What happened between an older roll and the present one is told as its outcome.
     pub(super) fn tell_outcome(&mut self, now: Time, old: &Roll) {
+        self.hear_before(old);
         self.tell_changes(now, outcome(old, self.log.roll()));
     }
 
@@ -445,7 +446,8 @@ impl Node {
         match (self.log.roll().find(&self.me.id), self.follower.registration) {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
                 let (lineage, revision) = (self.log.lineage(), info.revision);
-                let now_is = Registration { lineage, slot, generation, revision };
+                let since = self.log.roll().since(slot);
+                let now_is = Registration { lineage, slot, generation, revision, since };
                 if registered != Some(now_is) && !self.follower.is_disowned(&now_is) {
                     self.follower.registered(now, now_is);
                 }

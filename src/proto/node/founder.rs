@@ -134,7 +134,7 @@ impl Node {
             let info = if seat.identity == self.me.identity { Some(self.me.clone()) } else { None };
             let info = info.or_else(|| self.peers.get(&seat.id).map(|p| p.info.clone()));
             let info = info.unwrap_or_else(|| members::seat_info(seat));
-            slots.push(SlotImage { generation: Generation(1), info: Some(info) });
+            slots.push(SlotImage { generation: Generation(1), info: Some(info), since: Position::default() });
         }
         let position = Position { term, index: Index(1) };
         let image = Image { lineage, position, line: Line::new(1, seats), slots, ..Image::default() };

@@ -84,6 +84,7 @@ impl Node {
             commit: self.log.commit(),
             leader,
             line_version: self.log.roll().line().version() as u16,
+            said: lead.sayings.upto(),
         });
         if self.config.multicast {
             self.out.datagram(Dest::Floor, heartbeat.clone());
@@ -368,6 +369,7 @@ impl Node {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
                 Applied::Claim(claimed) => self.name_claimed(claimed),
+                Applied::Said { prev, said } => self.said_committed(prev, &said),
                 Applied::Line => self.line_changed(now),
             }
         }

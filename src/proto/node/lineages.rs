@@ -508,7 +508,9 @@ impl Node {
         match place {
             // What the parent gave may be lost, and given to another in the child: only its own word counts.
             Some(Place { slot, generation, revision }) => {
-                let registration = Registration { lineage: view.lineage, slot, generation, revision };
+                // What is broadcast is heard from where it was heard last.
+                let since = Position::default();
+                let registration = Registration { lineage: view.lineage, slot, generation, revision, since };
                 self.follower.registered(now, registration);
             }
             // The entry that brought it here is lost in the child: there it has left, and comes as another incarnation.

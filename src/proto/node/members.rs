@@ -197,7 +197,8 @@ impl Node {
         let Some(view) = self.view(now) else { return };
         let Some((generation, info)) = self.log.roll().get(slot) else { return };
         let (incarnation, revision) = (info.incarnation, info.revision);
-        let registered = Registered { nonce: asker.nonce, incarnation, slot, generation, revision, view };
+        let since = self.log.roll().since(slot);
+        let registered = Registered { nonce: asker.nonce, incarnation, slot, generation, revision, since, view };
         self.out.datagram(Dest::Addr(asker.addr), Datagram::Registered(registered));
     }
 
@@ -241,6 +242,7 @@ impl Node {
             lead.detector.remove(slot);
             lead.registrar.freed(now, slot);
             lead.claims.gone(slot);
+            lead.sayings.gone(slot);
             lead.telling.followers.remove(&slot);
         }
         if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {

@@ -6,7 +6,7 @@ use super::super::log::Log;
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, MemberInfo, NodeId, Time};
-use crate::wire::{Datagram, Hello, Message, Note, WhereIs, Whereabouts};
+use crate::wire::{Datagram, Hello, Message, Note, RecordKind, WhereIs, Whereabouts};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -190,14 +190,21 @@ impl Node {
 
     /// What came over the lanes, and what won't get there, that isn't for the embedder.
     fn take_records(&mut self, now: Time) {
+        let mut broadcasts = Vec::new();
         loop {
             if let Some(arrived) = self.lanes.poll_record() {
-                self.on_record(now, arrived);
+                match arrived.record.kind {
+                    RecordKind::Broadcast => broadcasts.push(arrived),
+                    _ => self.on_record(now, arrived),
+                }
             } else if let Some(failed) = self.lanes.poll_failed() {
                 self.on_failed(now, failed);
             } else {
-                return;
+                break;
             }
+        }
+        if !broadcasts.is_empty() {
+            self.on_broadcast_records(now, broadcasts);
         }
     }
 
@@ -208,8 +215,9 @@ impl Node {
         }
     }
 
-    fn on_failed(&mut self, _now: Time, failed: Failed) {
+    fn on_failed(&mut self, now: Time, failed: Failed) {
         match failed.record.kind {
+            RecordKind::Broadcast => self.on_broadcast_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }

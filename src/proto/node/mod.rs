@@ -3,6 +3,7 @@
 //! Every input first expires what has ended by its `now` (a lease above all), then goes to the machines it concerns, then
 //! [`Node::settle`] tells what changed and finds the next deadline.
 
+mod broadcasting;
 mod commands;
 mod datagrams;
 mod electing;
@@ -28,6 +29,7 @@ mod telling;
 #[cfg(feature = "sim")]
 use super::border::Stats;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
+use super::broadcasts::{Listener, Sayings, Speaker};
 use super::campaign::Campaign;
 use super::config::Config;
 use super::detector::Detector;
@@ -51,7 +53,7 @@ use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
-    ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
+    ConnId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
@@ -70,6 +72,7 @@ struct Lead {
     retiring: BTreeSet<NodeId>,
     claims: Claims,
     telling: Telling,
+    sayings: Sayings,
 }
 
 /// A snapshot that comes in.
@@ -191,6 +194,12 @@ pub struct Node {
     /// The lineage whose roll it follows.
     subscribed: Lineage,
     hosting: Hosting,
+    speaker: Speaker,
+    /// The incarnation under which it hands its broadcasts over.
+    spoke_as: Incarnation,
+    listener: Listener,
+    /// There is more for the embedder than there is room for.
+    waits_for_room: bool,
     /// The writes that are under way, with the last index that each makes durable.
     storing: VecDeque<(u64, Index)>,
     durable_index: Index,
@@ -239,6 +248,7 @@ impl Node {
         self.peers.bug = self.bug;
         self.lanes.bug = self.bug;
         self.lanes.relay.bug = self.bug;
+        self.listener.bug = self.bug;
         self.follower.bug = self.bug;
         self.log.plant(self.bug);
         self.subscriber.bug = self.bug;
@@ -352,7 +362,9 @@ impl Node {
     /// When [`Node::handle_timeout`] is due; nothing where the node has stopped.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        (!self.stopped).then(|| self.deadline.min(self.lanes.deadline()))
+        let room = self.waits_for_room && self.out.has_room();
+        let held_up = if room { Time::ZERO } else { Time::NEVER };
+        (!self.stopped).then(|| self.deadline.min(self.lanes.deadline()).min(held_up))
     }
 
     /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
@@ -364,7 +376,8 @@ impl Node {
     /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
     /// messages themselves.
     pub fn poll_notice(&mut self) -> Option<Event> {
-        self.out.poll_event()
+        // A broadcast has its place among other events: those behind it wait with it, but at the end.
+        if self.stopped { self.out.poll_event() } else { self.out.poll_notice() }
     }
 
     /// True where a message waits.
@@ -439,12 +452,16 @@ impl Node {
             return;
         }
         self.lanes_settle(now);
+        self.settle_broadcasts(now);
+        self.send_said(now);
         self.tick_keeping(now);
+        self.find_ways(now);
         self.schedule_campaign(now);
         self.tick_claims(now);
         self.tick_subscription(now);
         self.tick_questions(now);
         self.tell(now);
+        self.listen(now);
         self.find_deadline(now);
     }
 
@@ -473,6 +490,7 @@ impl Node {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
         at = at.min(self.keeping_deadline());
+        at = at.min(self.broadcasts_deadline());
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
         }
@@ -512,6 +530,7 @@ impl Node {
         self.lead = None;
         self.stopped = true;
         self.told.role = Role::Stopped;
+        self.return_broadcasts();
         self.lanes.stop(&mut self.out);
         while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
             self.out.event(event);

@@ -6,7 +6,7 @@
 //! where it is found anew.
 
 use super::super::border::CommandError;
-use super::super::event::StopReason;
+use super::super::event::{StopReason, Undelivered};
 use super::super::log::Log;
 use super::super::outbox::Outbox;
 use super::super::planted::Bug;
@@ -83,6 +83,9 @@ impl Node {
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
         self.lanes.stop(&mut out);
+        for (number, body, uncertain) in self.speaker.stop() {
+            out.event(Event::BroadcastFailed { number, body, reason: Undelivered::Stopped, uncertain });
+        }
         self.subscriber.rest(&mut out);
         out.moves();
         // Nothing of the lineage that it left is in the store any more; the promise follows, in the same write.
@@ -107,6 +110,8 @@ impl Node {
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
         self.lanes.go_on_after(&mut old.lanes);
+        self.speaker.go_on_after(&old.speaker);
+        self.listener.go_on_after(&mut old.listener);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
         // The terms that it tells go on until it is in another lineage.
         self.told.lineage = old.told.lineage;

@@ -1,6 +1,7 @@
 //! How a node begins: at its start, and anew where it was pointed at another convention.
 
 use super::super::border::Start;
+use super::super::broadcasts::{Listener, Speaker};
 use super::super::campaign::Campaign;
 use super::super::follower::Follower;
 use super::super::founding::Founding;
@@ -116,6 +117,7 @@ impl Node {
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
+        let spoke_as = promise.incarnation;
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             recovery: Recovery::new(now, interval, detection),
@@ -147,6 +149,10 @@ impl Node {
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,
             hosting: Hosting::default(),
+            speaker: Speaker::new(interval, detection * 6 + std::time::Duration::from_secs(2)),
+            spoke_as,
+            listener: Listener::new(interval, Rng::new(salt ^ 2)),
+            waits_for_room: false,
             storing: VecDeque::new(),
             bid_ticket: 0,
             abstain_until: Time::ZERO,

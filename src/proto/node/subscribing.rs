@@ -57,10 +57,13 @@ impl Node {
         let patience = self.patience();
         match self.subscriber.due(now, patience, &mut self.out) {
             None => {}
-            Some(ask) => match self.source() {
-                None => self.subscriber.failed(now),
-                Some(addr) => self.ask(addr, ask),
-            },
+            Some(ask) => {
+                let (tries, draw) = (self.subscriber.tries(), self.subscriber.draw());
+                match self.supporter(tries, draw) {
+                    None => self.subscriber.failed(now),
+                    Some(addr) => self.ask(addr, ask),
+                }
+            }
         }
     }
 
@@ -82,7 +85,7 @@ impl Node {
     }
 
     /// Whom to ask: one of the supporters, and the leader where there is none, or where they don't answer.
-    fn source(&mut self) -> Option<SocketAddr> {
+    pub(super) fn supporter(&self, tries: u32, draw: u64) -> Option<SocketAddr> {
         let leader = self.follower.bond().map(|b| b.leader);
         let line = self.subscriber.log().roll().line();
         let mut addrs: Vec<SocketAddr> = line
@@ -95,11 +98,10 @@ impl Node {
             addrs.extend(seats.filter(|s| s.voting && Some(s.voter) != leader).map(|s| s.addr));
         }
         let leader = self.follower.addressee().map(|(addr, _)| addr);
-        if addrs.is_empty() || self.subscriber.tries() % 4 == 3 {
+        if addrs.is_empty() || tries % 4 == 3 {
             return leader.or_else(|| addrs.first().copied());
         }
-        let at = self.subscriber.pick(addrs.len());
-        addrs.get(at).copied()
+        addrs.get((draw % addrs.len() as u64) as usize).copied()
     }
 
     fn follow(&mut self, conn: ConnId) {
@@ -179,6 +181,7 @@ impl Node {
         for told in told {
             match told {
                 Told::Replaced(old) => {
+                    self.hear_before(&old);
                     self.tell_changes(now, outcome(&old, self.subscriber.log().roll()));
                 }
                 Told::Change(applied) => self.tell_applied(now, applied),
@@ -201,6 +204,7 @@ impl Node {
             Applied::Claim(claimed) if claimed.changed => {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
+            Applied::Said { prev, said } => self.said_committed(prev, &said),
             Applied::Claim(_) | Applied::Nothing | Applied::Line => {}
         }
     }

@@ -31,6 +31,12 @@ impl Family {
         at
     }
 
+    /// True where a lineage has parents or children.
+    #[must_use]
+    pub fn has_children(&self, lineage: Lineage) -> bool {
+        self.parents.iter().any(|(child, parent)| *child == lineage || *parent == lineage)
+    }
+
     /// True where one was founded out of the other, or out of a child of it.
     #[must_use]
     pub fn descends(&self, lineage: Lineage, from: Lineage) -> bool {

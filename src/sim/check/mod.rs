@@ -4,6 +4,7 @@
 //! or from a history that is broken on purpose, to see that they bite.
 
 mod agreement;
+mod broadcasts;
 mod claims;
 mod commits;
 mod events;
@@ -15,6 +16,7 @@ mod messages;
 mod terms;
 
 pub use agreement::{RollView, Standpoint, disagreement};
+pub use broadcasts::{Broadcasts, Seat};
 pub use claims::{Answer, Claims};
 pub use commits::Commits;
 pub use events::Events;

@@ -332,6 +332,22 @@ impl World {
         self.send_by(host, to, body, false)
     }
 
+    /// Lets a node's embedder tell all something.
+    ///
+    /// # Errors
+    /// As [`World::send`].
+    pub fn broadcast(&mut self, host: HostId, body: Bytes) -> Result<u64, SendError> {
+        let h = &mut self.hosts[host.at()];
+        let paused = h.is_paused();
+        let Some(mut process) = h.process.take_if(|_| !paused) else { return Err(SendError::Stopped) };
+        let result = process.broadcast(h.clock.local(self.now), body.clone());
+        if let Ok(number) = result {
+            self.said(host, &process, number, &body);
+        }
+        self.drain(host.0, process);
+        result
+    }
+
     fn send_by(&mut self, host: HostId, to: &NodeId, body: Bytes, stream: bool) -> Result<(), SendError> {
         let h = &mut self.hosts[host.at()];
         let paused = h.is_paused();

@@ -1,8 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView,
-    Slots, Standpoint, Terms, Verdict,
+    Answer, Broadcasts, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll,
+    RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
@@ -50,6 +50,7 @@ pub(super) struct Watch {
     /// Whom an operator gave up: what they hold may be lost.
     given_up: BTreeSet<NodeId>,
     messages: Messages,
+    pub(super) broadcasts: Broadcasts,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
@@ -231,6 +232,9 @@ impl Watch {
                 self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
                 self.terms.tells(who, family, *term).map_err(|e| (2, e))
             }
+            Event::BroadcastCommitted { .. } | Event::BroadcastFailed { .. } | Event::BroadcastsMissed { .. } => {
+                self.told_of_broadcasts(who, node, event).map_err(|e| (6, e))
+            }
             Event::Message { from, incarnation, body, lane } => {
                 self.checked[5] += 1;
                 self.checked[6] += 1;
@@ -239,6 +243,7 @@ impl Watch {
                 let verdict = match lane {
                     MessageLane::Stream => self.messages.delivered(who, me, from, body),
                     MessageLane::Datagram => self.messages.note_delivered(me, from, body),
+                    MessageLane::Broadcast => self.given_to_all(who, node, (from, *incarnation), body),
                 };
                 verdict.map_err(|e| (6, e))
             }
@@ -312,6 +317,11 @@ impl World {
         if let Some(difference) = p.diverged.take() {
             let name = p.node.config().id();
             self.violated(9, format!("{name} and its twin got the same inputs and differ: {difference}"));
+        }
+        if let Some(watch) = &mut self.watch
+            && let Err(why) = watch.said(&p.node)
+        {
+            self.violated(6, why);
         }
         let node = &p.node;
         let votes = node.standing().votes();

@@ -61,7 +61,7 @@ fn worst_announce(leader: u32) -> Announce {
 #[test]
 fn the_lengths_that_were_promised() {
     let lengths: Vec<usize> = sample::datagrams().iter().map(|d| encode(d).len()).collect();
-    assert_eq!(lengths[..4], [48, 24, 40, MAX_DATAGRAM]);
+    assert_eq!(lengths[..4], [64, 24, 40, MAX_DATAGRAM]);
     assert_eq!(lengths[5], MAX_DATAGRAM);
     assert_eq!(lengths[7..14], [44, 24, 24, 24, 36, 36, 36]);
     assert_eq!(lengths[16], 320);
@@ -137,6 +137,7 @@ fn a_long_line_is_cut_at_its_end_but_keeps_the_leader() {
         slot: Slot(1),
         generation: Generation(1),
         revision: 1,
+        since: Position { term: Term(1), index: Index(1) },
         view: worst_view(14),
     };
     let bytes = encode(&Datagram::Registered(registered));

@@ -104,6 +104,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             commit: Index(11),
             leader: VoterTag(12),
             line_version: 13,
+            said: position(14, 15),
         }),
         Datagram::Beat(Beat { slot: Slot(1), generation: Generation(2), lineage: 3, heard: 4 }),
         Datagram::Ack(Ack { lineage: Lineage(1), term: Term(2), number: 3, identity: Identity(4) }),
@@ -116,6 +117,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             slot: Slot(3),
             generation: Generation(4),
             revision: 5,
+            since: position(6, 7),
             view: View { leader: None, ..view() },
         }),
         Datagram::Refused(Refused {
@@ -187,7 +189,30 @@ pub(super) fn datagrams() -> Vec<Datagram> {
         }),
         Datagram::Find(Find { nonce: 1, lineage: Lineage(2), wanted: wanted("gpu", "2") }),
         Datagram::Found(Found { nonce: 1, lineage: Lineage(2), total: 3, members: vec![id("a"), id("b")] }),
+        Datagram::Broadcast(Broadcast {
+            nonce: 1,
+            lineage: Lineage(2),
+            term: Term(3),
+            prev: position(4, 5),
+            newest: position(4, 9),
+            said: vec![said(6, b"hello"), said(7, b"")],
+        }),
+        Datagram::Unheard(Unheard {
+            nonce: 1,
+            lineage: Lineage(2),
+            after: position(3, 4),
+            slot: Slot(5),
+            generation: Generation(6),
+            offset: 2_000,
+        }),
     ]
+}
+
+/// A whole broadcast, the index-th one.
+pub(super) fn said(index: u64, body: &'static [u8]) -> Said {
+    let (total, data) = (body.len() as u32, Bytes::from_static(body));
+    let place = position(4, index);
+    Said { place, from: id("a"), incarnation: Incarnation(8), number: index + 3, offset: 0, total, data }
 }
 
 /// One of each kind of change, in the order of the kinds, as consecutive entries from `first` on.
@@ -213,6 +238,7 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         },
         Change::Claimed { slot, generation, name: name("printer") },
         Change::Released { slot, generation, name: name("printer") },
+        Change::Said { slot, generation, number: 9, body: Bytes::from_static(b"hello") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -304,7 +330,12 @@ pub(super) fn messages() -> Vec<Message> {
             credit: 4,
             from: Sender { outbound: true, ..sender() },
         })),
-        Message::Circuit(Circuit::Answered(Answered { number: 3, relay: true, outcome: Outcome::DialledBack, credit: 4 })),
+        Message::Circuit(Circuit::Answered(Answered {
+            number: 3,
+            relay: true,
+            outcome: Outcome::DialledBack,
+            credit: 4,
+        })),
         Message::Circuit(Circuit::Carried(Carried { number: 3, relay: true, data: Bytes::from_static(b"hello") })),
         Message::Circuit(Circuit::More(More { number: 3, credit: 4 })),
         Message::Circuit(Circuit::HangUp(HangUp { number: 3, relay: true })),
@@ -326,13 +357,16 @@ pub(super) fn image() -> Image {
         position: position(2, 3),
         line: Line::new(4, vec![seat(), Seat { id: id("b"), priority: 9, ..seat() }]),
         slots: vec![
-            SlotImage { generation: Generation(5), info: Some(info()) },
-            SlotImage { generation: Generation(6), info: None },
+            SlotImage { generation: Generation(5), info: Some(info()), since: Position::default() },
+            SlotImage { generation: Generation(6), info: None, since: Position::default() },
         ],
         departed: vec![(id("c"), Incarnation(7))],
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        said_before: Position::default(),
+        said: vec![],
+        speakers: vec![],
     }
 }
 
@@ -355,6 +389,13 @@ pub(super) fn records() -> Vec<Record> {
         Record::Promise(Promise { granted: Some(Identity(5)), sealed: true, ..Promise::default() }),
         Record::Image(Image { parents: vec![Lineage(3)], ..Image::default() }),
         Record::Image(Image { names: vec![(name("printer"), Slot(0)), (name("scanner"), Slot(0))], ..image() }),
+        Record::Image(Image {
+            slots: vec![SlotImage { generation: Generation(5), info: Some(info()), since: position(3, 4) }],
+            said_before: position(3, 5),
+            said: vec![said(6, b"hello"), said(7, b"")],
+            speakers: vec![(Slot(0), 10)],
+            ..image()
+        }),
     ]
 }
 
@@ -510,6 +551,7 @@ fn any_small_datagram() -> impl Strategy<Value = Datagram> {
     prop_oneof![
         any::<(u64, u64, u32, u64, u32, u16)>().prop_map(|(l, t, number, c, s, line_version)| Datagram::Heartbeat(
             Heartbeat {
+                said: position(c >> 3, t >> 2),
                 lineage: Lineage(l),
                 term: Term(t >> 1),
                 number,
@@ -598,6 +640,17 @@ fn any_request() -> impl Strategy<Value = Datagram> {
         (any::<(u64, u64, u32)>(), vec(any_id(), 0..9)).prop_map(|((nonce, l, total), members)| {
             Datagram::Found(Found { nonce, lineage: Lineage(l), total, members })
         }),
+        (any::<(u64, u64, u64)>(), any_position(), any_pieces()).prop_map(|((nonce, l, t), newest, said)| {
+            let first = said.first().map_or(position(2, 3), |s: &Said| s.place);
+            let (prev, last) = (position(0, first.index.0 - 1), said.last().map_or(first, |s| s.place));
+            let newest = newest.max(last);
+            Datagram::Broadcast(Broadcast { nonce, lineage: Lineage(l), term: Term(t >> 1), prev, newest, said })
+        }),
+        (any::<(u64, u64, u32)>(), any_position(), place()).prop_map(
+            |((nonce, l, offset), after, (slot, generation))| {
+                Datagram::Unheard(Unheard { nonce, lineage: Lineage(l), after, slot, generation, offset })
+            }
+        ),
     ]
 }
 
@@ -620,6 +673,7 @@ pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
         1 => (any::<(u64, u64, u32, u16, u32)>(), any_view()).prop_map(|((nonce, i, s, g, revision), view)| {
             Datagram::Registered(Registered {
                 nonce,
+                since: if s & 1 == 0 { Position::default() } else { position(i >> 2, 7) },
                 incarnation: Incarnation(i >> 1),
                 slot: Slot(s),
                 generation: Generation(g),
@@ -628,6 +682,27 @@ pub(super) fn any_datagram() -> impl Strategy<Value = Datagram> {
             })
         }),
     ]
+}
+
+/// What is left of one that is too large for a datagram, and small ones behind it.
+fn any_pieces() -> impl Strategy<Value = Vec<Said>> {
+    (any_id(), any::<(u16, u64, u64)>(), vec(0..40_usize, 0..4)).prop_map(|(from, (first, i, number), lens)| {
+        let mut all = Vec::new();
+        for (at, len) in lens.into_iter().enumerate() {
+            let offset = if at == 0 { usize::from(first % 3) * BROADCAST_PIECE } else { 0 };
+            let len = if offset > 0 { len.max(1) } else { len };
+            all.push(Said {
+                place: position(u64::from(first), u64::from(first) + 1 + at as u64),
+                from: from.clone(),
+                incarnation: Incarnation(i >> 1),
+                number: number >> 1,
+                offset: offset as u32,
+                total: (offset + len) as u32,
+                data: Bytes::from(vec![7; len]),
+            });
+        }
+        all
+    })
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
@@ -662,7 +737,13 @@ fn any_change() -> impl Strategy<Value = Change> {
         }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Claimed { slot, generation, name }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Released { slot, generation, name }),
-        (30..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        (owner(), any::<u64>(), vec(any::<u8>(), 0..200)).prop_map(|((slot, generation), number, body)| Change::Said {
+            slot,
+            generation,
+            number: number >> 1,
+            body: body.into(),
+        }),
+        (60..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -684,6 +765,11 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
             let slots = slots.into_iter().map(|(generation, info)| SlotImage {
                 generation: Generation(generation),
                 info: info.filter(|i| ids.insert(i.id.clone())),
+                since: if generation & 1 == 0 {
+                    Position::default()
+                } else {
+                    Position { term: Term(3), index: Index(generation.into()) }
+                },
             });
             let slots: Vec<_> = slots.collect();
             let taken = slots.iter().position(|s: &SlotImage| s.info.is_some());
@@ -698,6 +784,9 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
                 retired: retired.into_iter().map(|(id, _)| id).collect(),
                 ranked,
+                said_before: Position { term: Term(0), index: Index(5) },
+                said: (0..lineage % 3).map(|n| said(6 + n, b"hello")).collect(),
+                speakers: taken.map(|at| (Slot(at as u32), lineage >> 1)).into_iter().collect(),
             }
         },
     )

@@ -1,0 +1,107 @@
+//! Feeds the checker of broadcasts.
+
+use super::super::check::{Observer, Seat, Verdict};
+use super::super::host::HostId;
+use super::super::process::Process;
+use super::World;
+use super::observe::Watch;
+use crate::proto::{Event, Node};
+use crate::types::{Incarnation, NodeId};
+use crate::wire::digest;
+
+impl Watch {
+    /// What a node that holds the roll has committed of broadcasts.
+    pub(super) fn said(&mut self, node: &Node) -> Verdict {
+        let family = self.family.root(node.lineage());
+        let alone = !self.family.has_children(node.lineage());
+        let newest = self.broadcasts.newest(family);
+        for said in node.broadcasts().filter(|said| said.place > newest) {
+            let number = (&said.from, said.incarnation, said.number);
+            self.broadcasts.committed((family, alone), said.place, number, &said.data)?;
+        }
+        Ok(())
+    }
+
+    /// Where a node is on the roll, by what it listens to.
+    fn seat(&self, node: &Node) -> Option<Seat> {
+        let (home, since, _) = node.listening()?;
+        let (lineage, slot, generation, incarnation) = home;
+        let family = self.family.root(lineage);
+        let (slot, generation) = (u64::from(slot.0), u64::from(generation.0));
+        let numbers = [incarnation.0, slot, generation, since.term.0, since.index.0];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
+        Some(Seat { home: digest(&bytes), lineage, family, since })
+    }
+
+    pub(super) fn given_to_all(
+        &mut self,
+        who: Observer,
+        node: &Node,
+        from: (&NodeId, Incarnation),
+        body: &[u8],
+    ) -> Verdict {
+        // At the leader it is given within the input that commits it.
+        self.said(node)?;
+        let Some(seat) = self.seat(node) else {
+            return Err(format!("{who} is given a broadcast, and is on no roll"));
+        };
+        let alone = !self.family.has_children(seat.lineage);
+        self.broadcasts.given(who, seat, alone, from, body)
+    }
+
+    pub(super) fn told_of_broadcasts(&mut self, who: Observer, node: &Node, event: &Event) -> Verdict {
+        self.checked[6] += 1;
+        match event {
+            Event::BroadcastCommitted { number } => {
+                self.said(node)?;
+                self.broadcasts.confirmed(who, *number)
+            }
+            Event::BroadcastFailed { number, uncertain, .. } => self.broadcasts.returned(who, *number, *uncertain),
+            Event::BroadcastsMissed { count } => {
+                if let Some(seat) = self.seat(node) {
+                    self.broadcasts.missed(who, seat, *count);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lacks(&mut self, who: Observer, node: &Node) -> Option<String> {
+        let seat = self.seat(node)?;
+        // What is lost by a recovery may have been given to some.
+        if self.family.has_children(seat.lineage) { None } else { self.broadcasts.lacks(who, seat) }
+    }
+}
+
+impl World {
+    /// A node accepted a broadcast of its embedder.
+    pub(super) fn said(&mut self, host: HostId, p: &Process, number: u64, body: &[u8]) {
+        self.trace.bytes(body);
+        if let Some(watch) = &mut self.watch {
+            watch.broadcasts.accepted(Observer { node: host.0, run: p.run }, number, body);
+        }
+    }
+
+    /// A broadcast of a process that runs has no outcome, or a member that runs wasn't given one that was for it.
+    #[must_use]
+    pub fn open_broadcast(&mut self) -> Option<String> {
+        let watch = self.watch.as_mut()?;
+        for (node, process) in (0..).zip(&self.hosts).filter_map(|(n, h)| Some((n, h.process.as_ref()?))) {
+            let who = Observer { node, run: process.run };
+            let open = watch.broadcasts.open(who);
+            let registered = process.node.registration().is_some();
+            let open = open.or_else(|| if registered { watch.lacks(who, &process.node) } else { None });
+            if let Some(why) = open {
+                return Some(format!("{}: {why}", process.node.config().id()));
+            }
+        }
+        None
+    }
+
+    /// How many broadcasts were accepted.
+    #[must_use]
+    pub fn broadcasts(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |w| w.broadcasts.count())
+    }
+}
