@@ -74,6 +74,8 @@ faults! {
     Names = "names",
     /// No fault: some of the members follow the whole roll.
     Follow = "follow",
+    /// No fault: nodes ask whoever leads, and its embedder answers, sooner or later.
+    Requests = "requests",
 }
 
 /// A set of kinds of faults.
@@ -131,6 +133,7 @@ impl Faults {
             (Fault::Traffic, rng.fork(0x7af1).one_in(3)),
             (Fault::Names, rng.fork(0x4a3e).one_in(3)),
             (Fault::Follow, rng.fork(0xf011).one_in(3)),
+            (Fault::Requests, rng.fork(0x4e9e).one_in(3)),
         ];
         let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
         let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);

@@ -204,6 +204,11 @@ impl<'a> Fields<'a> {
             }
         }
     }
+
+    /// What follows the byte that ended the fields; nothing where they went on to the end.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0.0.get(1..).unwrap_or_default()
+    }
 }
 
 /// A body: a fixed part, which a newer version may have lengthened, and fields, of which it may have added some.

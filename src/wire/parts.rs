@@ -35,6 +35,11 @@ pub(super) mod tag {
     pub(in crate::wire) const PLACE: u8 = 23;
     pub(in crate::wire) const NAME: u8 = 25;
     pub(in crate::wire) const NAMED: u8 = 26;
+    pub(in crate::wire) const OPENED: u8 = 30;
+    pub(in crate::wire) const NUMBERS: u8 = 31;
+    pub(in crate::wire) const CLOSED: u8 = 32;
+    pub(in crate::wire) const LEDGER: u8 = 33;
+    pub(in crate::wire) const STAGE: u8 = 34;
 }
 
 const DURABLE: u8 = 1;

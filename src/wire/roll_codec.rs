@@ -1,5 +1,6 @@
 //! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
 
+use super::asking_codec::{put_answered, put_begun, put_ledger, read_answered, read_begun, read_ledger, read_stage};
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::parts::{
     flag, only_name, push_seat, put_capabilities, put_id, put_lineages, put_member, put_name, put_seat, put_seat_body,
@@ -117,6 +118,14 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             put_body(sink, owner(slot, generation).spare(2));
             put_name(sink, name);
         }
+        Change::Begun(begun) => {
+            sink.put(&[Change::BEGUN]);
+            put_begun(sink, begun);
+        }
+        Change::Answered(closed) => {
+            sink.put(&[Change::ANSWERED]);
+            put_answered(sink, closed);
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -150,6 +159,9 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         change::RELEASED => {
             read_claim(bytes).map(|(slot, generation, name)| Change::Released { slot, generation, name })
         }
+        // Of these plain members are told no more than that there are some.
+        Change::BEGUN if !bytes.is_empty() => read_begun(bytes).map(Change::Begun),
+        Change::ANSWERED if !bytes.is_empty() => read_answered(bytes).map(Change::Answered),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -282,10 +294,13 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             put_name(s, name);
         });
     }
+    for ledger in &image.requests {
+        put_ledger(sink, ledger);
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
-/// once, in order, with the slot of a member.
+/// once, in order, with the slot of a member; ledgers likewise.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where the content breaks the layout or a bound.
@@ -296,7 +311,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
-    let (mut retired, mut ranked, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut retired, mut ranked, mut names, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
@@ -308,6 +323,8 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::RETIRED => retired.push(read_only_id(&Body::nested(content)?)?),
             tag::RANKED => ranked.push(read_ranked(&Body::nested(content)?)?),
             tag::NAMED => names.push(read_named(&Body::nested(content)?)?),
+            tag::LEDGER => requests.push(read_ledger(content)?),
+            tag::STAGE => read_stage(content, &mut requests)?,
             _ => {}
         }
     }
@@ -319,8 +336,11 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !names.is_sorted_by(|(a, _), (b, _)| a < b) || !names.iter().all(|(_, slot)| owned(slot)) {
         return Err(Reject::Malformed);
     }
+    if !requests.is_sorted_by(|a, b| a.slot < b.slot) || !requests.iter().all(|ledger| owned(&ledger.slot)) {
+        return Err(Reject::Malformed);
+    }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names })
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, requests })
 }
 
 fn read_named(body: &Body<'_>) -> Result<(Name, Slot), Reject> {

@@ -6,6 +6,7 @@ use super::super::leadership::Leadership;
 use super::super::names::Claims;
 use super::super::planted::Bug;
 use super::super::registrar::Registrar;
+use super::super::requests::desk::Desk;
 use super::hosting::Telling;
 use super::streams::Origin;
 use super::{Lead, Node};
@@ -407,6 +408,7 @@ impl Node {
             registrar,
             retiring: BTreeSet::new(),
             claims: Claims::default(),
+            desk: Desk::default(),
             telling,
         });
         let identity = self.voter.identity();

@@ -6,7 +6,7 @@ use super::super::log::Log;
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, MemberInfo, NodeId, Time};
-use crate::wire::{Datagram, Hello, Message, Note, WhereIs, Whereabouts};
+use crate::wire::{Datagram, Hello, Message, Note, RecordKind, WhereIs, Whereabouts};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -195,15 +195,19 @@ impl Node {
         }
     }
 
-    fn on_record(&mut self, _now: Time, arrived: Arrived) {
+    fn on_record(&mut self, now: Time, arrived: Arrived) {
         match arrived.record.kind {
+            RecordKind::Request => self.on_request(now, &arrived),
+            RecordKind::Answer => self.on_answer(now, &arrived),
             // A later version's, or none of those that are for this node.
             _ => self.out.stats.dropped_unknown_kind += 1,
         }
     }
 
-    fn on_failed(&mut self, _now: Time, failed: Failed) {
+    fn on_failed(&mut self, now: Time, failed: Failed) {
         match failed.record.kind {
+            RecordKind::Request => self.request_failed(now, &failed),
+            RecordKind::Answer => self.answer_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }
@@ -211,6 +215,7 @@ impl Node {
     /// What connections are told of this node is what it is.
     pub(super) fn lanes_settle(&mut self, now: Time) {
         self.take_records(now);
+        self.tick_requests(now);
         let lineage = self.lineage();
         if self.lanes.differs(&self.me, lineage) {
             let hello = Hello { lineage, ..self.hello() };

@@ -18,6 +18,7 @@ mod members;
 mod messages;
 mod moving;
 mod naming;
+mod requesting;
 mod standing;
 mod starting;
 mod streams;
@@ -46,6 +47,7 @@ use super::planted::Planted;
 use super::questions::Questions;
 use super::recovery::Recovery;
 use super::registrar::Registrar;
+use super::requests::desk::Desk;
 use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
@@ -55,6 +57,7 @@ use crate::types::{
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
 use hosting::{Hosting, Telling};
+use requesting::Requesting;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -68,6 +71,7 @@ struct Lead {
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
     claims: Claims,
+    desk: Desk,
     telling: Telling,
 }
 
@@ -184,6 +188,7 @@ pub struct Node {
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,
+    requesting: Requesting,
     questions: Questions,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
@@ -355,19 +360,20 @@ impl Node {
     /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
     /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
+        let next = self.out.poll_event().or_else(|| self.requesting.poll_event());
+        next.or_else(|| self.lanes.poll_event(&mut self.out))
     }
 
-    /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
-    /// messages themselves.
+    /// Takes the next event that is no message, none that came back, no request, no answer, and no room for more: for those
+    /// who have no room for messages themselves.
     pub fn poll_notice(&mut self) -> Option<Event> {
         self.out.poll_event()
     }
 
-    /// True where a message waits.
+    /// True where a message waits, or a request, or an answer.
     #[must_use]
     pub fn has_message(&self) -> bool {
-        self.lanes.has_message()
+        self.lanes.has_message() || self.requesting.has_event()
     }
 
     // ---- What every input goes through ----
@@ -468,6 +474,7 @@ impl Node {
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
+        at = at.min(self.requests_deadline());
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
         }
@@ -511,6 +518,7 @@ impl Node {
         while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
             self.out.event(event);
         }
+        self.end_requests();
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }

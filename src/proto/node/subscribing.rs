@@ -189,7 +189,7 @@ impl Node {
     fn tell_applied(&mut self, now: Time, applied: Applied) {
         match applied {
             Applied::Joined { slot, info, .. } => self.out.event(Event::Joined { info, slot }),
-            Applied::Updated { slot, info } | Applied::Restood { slot, info } => {
+            Applied::Updated { slot, info } | Applied::Restood { slot, info, .. } => {
                 let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
                 self.out.event(Event::Updated { id, incarnation, slot, standing, capabilities });
             }
@@ -201,7 +201,7 @@ impl Node {
             Applied::Claim(claimed) if claimed.changed => {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
-            Applied::Claim(_) | Applied::Nothing | Applied::Line => {}
+            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun(..) | Applied::Over(_) => {}
         }
     }
 }
