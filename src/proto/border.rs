@@ -235,6 +235,57 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
+/// Why a request was not accepted. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The node has stopped, or leaves for another address.
+    Stopped,
+    /// So many bytes are the most: [`super::MessageLimits::message`] less 64.
+    TooLarge(usize),
+    /// 1,024 requests are open, or their bytes, and those of answers that weren't taken, are more than
+    /// [`super::MessageLimits::queue`]: there is room again when one is answered.
+    Full,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the node has stopped"),
+            Self::TooLarge(most) => write!(f, "the request is too large: {most} bytes are the most"),
+            Self::Full => f.write_str("too many requests are open: try again when one is answered"),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Why an answer was not accepted. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The node has stopped.
+    Stopped,
+    /// So many bytes are the most: [`crate::wire::MAX_ANSWER`], or, where the request may run twice,
+    /// [`super::MessageLimits::message`] less 64. More goes by message.
+    TooLarge(usize),
+    /// Nobody waits for it: this node wasn't given such a request, it was answered, or its sender is gone, or knows that its
+    /// outcome is unknown.
+    NotOpen,
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the node has stopped"),
+            Self::TooLarge(most) => write!(f, "the answer is too large: {most} bytes are the most"),
+            Self::NotOpen => f.write_str("nobody waits for this answer"),
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
+
 /// Why a command was not carried out. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -362,6 +413,14 @@ pub struct Stats {
     pub broadcasts_missed: u64,
     pub said_multicast: u64,
     pub said_unicast: u64,
+    pub requests_out: u64,
+    pub requests_in: u64,
+    /// Requests that this leader had no room for, told to be offered again.
+    pub requests_delayed: u64,
+    /// Batches of what began and what was answered that this leader put on the roll.
+    pub request_batches: u64,
+    /// Answers that were not sent for want of room; their senders ask again.
+    pub answers_dropped: u64,
     pub lanes_opened: u64,
     pub lanes_closed: u64,
     pub calls: u64,

@@ -50,6 +50,7 @@ pub struct Config {
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
     pub(crate) messages: MessageLimits,
+    pub(crate) request_patience: Option<Duration>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -87,6 +88,7 @@ impl Config {
             capabilities: Capabilities::new(),
             preempt: None,
             messages: MessageLimits::default(),
+            request_patience: None,
             warnings: Vec::new(),
         })
     }
@@ -279,6 +281,13 @@ impl ConfigBuilder {
     /// How much memory and time messages may take.
     pub fn messages(mut self, limits: MessageLimits) -> Self {
         self.0.messages = limits;
+        self
+    }
+
+    /// How long this node's requests to the leader wait for their answers, a leader included, until it is told that their
+    /// outcome is unknown (for ever): at least 1 ms. It may be given to an embedder after that.
+    pub fn request_patience(mut self, patience: Option<Duration>) -> Self {
+        self.0.request_patience = patience.map(|p| p.max(Duration::from_millis(1)));
         self
     }
 

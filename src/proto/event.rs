@@ -234,6 +234,55 @@ impl Undelivered {
     }
 }
 
+/// What came of a request to the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestOutcome {
+    /// It was given to a leader's embedder, once, and this is what that answered.
+    Answered(Bytes),
+    /// It was given to one embedder or to none, and may yet be given to one; nobody knows.
+    Unknown(UnknownReason),
+}
+
+/// Why nobody knows what came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownReason {
+    /// The node to whose embedder it was given is off the roll, or no candidate any more, and had not answered.
+    LeaderGone,
+    /// The embedder to which it was given gave it up ([`super::Node::forget`]).
+    Forgotten,
+    /// The leader that began it lost its leadership at that moment: it was given to nobody.
+    NotGiven,
+    /// It was offered in another lineage, and in this one nothing is kept of it.
+    NotKept,
+    /// This node was taken off the roll while it was alive and came back as another incarnation.
+    Renewed,
+    /// It was not answered within [`super::ConfigBuilder::request_patience`].
+    Patience,
+    /// This node went to another address.
+    Moved,
+    /// This node stops.
+    Stopped,
+}
+
+impl UnknownReason {
+    /// The word that the command line prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeaderGone => "leader_gone",
+            Self::Forgotten => "forgotten",
+            Self::NotGiven => "not_given",
+            Self::NotKept => "not_kept",
+            Self::Renewed => "renewed",
+            Self::Patience => "patience",
+            Self::Moved => "moved",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What came of a claim, or of what was claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -431,6 +480,29 @@ pub enum Event {
     },
     /// There is room again for broadcasts, after [`super::SendError::Full`].
     BroadcastWritable,
+    /// A request to whoever leads, which is this node. Answer it by [`super::Node::answer`], now or later, as a leader or no
+    /// more: who began it is asked, and nobody else is given it. (One that may run twice is given to the next leader too.)
+    Request {
+        /// Who asks.
+        from: NodeId,
+        /// The incarnation that asks.
+        incarnation: Incarnation,
+        /// Its number of this request.
+        number: u64,
+        /// The term in which this node led when it began: the fencing token.
+        term: Term,
+        /// It may run twice.
+        again: bool,
+        /// What it says.
+        body: Bytes,
+    },
+    /// What came of a request of this node's embedder: told exactly once for each, in whatever order.
+    Answer {
+        /// The number that [`super::Node::request`] gave it.
+        number: u64,
+        /// What came of it.
+        outcome: RequestOutcome,
+    },
     /// There is room again for messages to this node, after [`super::SendError::Full`].
     Writable {
         /// To whom.

@@ -5,7 +5,7 @@
 
 use super::roll::{Applied, Roll, apply_to_line};
 use crate::types::{Index, Line, Lineage, Position, Term};
-use crate::wire::{Change, Entry, Image};
+use crate::wire::{Change, Entry, Image, Ledger};
 use std::collections::VecDeque;
 
 /// How many committed entries are kept for followers that lag; those further behind get a snapshot.
@@ -30,6 +30,8 @@ pub(super) struct Log {
     roll: Roll,
     /// The line of the last entry, committed or not: the one that counts for majorities.
     line: Line,
+    /// Of requests this log has nothing up to here but that there were some: it was told as a plain member is.
+    condensed: Index,
 }
 
 /// What became of entries offered by a leader.
@@ -54,6 +56,7 @@ impl Log {
             commit: Index::ZERO,
             roll: Roll::default(),
             line: Line::default(),
+            condensed: Index::ZERO,
         }
     }
 
@@ -68,6 +71,7 @@ impl Log {
             commit: image.position.index,
             line: roll.line().clone(),
             roll,
+            condensed: Index::ZERO,
         }
     }
 
@@ -89,7 +93,26 @@ impl Log {
     }
 
     pub(super) fn plant(&mut self, bug: super::planted::Planted) {
-        self.roll.bug = bug;
+        self.roll.plant(bug);
+    }
+
+    /// The image that it is made of was one for plain members.
+    pub(super) fn note_condensed(&mut self) {
+        self.condensed = self.base.index;
+    }
+
+    /// Up to here it lacks what is kept of requests, or what was done about them.
+    pub(super) fn condensed(&self) -> Index {
+        self.condensed
+    }
+
+    /// What is kept of requests as of this log's commit, where it was told as a plain member is, and knows that nothing was
+    /// done about them since this older image; its own where it has all of it.
+    pub(super) fn requests_after(&self, image: &Image) -> Vec<Ledger> {
+        if self.condensed == Index::ZERO {
+            return self.roll.image(self.lineage, self.base).requests;
+        }
+        self.roll.requests_since(image)
     }
 
     /// True where there is no roll at all.
@@ -233,6 +256,9 @@ impl Log {
             let Some(at) = self.offset(next) else { break };
             let Some(entry) = self.entries.get(at) else { break };
             let applied = self.roll.apply(entry);
+            if entry.is_of_requests() && matches!(entry.change, Change::Other { .. }) {
+                self.condensed = next;
+            }
             self.commit = next;
             told(applied);
         }
@@ -265,11 +291,32 @@ impl Log {
         Image { parents: self.parents.clone(), ..self.roll.image(self.lineage, self.committed()) }
     }
 
+    /// The image as plain members are told it: nothing of requests.
+    pub(super) fn public_image(&self) -> Image {
+        Image { requests: Vec::new(), ..self.image() }
+    }
+
     /// The image as it would be if all entries were committed.
     pub(super) fn whole_image(&self) -> Image {
         let mut roll = self.roll.clone();
         self.uncommitted().for_each(|entry| drop(roll.apply(entry)));
         Image { parents: self.parents.clone(), ..roll.image(self.lineage, self.last()) }
+    }
+
+    /// The entries behind `after` up to `upto`, as plain members are told them, likewise.
+    pub(super) fn condensed_after(&self, after: Index, budget: usize, max: usize, upto: Index) -> Vec<Entry> {
+        let Some(from) = self.offset(Index(after.0.saturating_add(1))) else { return Vec::new() };
+        let mut bytes = 0;
+        let mut out = Vec::new();
+        for entry in self.entries.iter().skip(from).take(max).take_while(|e| e.index <= upto) {
+            let entry = entry.condensed();
+            bytes += crate::wire::entry_len(&entry);
+            if !out.is_empty() && bytes > budget {
+                break;
+            }
+            out.push(entry);
+        }
+        out
     }
 
     /// The entries behind `after`, at least one where there is one, up to a budget in bytes.

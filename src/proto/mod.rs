@@ -22,6 +22,7 @@ mod planted;
 mod questions;
 mod recovery;
 mod registrar;
+mod requests;
 mod rng;
 mod roll;
 mod subscriber;
@@ -29,14 +30,14 @@ mod succession;
 mod voter;
 
 pub use border::{
-    Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
+    AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
     StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Path, Role,
-    StopReason, Undelivered,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Path, RequestOutcome,
+    Role, StopReason, Undelivered, UnknownReason,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

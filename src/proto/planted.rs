@@ -109,6 +109,18 @@ pub enum Bug {
     ClaimBeforeCommit,
     /// Who leaves keeps its names.
     NamesOutliveOwner,
+    /// A request is given to the embedder before it is committed that it begins.
+    GiveBeforeBegun,
+    /// An answer goes out before it is committed.
+    AnswerBeforeCommit,
+    /// A new leader gives a request again that one before it had begun.
+    BeginAgain,
+    /// A snapshot carries nothing of requests.
+    SnapshotWithoutRequests,
+    /// An answer counts though the node that gives it is off the roll, and the request is known to be unknown.
+    AnswerOfTheGone,
+    /// In a child lineage a request that was offered in its parent begins anew.
+    ParentForgotten,
     /// A subscriber takes what comes though it missed what was before.
     SkipsGap,
 }

@@ -5,10 +5,12 @@
 
 use super::broadcasts::Kept;
 use super::planted::{Bug, Planted};
+use super::requests::Place;
+use super::requests::table::{Opening, Over, Table};
 use crate::types::{
     Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
-use crate::wire::{Change, ClaimAnswer, Entry, Image, Said, SlotImage};
+use crate::wire::{Change, ClaimAnswer, Entry, Image, Ledger, Lost, Outcome, Said, SlotImage, Stage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
@@ -34,18 +36,25 @@ pub(super) enum Applied {
         slot: Slot,
         info: MemberInfo,
     },
+    /// It had given requests that are unknown from now on, where it doesn't vote any more.
     Restood {
         slot: Slot,
         info: MemberInfo,
+        over: Vec<Over>,
     },
-    /// The names are those that it had.
+    /// The names are those that it had; the requests of others those that it had given.
     Left {
         slot: Slot,
         id: NodeId,
         incarnation: Incarnation,
         reason: LeftReason,
         names: Vec<Name>,
+        over: Vec<Over>,
     },
+    /// The node in this place begins requests.
+    Begun(Place, Opening),
+    /// Requests are over.
+    Over(Vec<Over>),
     Claim(Claimed),
     /// Somebody told all something: the place before it, and it.
     Said {
@@ -84,6 +93,7 @@ pub(super) struct Roll {
     names: BTreeMap<Name, Slot>,
     names_of: BTreeMap<Slot, BTreeSet<Name>>,
     said: Kept,
+    requests: Table,
     pub(super) bug: Planted,
 }
 
@@ -96,6 +106,7 @@ impl Roll {
             names_of.entry(*slot).or_default().insert(name.clone());
         }
         Self {
+            requests: Table::from_image(&image.requests),
             names: image.names.iter().cloned().collect(),
             names_of,
             said: Kept::new(image.said_before, &image.said, &image.speakers),
@@ -124,7 +135,43 @@ impl Roll {
             said_before: self.said.before(),
             said: self.said.iter().cloned().collect(),
             speakers: self.said.numbers().collect(),
+            requests: self.requests.image(),
         }
+    }
+
+    /// What it keeps of requests.
+    pub(super) fn requests(&self) -> &Table {
+        &self.requests
+    }
+
+    /// What is kept of requests now, by an older image since which nothing was done about them: who left took theirs along.
+    pub(super) fn requests_since(&self, image: &Image) -> Vec<Ledger> {
+        let then = |slot: Slot| image.slots.get(slot.0 as usize).and_then(|s| Some((s.generation, s.info.as_ref()?)));
+        let stays = |slot: Slot| {
+            let same = |(g, i): &(Generation, &MemberInfo)| {
+                self.get(slot).is_some_and(|(h, j)| (h, &j.id, j.incarnation) == (*g, &i.id, i.incarnation))
+            };
+            then(slot).filter(same)
+        };
+        let gives = |slot: Slot, generation: Generation| {
+            let voter = |(_, i): &(Generation, &MemberInfo)| {
+                self.get(slot).is_some_and(|(_, j)| j.identity == i.identity && j.standing.votes())
+            };
+            stays(slot).filter(|(g, _)| *g == generation).filter(voter).is_some()
+        };
+        let mut ledgers: Vec<Ledger> = image.requests.iter().filter(|l| stays(l.slot).is_some()).cloned().collect();
+        for (_, stage) in ledgers.iter_mut().flat_map(|l| &mut l.requests) {
+            if let Stage::Begun(slot, generation) = stage
+                && !gives(*slot, *generation)
+            {
+                *stage = Stage::Done(Outcome::Unknown(Lost::Gone));
+            }
+        }
+        ledgers
+    }
+
+    pub(super) fn plant(&mut self, bug: Planted) {
+        (self.bug, self.requests.bug) = (bug, bug);
     }
 
     pub(super) fn line(&self) -> &Line {
@@ -256,6 +303,24 @@ impl Roll {
                     None => Applied::Nothing,
                 }
             }
+            Change::Begun(begun) => {
+                let slots = &self.slots;
+                let owned = |(slot, generation): Place| {
+                    slots.get(slot.0 as usize).is_some_and(|s| s.generation == generation && s.info.is_some())
+                };
+                Applied::Begun((begun.slot, begun.generation), self.requests.begin(begun, owned))
+            }
+            Change::Answered(closed) => {
+                let mut over = Vec::new();
+                for c in closed {
+                    if self.owned(c.slot, c.generation).is_some()
+                        && self.requests.close(c.slot, c.number, &c.outcome)
+                    {
+                        over.push((c.slot, c.number, c.outcome.clone()));
+                    }
+                }
+                Applied::Over(over)
+            }
             change => {
                 if apply_to_line(&mut self.line, change) {
                     Applied::Line
@@ -324,10 +389,13 @@ impl Roll {
             Some(info) if revision >= info.revision && (standing, identity) != (info.standing, info.identity) => {
                 (info.revision, info.standing, info.identity) = (revision, standing, identity);
                 let info = info.clone();
-                if standing.votes() {
+                let over = if standing.votes() {
                     self.retired.remove(&info.id);
-                }
-                Applied::Restood { slot, info }
+                    Vec::new()
+                } else {
+                    self.requests.giver_left((slot, generation))
+                };
+                Applied::Restood { slot, info, over }
             }
             _ => Applied::Nothing,
         }
@@ -369,7 +437,9 @@ impl Roll {
                 self.departed.remove(&id);
             }
         }
-        Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason, names }
+        self.requests.sender_left(slot);
+        let over = self.requests.giver_left((slot, generation));
+        Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason, names, over }
     }
 }
 

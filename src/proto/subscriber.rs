@@ -342,6 +342,7 @@ impl Subscriber {
         let (position, _, data) = link.incoming.take()?;
         let image = wire::decode_image(&data).ok().filter(|i| i.lineage == lineage && i.position == position)?;
         let old = std::mem::replace(&mut self.log, Log::from_image(&image));
+        self.log.note_condensed();
         self.log.plant(self.bug);
         let told_of = self.inherited.take().unwrap_or_else(|| old.roll().clone());
         told.push(Told::Replaced(Box::new(told_of)));

@@ -90,12 +90,15 @@
 //!    running nodes, each in the slot that the node itself knows (so nobody lives on by another's heartbeats);
 //! 5. for each observer and lineage: `joined`, then `updated`, then `left`, each incarnation once, larger ones only; what a
 //!    node relays is between two members of its roll;
+//! 6. each message that was accepted is delivered or comes back, once and in order; each request to the leader is given to one
+//!    embedder at most, and once; its sender is told one outcome, and an answer only where that was committed;
 //! 7. agreement in the end, and no change of leader without a reason after it; messages from, to and between those that
 //!    can't be connected to get there then;
 //! 8. no panic, whatever the network does to the bytes;
 //! 9. the same inputs give the same outputs: nodes are run with a twin that gets the same inputs, a failing run is made
 //!    twice, and no node asks to be woken at a time that has passed over and over.
 
+mod asking;
 pub mod check;
 mod clock;
 mod disk;
@@ -120,6 +123,7 @@ mod world;
 pub use faults::{Fault, Faults, UnknownFault};
 pub use host::{HostId, NodeOptions};
 pub use net::{Conditions, Cut};
+pub use process::Asked;
 pub use run::{Report, Run};
 pub use scenario::{Options, Scenario, liveness_bound};
 pub use trace::Detail;

@@ -43,7 +43,7 @@ impl Nemesis {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let acts = |f: &Fault| {
             use Fault as F;
-            let quiet = matches!(f, F::Traffic | F::Names | F::Follow);
+            let quiet = matches!(f, F::Traffic | F::Names | F::Follow | F::Requests);
             !quiet && !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
         };
         Self {
@@ -191,7 +191,7 @@ impl Nemesis {
             }
             Fault::Line => self.change_line(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
-            Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound => false,
+            Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound | Fault::Requests => false,
         }
     }
 

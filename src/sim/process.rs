@@ -1,9 +1,10 @@
 //! A running node, and where wanted its twin: a second one that gets the same inputs and has to give the same outputs.
 
 use crate::proto::{
-    Command, CommandError, Config, Dest, Event, Lane, Node, SendError, Start, StoreWrite, StreamInput, StreamOutput,
+    AnswerError, Command, CommandError, Config, Dest, Event, Lane, Node, RequestError, SendError, Start, StoreWrite,
+    StreamInput, StreamOutput,
 };
-use crate::types::{ConnId, NodeId, Time};
+use crate::types::{ConnId, Incarnation, NodeId, Time};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +24,19 @@ impl Plant {
     #[cfg(not(feature = "planted-bugs"))]
     #[allow(clippy::unused_self)]
     pub(super) fn put_in(self, _: &mut Node) {}
+}
+
+/// A request that an embedder was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Who asks.
+    pub from: NodeId,
+    /// The incarnation that asks.
+    pub incarnation: Incarnation,
+    /// Its number of the request.
+    pub number: u64,
+    /// What it says.
+    pub body: Bytes,
 }
 
 /// An input to a node.
@@ -203,6 +217,30 @@ impl Process {
         let result = self.node.broadcast(now, body);
         if let Some(twin) = twin {
             self.compare("broadcast", &result, &twin);
+        }
+        result
+    }
+
+    pub(super) fn request(&mut self, now: Time, body: Bytes, again: bool) -> Result<u64, RequestError> {
+        let twin = self.twin.as_mut().map(|(t, _)| t.request(now, body.clone(), again));
+        let result = self.node.request(now, body, again);
+        if let Some(twin) = twin {
+            self.compare("request", &result, &twin);
+        }
+        result
+    }
+
+    /// Without an answer: it is forgotten.
+    pub(super) fn answer(&mut self, now: Time, whose: &Asked, answer: Option<Bytes>) -> Result<(), AnswerError> {
+        let (from, incarnation, number) = (&whose.from, whose.incarnation, whose.number);
+        let say = |node: &mut Node| match &answer {
+            Some(body) => node.answer(now, from, incarnation, number, body.clone()),
+            None => node.forget(now, from, incarnation, number),
+        };
+        let twin = self.twin.as_mut().map(|(t, _)| say(t));
+        let result = say(&mut self.node);
+        if let Some(twin) = twin {
+            self.compare("answer", &result, &twin);
         }
         result
     }

@@ -196,6 +196,7 @@ impl Scenario {
         let mut world = builder
             .trace(detail, keep)
             .keep_events(false)
+            .collect_asked(self.faults.has(Fault::Requests))
             .halt(true)
             .twins(self.twins)
             .echo(self.echo)

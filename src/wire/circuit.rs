@@ -51,7 +51,7 @@ pub struct Ring {
 
 /// What came of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The circuit stands.
     Taken,
     /// The one who is called has connected to the caller.
@@ -74,7 +74,7 @@ pub struct Answered {
     /// The relay says so.
     pub relay: bool,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
     /// How many bytes the caller may send; zero where the relay is the one that reads this.
     pub credit: u64,
 }

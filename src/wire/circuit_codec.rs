@@ -1,6 +1,6 @@
 //! Circuits and asks to bytes and back. The layout stands in [`crate::wire`].
 
-use super::circuit::{Answered, Ask, AskPart, Call, Carried, Circuit, HangUp, More, Outcome, Ring};
+use super::circuit::{Answered, Ask, AskPart, Call, Carried, Circuit, HangUp, More, CallOutcome, Ring};
 use super::codec::{Body, FixedOut, PADDING, Sink, once, put_body, put_field, required};
 use super::datagram::{Note, View};
 use super::datagram_codec::{note, put_note};
@@ -43,12 +43,12 @@ pub(super) fn put_circuit(circuit: &Circuit, tag: u32, buf: &mut BytesMut) {
         }
         Circuit::Answered(c) => {
             let code = match c.outcome {
-                Outcome::Taken => 1,
-                Outcome::DialledBack => 2,
-                Outcome::NotHere => 3,
-                Outcome::Busy => 4,
-                Outcome::Refused => 5,
-                Outcome::Other(code) => code,
+                CallOutcome::Taken => 1,
+                CallOutcome::DialledBack => 2,
+                CallOutcome::NotHere => 3,
+                CallOutcome::Busy => 4,
+                CallOutcome::Refused => 5,
+                CallOutcome::Other(code) => code,
             };
             let fixed = FixedOut::<20>::new().u64(c.number).u64(c.credit).u8(code).u8(flag(c.relay, BY_RELAY));
             frame::begin(buf, kind::ANSWERED, tag, fixed.spare(2));
@@ -132,12 +132,12 @@ fn answered(body: &Body<'_>) -> Result<Answered, Reject> {
     let mut c = body.fixed::<20>()?;
     let (number, credit, code, flags) = (c.count()?, c.count()?, c.u8()?, c.u8()?);
     let outcome = match code {
-        1 => Outcome::Taken,
-        2 => Outcome::DialledBack,
-        3 => Outcome::NotHere,
-        4 => Outcome::Busy,
-        5 => Outcome::Refused,
-        other => Outcome::Other(other),
+        1 => CallOutcome::Taken,
+        2 => CallOutcome::DialledBack,
+        3 => CallOutcome::NotHere,
+        4 => CallOutcome::Busy,
+        5 => CallOutcome::Refused,
+        other => CallOutcome::Other(other),
     };
     Ok(Answered { number, relay: flags & BY_RELAY != 0, outcome, credit })
 }
@@ -213,7 +213,7 @@ pub fn decode_ask(bytes: &Bytes) -> Result<Ask, Reject> {
             once(&mut wanted, read_capabilities(content)?)?;
         }
     }
-    let says = fields.rest().split_first().map_or(Bytes::new(), |(_, says)| bytes.slice_ref(says));
+    let says = bytes.slice_ref(fields.rest());
     let what = match what {
         QUESTION => {
             let wanted = required(wanted)?;

@@ -205,9 +205,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What hasn't been read.
+    /// What follows the byte that ended the fields; nothing where they went on to the end.
     pub(super) fn rest(&self) -> &'a [u8] {
-        self.0.0
+        self.0.0.get(1..).unwrap_or_default()
     }
 }
 

@@ -121,6 +121,14 @@
 //! A record for broadcasts is a body: what 1 (1 say, 2 heard), spare 3, the sender's incarnation 8, number 8, and the number
 //! before 8 or that which is refused 8; *data* in a say, up to [`MAX_BROADCAST`].
 //!
+//! | record | content |
+//! | --- | --- |
+//! | request | body: lineage 8, the sender's incarnation 8, number 8 (0: there is no request), below 8, flags 1 (1 may run twice), spare 3; no fields yet, a zero, then what it says, to the end |
+//! | answer | body: lineage 8, the sender's incarnation 8, number 8, slot 4, generation 2, outcome 1 (0: offer it again), flags 1 (1 late: to the leader, about the request of the member in that slot); no fields yet, a zero, then what it says, to the end |
+//!
+//! Outcomes of a request: 1 answered; unknown, since 2 its giver is gone, 3 it was forgotten, 4 it was not given, 5 nothing is
+//! kept of it. Those above are unknown for a reason that this version doesn't know.
+//!
 //! ## Fields
 //!
 //! | tag | field | content |
@@ -145,6 +153,11 @@
 //! | 21, 22 | voters, gone | identities: 8 each, up to [`MAX_VOTERS`] |
 //! | 25 | name | 1 to 63 bytes of UTF-8 |
 //! | 26 | named | body: slot 4; *name* |
+//! | 30 | opened | body: slot 4, generation 2, spare 2, below 8 (not 0); *numbers* where there are any |
+//! | 31 | numbers | of requests: how far above *below*, 2 each, ascending, less than [`REQUEST_WINDOW`] |
+//! | 32 | closed | body: slot 4, generation 2, outcome 1, spare 1, number 8; *data* up to [`MAX_ANSWER`] where it was answered |
+//! | 33 | ledger | body: slot 4, below 8 |
+//! | 34 | stage | of a request of the ledger before it. Body: number 8, its giver's slot 4 and generation 2 while it is begun, outcome 1 (0 begun), spare 1; *data* where it was answered |
 //! | 35 | since | the place of the last broadcast before: 16 |
 //! | 36 | said | body: place 16, the sender's incarnation 8, number 8, offset 4, total 4; *id*, *data* |
 //! | 37 | speaker | body: slot 4, spare 4, number of its last broadcast 8 |
@@ -171,10 +184,12 @@
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
 //! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*, *since* before the oldest broadcast that is
-//! kept, *said*, each whole, and *speaker*. A store's record is its kind (1 byte) and its
+//! kept, *said*, each whole, *speaker*, and *ledger*, each with its *stages*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
 //! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
+mod asking;
+mod asking_codec;
 mod broadcast;
 mod broadcast_codec;
 mod checksum;
@@ -194,6 +209,8 @@ mod roll;
 mod roll_codec;
 mod stream;
 
+pub use asking::*;
+pub use asking_codec::{decode_answer, decode_request, encode_answer, encode_request, ledgers_digest};
 pub use broadcast::*;
 pub use broadcast_codec::{MAX_SAID_BYTES, decode_broadcast_record, encode_broadcast_record, said_len};
 pub use circuit::*;

@@ -38,6 +38,11 @@ pub(super) mod tag {
     pub(in crate::wire) const SINCE: u8 = 35;
     pub(in crate::wire) const SAID: u8 = 36;
     pub(in crate::wire) const SPEAKER: u8 = 37;
+    pub(in crate::wire) const OPENED: u8 = 30;
+    pub(in crate::wire) const NUMBERS: u8 = 31;
+    pub(in crate::wire) const CLOSED: u8 = 32;
+    pub(in crate::wire) const LEDGER: u8 = 33;
+    pub(in crate::wire) const STAGE: u8 = 34;
 }
 
 const DURABLE: u8 = 1;

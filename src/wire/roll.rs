@@ -1,5 +1,6 @@
 //! The roll's entries, its image in a snapshot, and what a store keeps. The layout stands in [`crate::wire`].
 
+use super::asking::{Begun, Closed, Ledger};
 use super::broadcast::Said;
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, Name, NodeId,
@@ -25,6 +26,28 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The entry as plain members are told it: of requests only that they are some.
+    #[must_use]
+    pub fn condensed(&self) -> Self {
+        let kind = match &self.change {
+            Change::Begun(_) => Change::BEGUN,
+            Change::Answered(_) => Change::ANSWERED,
+            _ => return self.clone(),
+        };
+        Self { change: Change::Other { kind, body: Bytes::new() }, ..*self }
+    }
+
+    /// True where it is about requests, in whatever form.
+    #[must_use]
+    pub fn is_of_requests(&self) -> bool {
+        let kind = |kind: u8| kind == Change::BEGUN || kind == Change::ANSWERED;
+        match &self.change {
+            Change::Begun(_) | Change::Answered(_) => true,
+            Change::Other { kind: k, .. } => kind(*k),
+            _ => false,
+        }
+    }
+
     /// Its index and term.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -135,13 +158,23 @@ pub enum Change {
         /// What it says, at most [`super::MAX_BROADCAST`] bytes.
         body: Bytes,
     },
-    /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
+    /// Requests are about to be given to the embedder of a leader's node.
+    Begun(Begun),
+    /// Requests are over.
+    Answered(Vec<Closed>),
+    /// A kind that this version doesn't know: kept and passed on as it is, changes nothing. Plain members are told so of
+    /// requests, without a body.
     Other {
         /// The kind's number.
         kind: u8,
         /// Its content.
         body: Bytes,
     },
+}
+
+impl Change {
+    pub(super) const BEGUN: u8 = 30;
+    pub(super) const ANSWERED: u8 = 31;
 }
 
 /// One slot of the roll's image: `info` is missing where the slot is free.
@@ -182,6 +215,8 @@ pub struct Image {
     pub said: Vec<Said>,
     /// The number of the last broadcast of each member that ever sent one, by slots.
     pub speakers: Vec<(Slot, u64)>,
+    /// What is kept of requests, in the order of the senders' slots; nothing in what plain members are given.
+    pub requests: Vec<Ledger>,
 }
 
 /// What a voter must not forget. Small; written as a whole.

@@ -1,5 +1,6 @@
 //! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
 
+use super::asking_codec::{put_answered, put_begun, put_ledger, read_answered, read_begun, read_ledger, read_stage};
 use super::broadcast::{MAX_BROADCAST, Said};
 use super::broadcast_codec::{put_only_place, put_said, read_only_place, read_said};
 use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
@@ -125,6 +126,14 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             put_body(sink, FixedOut::<16>::new().u32(slot.0).u16(generation.0).spare(2).u64(*number));
             put_field(sink, tag::DATA, |s| s.put(body));
         }
+        Change::Begun(begun) => {
+            sink.put(&[Change::BEGUN]);
+            put_begun(sink, begun);
+        }
+        Change::Answered(closed) => {
+            sink.put(&[Change::ANSWERED]);
+            put_answered(sink, closed);
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -159,6 +168,9 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
             read_claim(bytes).map(|(slot, generation, name)| Change::Released { slot, generation, name })
         }
         change::SAID => read_say(&Body::nested(bytes)?),
+        // Of these plain members are told no more than that there are some.
+        Change::BEGUN if !bytes.is_empty() => read_begun(bytes).map(Change::Begun),
+        Change::ANSWERED if !bytes.is_empty() => read_answered(bytes).map(Change::Answered),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -313,10 +325,13 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
     for (slot, number) in &image.speakers {
         put_field(sink, tag::SPEAKER, |s| put_body(s, FixedOut::<16>::new().u32(slot.0).spare(4).u64(*number)));
     }
+    for ledger in &image.requests {
+        put_ledger(sink, ledger);
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
-/// once, in order, with the slot of a member.
+/// once, in order, with the slot of a member; ledgers likewise.
 ///
 /// # Errors
 /// [`Reject::Malformed`] where the content breaks the layout or a bound.
@@ -327,7 +342,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
-    let (mut retired, mut ranked, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut retired, mut ranked, mut names, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut said_before, mut said, mut speakers) = (None, Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
@@ -343,6 +358,8 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::SINCE => once(&mut said_before, read_only_place(content)?)?,
             tag::SAID => said.push(read_said(content)?),
             tag::SPEAKER => speakers.push(read_speaker(&Body::nested(content)?)?),
+            tag::LEDGER => requests.push(read_ledger(content)?),
+            tag::STAGE => read_stage(content, &mut requests)?,
             _ => {}
         }
     }
@@ -359,8 +376,11 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     if !spoke || !follow_each_other(said_before, &said) {
         return Err(Reject::Malformed);
     }
+    if !requests.is_sorted_by(|a, b| a.slot < b.slot) || !requests.iter().all(|ledger| owned(&ledger.slot)) {
+        return Err(Reject::Malformed);
+    }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, said_before, said, speakers })
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, said_before, said, speakers, requests })
 }
 
 /// True where broadcasts are whole, and in their order without a gap.

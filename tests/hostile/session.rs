@@ -814,7 +814,13 @@ impl<'a> Session<'a> {
             0 => Circuit::Call(Call { number, lineage, id: id(self.input.below(PEERS + 2)) }),
             1 => Circuit::Ring(Ring { number, lineage, credit, from: Sender { outbound: relay, ..self.sender_() } }),
             2 => {
-                let all = [Outcome::Taken, Outcome::DialledBack, Outcome::NotHere, Outcome::Busy, Outcome::Other(9)];
+                let all = [
+                    CallOutcome::Taken,
+                    CallOutcome::DialledBack,
+                    CallOutcome::NotHere,
+                    CallOutcome::Busy,
+                    CallOutcome::Other(9),
+                ];
                 let outcome = all[usize::from(self.input.below(5))];
                 Circuit::Answered(Answered { number, relay, outcome, credit })
             }

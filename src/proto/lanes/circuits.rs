@@ -13,7 +13,7 @@ use super::super::outbox::Outbox;
 use super::relay::{CHUNK, HOLD, Party, ring_patience};
 use super::{Lanes, links};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
-use crate::wire::{Answered, Call, Carried, Circuit, HangUp, Message, More, Outcome, Ring, Sender, View};
+use crate::wire::{Answered, Call, Carried, Circuit, HangUp, Message, More, CallOutcome, Ring, Sender, View};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -252,7 +252,7 @@ impl Lanes {
             }
         }
         for rung in self.circuits.ringing.extract_if(.., |r| r.at == at).collect::<Vec<_>>() {
-            self.answer_ring(rung.carrier, rung.ring.number, Outcome::DialledBack, out);
+            self.answer_ring(rung.carrier, rung.ring.number, CallOutcome::DialledBack, out);
         }
     }
 
@@ -277,20 +277,20 @@ impl Lanes {
         self.now = self.now.max(now);
         let number = ring.number;
         let Some(at) = self.partner(now, &ring.from.id) else {
-            return self.answer_ring(carrier, number, Outcome::Busy, out);
+            return self.answer_ring(carrier, number, CallOutcome::Busy, out);
         };
         let incarnation = ring.from.incarnation;
         let Some(p) = self.get(at) else { return };
         let stale = p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation;
         let direct = p.line.is_some_and(|l| l.incarnation == incarnation && !is_circuit(l.conn));
         if stale || self.circuits.by_number.contains_key(&(carrier, number)) || ring.from.id == self.hello.info.id {
-            return self.answer_ring(carrier, number, Outcome::Refused, out);
+            return self.answer_ring(carrier, number, CallOutcome::Refused, out);
         }
         if direct {
-            return self.answer_ring(carrier, number, Outcome::DialledBack, out);
+            return self.answer_ring(carrier, number, CallOutcome::DialledBack, out);
         }
         if self.circuits.ringing.len() >= MAX_RINGING {
-            return self.answer_ring(carrier, number, Outcome::Busy, out);
+            return self.answer_ring(carrier, number, CallOutcome::Busy, out);
         }
         let until = now + self.silence.min(self.patience / 4);
         let mut ringing = Ringing { carrier, ring, at, dial: ConnId(0), until };
@@ -320,7 +320,7 @@ impl Lanes {
         if let Some(end) = self.circuits.ends.get_mut(&conn) {
             end.credit = ring.credit;
         }
-        self.answer_ring(*carrier, ring.number, Outcome::Taken, out);
+        self.answer_ring(*carrier, ring.number, CallOutcome::Taken, out);
         self.link(now, conn, links::State::Open(None), Default::default());
     }
 
@@ -329,7 +329,7 @@ impl Lanes {
     }
 
     /// Says what comes of a ring.
-    pub(in crate::proto) fn answer_ring(&mut self, carrier: ConnId, number: u64, outcome: Outcome, out: &mut Outbox) {
+    pub(in crate::proto) fn answer_ring(&mut self, carrier: ConnId, number: u64, outcome: CallOutcome, out: &mut Outbox) {
         let answered = Answered { number, relay: false, outcome, credit: 0 };
         out.send(carrier, Message::Circuit(Circuit::Answered(answered)));
     }
@@ -394,13 +394,13 @@ impl Lanes {
     fn answered(&mut self, now: Time, carrier: ConnId, answered: Answered, out: &mut Outbox) {
         let Some(conn) = self.circuits.by_number.get(&(carrier, answered.number)).copied() else { return };
         let Some(end) = self.circuits.ends.get_mut(&conn).filter(|end| end.called.is_some()) else { return };
-        if answered.outcome == Outcome::Taken {
+        if answered.outcome == CallOutcome::Taken {
             (end.called, end.credit) = (None, answered.credit);
             let mut greeted = Vec::new();
             self.handle(now, conn, StreamInput::Connected, out, &mut greeted);
             return;
         }
-        if answered.outcome != Outcome::DialledBack {
+        if answered.outcome != CallOutcome::DialledBack {
             out.stats.calls_failed += 1;
         }
         self.circuits.remove(conn);
@@ -531,11 +531,11 @@ impl Lanes {
         (conn, number): (ConnId, u64),
         (id, incarnation): (&NodeId, Incarnation),
         from: Sender,
-    ) -> Result<bool, Outcome> {
-        let at = self.by_id.get(id).copied().ok_or(Outcome::NotHere)?;
+    ) -> Result<bool, CallOutcome> {
+        let at = self.by_id.get(id).copied().ok_or(CallOutcome::NotHere)?;
         let line = self.partners.get(at).and_then(Option::as_ref).and_then(|p| p.line);
         let line = line.filter(|line| line.incarnation == incarnation && !line.lent && !is_circuit(line.conn));
-        let to = line.ok_or(Outcome::NotHere)?.conn;
+        let to = line.ok_or(CallOutcome::NotHere)?.conn;
         let caller = Party { conn, id: from.id.clone(), incarnation: from.incarnation };
         let called = Party { conn: to, id: id.clone(), incarnation };
         let until = now + ring_patience(self.silence);

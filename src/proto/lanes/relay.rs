@@ -11,7 +11,7 @@
 
 use super::super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
-use crate::wire::{Answered, Carried, Circuit, HangUp, Message, More, Outcome, Ring, Sender};
+use crate::wire::{Answered, Carried, Circuit, HangUp, Message, More, CallOutcome, Ring, Sender};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -122,8 +122,8 @@ impl Relay {
     }
 
     /// Tells a caller what came of its call.
-    pub(in crate::proto) fn answer(&mut self, conn: ConnId, number: u64, outcome: Outcome) {
-        let credit = if outcome == Outcome::Taken { WINDOW as u64 } else { 0 };
+    pub(in crate::proto) fn answer(&mut self, conn: ConnId, number: u64, outcome: CallOutcome) {
+        let credit = if outcome == CallOutcome::Taken { WINDOW as u64 } else { 0 };
         self.say(conn, Circuit::Answered(Answered { number, relay: true, outcome, credit }));
     }
 
@@ -172,7 +172,7 @@ impl Relay {
         let Some((at, 1)) = self.ends.get(&(conn, answer.number)).copied() else { return };
         let Some(junction) = self.junctions.get_mut(&at).filter(|j| j.rings_until.is_some()) else { return };
         let (to, number) = (junction.sides[0].conn, junction.sides[0].number);
-        if answer.outcome == Outcome::Taken {
+        if answer.outcome == CallOutcome::Taken {
             junction.rings_until = None;
         } else {
             self.remove(at);
@@ -264,7 +264,7 @@ impl Relay {
         let Some(junction) = self.remove(at) else { return };
         for (n, side) in junction.sides.into_iter().enumerate().filter(|(_, side)| Some(side.conn) != by) {
             if n == 0 && junction.rings_until.is_some() {
-                self.answer(side.conn, side.number, Outcome::NotHere);
+                self.answer(side.conn, side.number, CallOutcome::NotHere);
             } else {
                 self.say(side.conn, Circuit::HangUp(HangUp { number: side.number, relay: true }));
             }

@@ -7,6 +7,7 @@ use super::super::leadership::Leadership;
 use super::super::names::Claims;
 use super::super::planted::Bug;
 use super::super::registrar::Registrar;
+use super::super::requests::desk::Desk;
 use super::hosting::Telling;
 use super::streams::Origin;
 use super::{Lead, Node};
@@ -408,6 +409,7 @@ impl Node {
             registrar,
             retiring: BTreeSet::new(),
             claims: Claims::default(),
+            desk: Desk::default(),
             telling,
             sayings: Sayings::new(self.log.roll().said().last()),
         });

@@ -278,6 +278,11 @@ impl Node {
             // What was never told is no loss.
             let told = std::mem::replace(&mut self.told.roll, true);
             let mut further = None;
+            if !told && self.is_overtaken_by_told(image) {
+                // Of requests what was told says nothing: a newer image is needed.
+                self.told.roll = false;
+                return self.refuse_image(from, last);
+            }
             if !told {
                 let kin = |log: &super::Log| log.lineage() == image.lineage || image.parents.contains(&log.lineage());
                 let before = self.abandoned.take().filter(kin);
@@ -285,7 +290,11 @@ impl Node {
                 let log = before
                     .as_ref()
                     .filter(|log| log.lineage() == image.lineage && log.committed().index > image.position.index);
-                further = log.map(super::Log::image);
+                further = log.map(|log| {
+                    // A plain member's log has nothing of requests. Where nothing was done about them since, this image has all.
+                    let requests = log.requests_after(image);
+                    Image { requests, ..log.image() }
+                });
                 // After a move nothing counts as told.
                 self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
@@ -308,6 +317,22 @@ impl Node {
         let (identity, index) = (self.voter.identity(), self.log.commit().min(image.position.index));
         let reply = AppendReply { lineage: last.lineage, term: last.term, identity, matched: true, index };
         self.out.send_durably(from.conn, Message::AppendReply(reply));
+    }
+
+    /// True where this node told more of this lineage, as a plain member, than this image has, and there were requests in it.
+    fn is_overtaken_by_told(&self, image: &Image) -> bool {
+        let before = self.abandoned.as_ref().filter(|log| log.lineage() == image.lineage);
+        before.is_some_and(|log| log.committed().index > image.position.index && log.condensed() > image.position.index)
+    }
+
+    /// The leader has to make another one.
+    fn refuse_image(&mut self, from: &Origin, last: &Snapshot) {
+        if !last.fetched {
+            let identity = self.voter.identity();
+            let (lineage, term) = (last.lineage, last.term);
+            let reply = AppendReply { lineage, term, identity, matched: false, index: Index::ZERO };
+            self.out.send_durably(from.conn, Message::AppendReply(reply));
+        }
     }
 
     /// Tells what changed in a roll; who left has sent nothing that is still to be handed on.

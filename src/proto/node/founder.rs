@@ -158,6 +158,7 @@ impl Node {
         self.storing.clear();
         self.durable_index = Index::ZERO;
         self.note_storing();
+        self.requests_of_roll();
     }
 
     /// Remembers how far the roll will be durable once all that was given to the store so far is.

@@ -109,17 +109,16 @@ impl Node {
         if let Some(print) = self.hosting.print.clone().filter(good) {
             return print;
         }
-        let image = wire::encode_image(&self.log.image());
+        let image = wire::encode_image(&self.log.public_image());
         let print = Sending { position: self.log.committed(), image, offset: 0 };
         self.hosting.print = Some(print.clone());
         print
     }
 
+    /// As plain members are told them.
     fn committed_after(&self, index: Index, budget: usize) -> Vec<Entry> {
-        let mut entries = self.log.after(index, budget, MAX_ENTRIES);
         let commit = self.log.commit();
-        entries.retain(|e| e.index <= commit);
-        entries
+        self.log.condensed_after(index, budget, MAX_ENTRIES, commit)
     }
 
     /// As many as fit one datagram: none where the first alone doesn't, which no entry of this version is.

@@ -310,6 +310,8 @@ impl Node {
             progress.matched = progress.matched.max(reply.index.min(last));
             progress.next = progress.next.max(progress.matched);
         } else {
+            // An image that is refused is of no use any more.
+            progress.snapshot = None;
             progress.next = reply.index.min(Index(progress.next.0.saturating_sub(1)));
             progress.told_commit = Index::ZERO;
         }
@@ -363,11 +365,18 @@ impl Node {
                 Applied::Nothing => {}
                 Applied::Joined { slot, generation, info } => self.member_joined(now, slot, generation, info),
                 Applied::Updated { slot, info } => self.member_updated(now, slot, info),
-                Applied::Restood { slot, info } => self.member_restood(now, slot, info),
-                Applied::Left { slot, id, incarnation, reason, names } => {
-                    names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
-                    self.member_left(now, slot, &id, incarnation, reason)
+                Applied::Restood { slot, info, over } => {
+                    self.member_restood(now, slot, info);
+                    self.requests_over(now, over);
                 }
+                Applied::Left { slot, id, incarnation, reason, names, over } => {
+                    names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
+                    self.requests_of_gone(slot, &id, incarnation);
+                    self.member_left(now, slot, &id, incarnation, reason);
+                    self.requests_over(now, over);
+                }
+                Applied::Begun(giver, opening) => self.requests_begun(giver, opening),
+                Applied::Over(over) => self.requests_over(now, over),
                 Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Said { prev, said } => self.said_committed(prev, &said),
                 Applied::Line => self.line_changed(now),

@@ -100,16 +100,53 @@ impl Node {
         self.held().last()
     }
 
-    /// The term and a digest of an entry that is in its log, not yet in the snapshot.
+    /// The term and a digest of an entry that is in its log, not yet in the snapshot. Of what is about requests the digest says
+    /// only that it is.
     #[must_use]
     pub fn entry_digest(&self, index: Index) -> Option<(Term, u64)> {
-        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(e)))
+        self.held().get(index).map(|e| (e.term, crate::wire::entry_digest(&e.condensed())))
     }
 
-    /// A digest of the committed roll. Costs time in proportion to its size.
+    /// A digest of the committed roll, without what it keeps of requests. Costs time in proportion to its size.
     #[must_use]
     pub fn roll_digest(&self) -> u64 {
-        crate::wire::image_digest(&self.held().image())
+        crate::wire::image_digest(&self.held().public_image())
+    }
+
+    /// A digest of what the committed roll keeps of requests. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn requests_digest(&self) -> u64 {
+        crate::wire::ledgers_digest(&self.log.image().requests)
+    }
+
+    /// What the committed roll keeps of requests that are over: whose, and what came of them.
+    #[cfg(feature = "sim")]
+    pub(crate) fn requests_over_now(&self) -> Vec<(NodeId, Incarnation, u64, crate::wire::Outcome)> {
+        let mut all = Vec::new();
+        for ledger in self.log.image().requests {
+            let Some((_, info)) = self.log.roll().get(ledger.slot) else { continue };
+            for (number, stage) in ledger.requests {
+                if let crate::wire::Stage::Done(outcome) = stage {
+                    all.push((info.id.clone(), info.incarnation, number, outcome));
+                }
+            }
+        }
+        all
+    }
+
+    /// The answers that an entry of its log puts on the roll.
+    #[cfg(feature = "sim")]
+    pub(crate) fn answers_at(&self, index: Index) -> Vec<(NodeId, u64, bytes::Bytes)> {
+        let Some(crate::wire::Change::Answered(closed)) = self.log.get(index).map(|e| &e.change) else {
+            return Vec::new();
+        };
+        let answer = |c: &crate::wire::Closed| match &c.outcome {
+            crate::wire::Outcome::Answered(body) => {
+                Some((self.log.roll().get(c.slot)?.1.id.clone(), c.number, body.clone()))
+            }
+            crate::wire::Outcome::Unknown(_) => None,
+        };
+        closed.iter().filter_map(answer).collect()
     }
 
     /// Its own registration, where it is committed.

@@ -208,8 +208,10 @@ impl Node {
         }
     }
 
-    fn on_record(&mut self, _now: Time, arrived: Arrived) {
+    fn on_record(&mut self, now: Time, arrived: Arrived) {
         match arrived.record.kind {
+            RecordKind::Request => self.on_request(now, &arrived),
+            RecordKind::Answer => self.on_answer(now, &arrived),
             // A later version's, or none of those that are for this node.
             _ => self.out.stats.dropped_unknown_kind += 1,
         }
@@ -218,6 +220,8 @@ impl Node {
     fn on_failed(&mut self, now: Time, failed: Failed) {
         match failed.record.kind {
             RecordKind::Broadcast => self.on_broadcast_failed(now, &failed),
+            RecordKind::Request => self.request_failed(now, &failed),
+            RecordKind::Answer => self.answer_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }
@@ -226,6 +230,7 @@ impl Node {
     pub(super) fn lanes_settle(&mut self, now: Time) {
         self.take_calls(now);
         self.take_records(now);
+        self.tick_requests(now);
         let lineage = self.lineage();
         if self.lanes.differs(&self.me, lineage) {
             let hello = Hello { lineage, ..self.hello() };

@@ -20,6 +20,7 @@ mod messages;
 mod moving;
 mod naming;
 mod relaying;
+mod requesting;
 mod standing;
 mod starting;
 mod streams;
@@ -49,6 +50,7 @@ use super::planted::Planted;
 use super::questions::Questions;
 use super::recovery::Recovery;
 use super::registrar::Registrar;
+use super::requests::desk::Desk;
 use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
@@ -58,6 +60,7 @@ use crate::types::{
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
 use hosting::{Hosting, Telling};
+use requesting::Requesting;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -71,6 +74,7 @@ struct Lead {
     /// Diskless voters that leave: off the line first, and not put back on it meanwhile.
     retiring: BTreeSet<NodeId>,
     claims: Claims,
+    desk: Desk,
     telling: Telling,
     sayings: Sayings,
 }
@@ -189,6 +193,7 @@ pub struct Node {
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,
     keeping: relaying::Keeping,
+    requesting: Requesting,
     questions: Questions,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
@@ -370,20 +375,21 @@ impl Node {
     /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
     /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
+        let next = self.out.poll_event().or_else(|| self.requesting.poll_event());
+        next.or_else(|| self.lanes.poll_event(&mut self.out))
     }
 
-    /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
-    /// messages themselves.
+    /// Takes the next event that is no message, none that came back, no request, no answer, and no room for more: for those
+    /// who have no room for messages themselves.
     pub fn poll_notice(&mut self) -> Option<Event> {
         // A broadcast has its place among other events: those behind it wait with it, but at the end.
         if self.stopped { self.out.poll_event() } else { self.out.poll_notice() }
     }
 
-    /// True where a message waits.
+    /// True where a message waits, or a request, or an answer.
     #[must_use]
     pub fn has_message(&self) -> bool {
-        self.lanes.has_message()
+        self.lanes.has_message() || self.requesting.has_event()
     }
 
     // ---- What every input goes through ----
@@ -491,6 +497,7 @@ impl Node {
         }
         at = at.min(self.keeping_deadline());
         at = at.min(self.broadcasts_deadline());
+        at = at.min(self.requests_deadline());
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
         }
@@ -535,6 +542,7 @@ impl Node {
         while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
             self.out.event(event);
         }
+        self.end_requests();
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }

@@ -105,6 +105,7 @@ impl Node {
         self.bug = old.bug;
         self.voter.plant(old.bug);
         (self.claimant, self.questions) = (old.claimant, old.questions);
+        self.requesting.go_on_after(&mut old.requesting);
         self.subscriber.bug = old.bug;
         self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);

@@ -12,7 +12,7 @@ use super::super::lanes::{Answer, Keeper};
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, NodeId, Slot, Term, Time, VoterTag};
-use crate::wire::{Call, Message, Outcome, Ring, View};
+use crate::wire::{Call, Message, CallOutcome, Ring, View};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -105,16 +105,16 @@ impl Node {
     }
 
     /// Connects two members of the roll; both of them, at the incarnations that the roll has.
-    fn on_call(&mut self, now: Time, conn: ConnId, call: &Call) -> Result<(), Outcome> {
+    fn on_call(&mut self, now: Time, conn: ConnId, call: &Call) -> Result<(), CallOutcome> {
         let holds = self.me.standing.votes() && !self.log.is_empty() && call.lineage == self.lineage();
-        let caller = self.lanes.who(conn).filter(|_| holds).ok_or(Outcome::Refused)?;
+        let caller = self.lanes.who(conn).filter(|_| holds).ok_or(CallOutcome::Refused)?;
         let roll = self.log.roll();
         let of = |id: &NodeId| roll.find(id).map(|(_, _, info)| info);
-        let from = of(&caller.0).filter(|info| info.incarnation == caller.1).ok_or(Outcome::Refused)?;
-        let to = of(&call.id).map(|info| info.incarnation).ok_or(Outcome::NotHere)?;
+        let from = of(&caller.0).filter(|info| info.incarnation == caller.1).ok_or(CallOutcome::Refused)?;
+        let to = of(&call.id).map(|info| info.incarnation).ok_or(CallOutcome::NotHere)?;
         let sender = members::sender(from);
         if !self.lanes.connect_call(now, (conn, call.number), (&call.id, to), sender)? {
-            return Err(Outcome::Busy);
+            return Err(CallOutcome::Busy);
         }
         self.out.stats.circuits_opened += 1;
         Ok(())
@@ -127,7 +127,7 @@ impl Node {
         let gone = self.is_gone(&ring.from.id, ring.from.incarnation);
         if !voter || gone || ring.lineage != self.lineage() {
             self.out.stats.dropped_unexpected += 1;
-            self.lanes.answer_ring(conn, ring.number, Outcome::Refused, &mut self.out);
+            self.lanes.answer_ring(conn, ring.number, CallOutcome::Refused, &mut self.out);
         } else {
             self.lanes.ring(now, conn, ring, &mut self.out);
         }

@@ -18,6 +18,7 @@ use super::super::rng::Rng;
 use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
 use super::hosting::Hosting;
+use super::requesting::Requesting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
 use crate::wire::{Hello, Promise, Record};
@@ -116,6 +117,7 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
+        let requesting = Requesting::new(interval, config.request_patience);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let spoke_as = promise.incarnation;
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
@@ -145,6 +147,7 @@ impl Node {
             asked: VecDeque::new(),
             claimant: Claimant::new(interval),
             keeping: Default::default(),
+            requesting,
             questions: Questions::new(interval, Rng::new(salt ^ 1)),
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,

@@ -192,7 +192,7 @@ impl Node {
     fn tell_applied(&mut self, now: Time, applied: Applied) {
         match applied {
             Applied::Joined { slot, info, .. } => self.out.event(Event::Joined { info, slot }),
-            Applied::Updated { slot, info } | Applied::Restood { slot, info } => {
+            Applied::Updated { slot, info } | Applied::Restood { slot, info, .. } => {
                 let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
                 self.out.event(Event::Updated { id, incarnation, slot, standing, capabilities });
             }
@@ -205,7 +205,7 @@ impl Node {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
             Applied::Said { prev, said } => self.said_committed(prev, &said),
-            Applied::Claim(_) | Applied::Nothing | Applied::Line => {}
+            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun(..) | Applied::Over(_) => {}
         }
     }
 }

@@ -13,6 +13,7 @@ mod leaders;
 mod lines;
 mod members;
 mod messages;
+mod requests;
 mod terms;
 
 pub use agreement::{RollView, Standpoint, disagreement};
@@ -25,6 +26,7 @@ pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
 pub use members::{OnRoll, Slots};
 pub use messages::Messages;
+pub use requests::Requests;
 pub use terms::Terms;
 
 /// One run of one node: what a restart ends.

@@ -29,6 +29,7 @@ pub struct WorldBuilder {
     pub(super) stream_patience: Duration,
     pub(super) receive_buffer: usize,
     pub(super) halt: bool,
+    pub(super) collect_asked: bool,
     pub(in crate::sim) plant: Plant,
 }
 
@@ -105,6 +106,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Whether the requests that embedders are given are collected for [`World::take_asked`] (no).
+    pub fn collect_asked(mut self, on: bool) -> Self {
+        self.collect_asked = on;
+        self
+    }
+
     /// Plants a bug in all nodes, at each of their starts: for tests of the checkers.
     #[cfg(feature = "planted-bugs")]
     pub fn plant(mut self, bug: crate::proto::Bug) -> Self {
@@ -127,6 +134,7 @@ impl WorldBuilder {
             trace: Trace::new(self.detail, self.keep_lines),
             watch: self.checks.then(Watch::default),
             events: Vec::new(),
+            asked: Vec::new(),
             counts: Counts::default(),
             violations: Vec::new(),
             options: self,
@@ -152,6 +160,7 @@ impl World {
             stream_patience: Duration::from_secs(3),
             receive_buffer: 256,
             halt: false,
+            collect_asked: false,
             plant: Plant::default(),
         }
     }

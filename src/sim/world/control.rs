@@ -2,12 +2,12 @@
 
 use super::super::host::{Host, HostId, NEVER, Seen, Waiting, addr_of, port_of, renumbered_port};
 use super::super::net::{Conditions, Cut};
-use super::super::process::{Input, Process};
+use super::super::process::{Asked, Input, Process};
 use super::super::queue::Plan;
 use super::super::trace::Detail;
 use super::observe::Violation;
 use super::{Counts, World};
-use crate::proto::{Command, CommandError, Event, SendError, Start, StopReason};
+use crate::proto::{AnswerError, Command, CommandError, Event, RequestError, SendError, Start, StopReason};
 use crate::types::{NodeId, Time};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -358,6 +358,51 @@ impl World {
         }
         self.drain(host.0, process);
         result
+    }
+
+    /// Lets a node's embedder ask whoever leads.
+    ///
+    /// # Errors
+    /// What the node says; [`RequestError::Stopped`] where it doesn't run.
+    pub fn request(&mut self, host: HostId, body: Bytes, again: bool) -> Result<u64, RequestError> {
+        let h = &mut self.hosts[host.at()];
+        let paused = h.is_paused();
+        let Some(mut process) = h.process.take_if(|_| !paused) else { return Err(RequestError::Stopped) };
+        let now = h.clock.local(self.now);
+        let result = process.request(now, body.clone(), again);
+        if let Ok(number) = result {
+            self.asked(host, &process, number, &body, again);
+        }
+        self.drain(host.0, process);
+        result
+    }
+
+    /// Lets a node's embedder answer a request that it was given; without an answer it forgets it.
+    ///
+    /// # Errors
+    /// What the node says; [`AnswerError::Stopped`] where it doesn't run.
+    pub fn answer(&mut self, host: HostId, whose: &Asked, answer: Option<Bytes>) -> Result<(), AnswerError> {
+        let h = &mut self.hosts[host.at()];
+        let paused = h.is_paused();
+        let Some(mut process) = h.process.take_if(|_| !paused) else { return Err(AnswerError::Stopped) };
+        let now = h.clock.local(self.now);
+        let result = process.answer(now, whose, answer.clone());
+        if let (Ok(()), Some(answer)) = (&result, &answer) {
+            self.answered(whose, answer);
+        }
+        self.drain(host.0, process);
+        result
+    }
+
+    /// The requests that embedders were given since this was last called: by which host, in which run of it.
+    pub fn take_asked(&mut self) -> Vec<(HostId, u32, Asked)> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// In which run a host is; it counts its starts.
+    #[must_use]
+    pub fn run_of(&self, host: HostId) -> u32 {
+        self.hosts[host.at()].run
     }
 
     /// Whether a node's embedder leaves its messages where they are, and takes all other events.

@@ -13,7 +13,7 @@ pub use observe::{Checked, Violation};
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
 use super::net::Net;
 use super::packet::Packets;
-use super::process::{Arrived, Input, Process};
+use super::process::{Arrived, Asked, Input, Process};
 use super::queue::{Plan, Queue};
 use super::rng::{Rng, mix};
 use super::trace::{Detail, Frames, Meaning, Trace};
@@ -68,6 +68,7 @@ pub struct World {
     pub(super) trace: Trace,
     watch: Option<Watch>,
     pub(super) events: Vec<(Time, HostId, Event)>,
+    pub(super) asked: Vec<(HostId, u32, Asked)>,
     pub(super) counts: Counts,
     pub(super) violations: Vec<Violation>,
     pub(super) options: WorldBuilder,

@@ -2,13 +2,14 @@
 
 use super::super::check::{
     Answer, Broadcasts, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll,
+    Requests,
     RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
-use super::super::process::Process;
+use super::super::process::{Asked, Process};
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{ClaimOutcome, Command, Event, HandoverStep, MessageLane, Node, Notice, Role};
+use crate::proto::{ClaimOutcome, Command, Event, HandoverStep, MessageLane, Node, Notice, RequestOutcome, Role};
 use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,6 +52,7 @@ pub(super) struct Watch {
     given_up: BTreeSet<NodeId>,
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
+    requests: Requests,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
@@ -102,6 +104,9 @@ impl Watch {
             return Err((3, format!("{who} held the roll for committed up to {known}, and now up to {}", is.commit)));
         }
         self.entries(who, node, is.lineage, known, is.commit)?;
+        if node.standing().votes() {
+            self.requests_committed(who, node, is.lineage, known, is.commit, all)?;
+        }
         // In a large convention the whole roll is compared at every 64th index only: at the same ones on all nodes.
         let whole = all || is.commit.0.is_multiple_of(64);
         let holds_roll = node.standing().votes();
@@ -125,6 +130,35 @@ impl Watch {
                 if last.1.version() != node.line().version() {
                     last.1 = node.line().clone();
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers that are on the roll by now, and what is over.
+    fn requests_committed(
+        &mut self,
+        who: Observer,
+        node: &Node,
+        lineage: Lineage,
+        known: Index,
+        upto: Index,
+        all: bool,
+    ) -> Result<(), (u8, String)> {
+        if !self.requests.any() {
+            return Ok(());
+        }
+        let mut index = upto;
+        while index > known && node.entry_digest(index).is_some() {
+            for (from, number, answer) in node.answers_at(index) {
+                self.requests.committed(&from, number, &answer);
+            }
+            index.0 -= 1;
+        }
+        if all {
+            self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))?;
+            for (from, incarnation, number, outcome) in node.requests_over_now() {
+                self.requests.over(lineage, (&from, incarnation, number), &outcome).map_err(|e| (6, e))?;
             }
         }
         Ok(())
@@ -176,7 +210,14 @@ impl Watch {
         self.line_changes.shows(who, is.lineage, &view).map_err(|e| (3, e))
     }
 
-    fn told(&mut self, who: Observer, lineage: Lineage, node: &Node, event: &Event) -> Result<(), (u8, String)> {
+    fn told(
+        &mut self,
+        who: Observer,
+        lineage: Lineage,
+        node: &Node,
+        event: &Event,
+        now: u64,
+    ) -> Result<(), (u8, String)> {
         let fifth = |v: Verdict| v.map_err(|e| (5, e));
         self.family.names(node.lineage(), node.parents());
         let family = self.family.root(lineage);
@@ -246,6 +287,17 @@ impl Watch {
                     MessageLane::Broadcast => self.given_to_all(who, node, (from, *incarnation), body),
                 };
                 verdict.map_err(|e| (6, e))
+            }
+            Event::Request { from, incarnation, number, again, body, .. } => {
+                self.checked[5] += 1;
+                self.checked[6] += 1;
+                fifth(self.events.message(who, family, from, *incarnation))?;
+                self.requests.given(who, from, *number, *again, body).map_err(|e| (6, e))
+            }
+            Event::Answer { number, outcome } => {
+                self.checked[6] += 1;
+                let answer = if let RequestOutcome::Answered(body) = outcome { Some(&body[..]) } else { None };
+                self.requests.outcome(who, *number, answer, now).map_err(|e| (6, e))
             }
             Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
                 self.checked[6] += 1;
@@ -360,6 +412,7 @@ impl World {
             self.child_founded(h, p, is.lineage);
         }
         let node = &p.node;
+        let now = self.now;
         let Some(watch) = &mut self.watch else { return };
         let small = self.hosts.len() <= 128;
         let mut verdict = Ok(());
@@ -371,6 +424,9 @@ impl World {
         }
         if verdict.is_ok() && votes && (was.lines, was.commit, was.lineage) != (is.lines, is.commit, is.lineage) {
             verdict = watch.line(who, node, is);
+        }
+        if verdict.is_ok() {
+            verdict = watch.requests.prove(now).map_err(|e| (6, e));
         }
         let mut lease = Ok(());
         if was.lease != is.lease {
@@ -433,9 +489,15 @@ impl World {
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
             let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
-            if let Err((property, what)) = watch.told(who, lineage, &p.node, &event) {
+            if let Err((property, what)) = watch.told(who, lineage, &p.node, &event, self.now) {
                 self.violated(property, what);
             }
+        }
+        if let Event::Request { from, incarnation, number, body, .. } = &event
+            && self.options.collect_asked
+        {
+            let (from, incarnation, number) = (from.clone(), *incarnation, *number);
+            self.asked.push((HostId(h), p.run, Asked { from, incarnation, number, body: body.clone() }));
         }
         if let Event::Moved { .. } = &event {
             self.hosts[h as usize].leaves = None;
@@ -528,6 +590,39 @@ impl World {
         self.watch.as_ref().and_then(|watch| watch.messages.undelivered(after))
     }
 
+    /// A node accepted a request of its embedder.
+    pub(super) fn asked(&mut self, host: HostId, p: &Process, number: u64, body: &[u8], again: bool) {
+        self.trace.bytes(body);
+        if let Some(watch) = &mut self.watch {
+            let who = Observer { node: host.0, run: p.run };
+            if let Err(what) = watch.requests.asked(who, p.node.config().id(), number, again, body) {
+                self.violated(6, what);
+            }
+        }
+    }
+
+    /// A node took the answer of its embedder.
+    pub(super) fn answered(&mut self, whose: &Asked, answer: &[u8]) {
+        self.trace.bytes(answer);
+        if let Some(watch) = &mut self.watch {
+            watch.requests.answered(&whose.from, &whose.body, answer);
+        }
+    }
+
+    /// A request of a process that runs has no outcome.
+    #[must_use]
+    pub fn open_request(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| Observer { node, run: p.run }).find_map(|who| watch.requests.open(who))
+    }
+
+    /// How many requests were asked, given, answered, and of how many the outcome was told to be unknown.
+    #[must_use]
+    pub fn requests(&self) -> [u64; 4] {
+        self.watch.as_ref().map_or([0; 4], |w| w.requests.counts())
+    }
+
     /// A message of a process that runs was neither delivered nor came back.
     #[must_use]
     pub fn open_message(&self) -> Option<String> {
@@ -546,6 +641,13 @@ impl World {
                 let reason = reason.as_str();
                 self.say(h, format_args!("gets {} bytes to {to} back: {reason}, uncertain {uncertain}", body.len()));
             }
+            Event::Request { from, number, again, .. } => {
+                self.say(h, format_args!("is given request {number} of {from}, again {again}"));
+            }
+            Event::Answer { number, outcome: RequestOutcome::Answered(_) } => {
+                self.say(h, format_args!("is answered request {number}"));
+            }
+            Event::Answer { number, outcome } => self.say(h, format_args!("hears of request {number}: {outcome:?}")),
             Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
             Event::Leader { leader: Some(leader), term, .. } => {
                 self.say(h, format_args!("follows {leader} in term {term}"));

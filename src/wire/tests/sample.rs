@@ -333,7 +333,7 @@ pub(super) fn messages() -> Vec<Message> {
         Message::Circuit(Circuit::Answered(Answered {
             number: 3,
             relay: true,
-            outcome: Outcome::DialledBack,
+            outcome: CallOutcome::DialledBack,
             credit: 4,
         })),
         Message::Circuit(Circuit::Carried(Carried { number: 3, relay: true, data: Bytes::from_static(b"hello") })),
@@ -963,10 +963,10 @@ fn any_circuit() -> impl Strategy<Value = Message> {
             0 => Circuit::Call(Call { number, lineage, id: from.id }),
             1 => Circuit::Ring(Ring { number, lineage, credit, from }),
             2 => {
-                let known = [Outcome::Taken, Outcome::DialledBack, Outcome::NotHere, Outcome::Busy, Outcome::Refused];
+                let known = [CallOutcome::Taken, CallOutcome::DialledBack, CallOutcome::NotHere, CallOutcome::Busy, CallOutcome::Refused];
                 let outcome = match code {
                     1..=5 => known[usize::from(code) - 1],
-                    other => Outcome::Other(other),
+                    other => CallOutcome::Other(other),
                 };
                 Circuit::Answered(Answered { number, relay, outcome, credit })
             }
