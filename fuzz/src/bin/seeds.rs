@@ -247,6 +247,7 @@ fn records() -> Vec<Record> {
         term: Term(4),
         granted: Some(Identity(5)),
         seen: Term(6),
+        ..Promise::default()
     };
     entries().into_iter().map(Record::Entry).chain([Record::Promise(promise), Record::Image(image())]).collect()
 }

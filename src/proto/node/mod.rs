@@ -21,6 +21,7 @@ mod starting;
 mod streams;
 mod subscribing;
 mod telling;
+mod unbinding;
 
 use super::border::{Command, CommandError, Dest, Lane, LeaderView, Stats, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;

@@ -3,6 +3,7 @@
 mod builder;
 mod control;
 mod datagrams;
+mod foundings;
 mod observe;
 mod streams;
 

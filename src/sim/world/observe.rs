@@ -1,8 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView,
-    Slots, Standpoint, Terms, Verdict,
+    Answer, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll,
+    RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
@@ -43,17 +43,18 @@ pub(super) struct Watch {
     slots: Slots,
     events: Events,
     pub(super) family: Family,
+    pub(super) founders: Founders,
     /// The children that were founded and said so, and whether they said that voters are lost.
     recovered: BTreeMap<Lineage, bool>,
     /// Whether the children that were founded have all that was committed before.
     kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
-    given_up: BTreeSet<NodeId>,
+    pub(super) given_up: BTreeSet<NodeId>,
     messages: Messages,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
-    lines: BTreeMap<Lineage, (Index, Line)>,
+    pub(super) lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
 }
 
@@ -365,6 +366,9 @@ impl World {
                 }
             };
         }
+        if (was.commit, was.lineage) != (is.commit, is.lineage) {
+            self.observe_founding(h, p, is);
+        }
         for (property, what) in [verdict, lease].into_iter().filter_map(Result::err) {
             self.violated(property, what);
         }
@@ -413,6 +417,9 @@ impl World {
             if let Err((property, what)) = watch.told(who, lineage, &p.node, &event) {
                 self.violated(property, what);
             }
+        }
+        if let Event::Moved { .. } | Event::Network(Notice::RecoveryOrdered(_)) = &event {
+            self.forget_lineage(HostId(h));
         }
         if let Event::Moved { .. } = &event {
             self.hosts[h as usize].leaves = None;
