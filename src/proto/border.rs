@@ -149,7 +149,9 @@ pub enum Command {
     SetCapabilities(Capabilities),
     /// Go on without these: the voters that are left shall found a child lineage although it isn't proven that these are
     /// gone. What they alone hold is lost, and should one of them live, there are two conventions. Said to one of those
-    /// left, and only while nobody leads.
+    /// left, and only while nobody leads. Said to a candidate that is bound to a founding which these may have completed
+    /// ([`super::Notice::WaitingFor`]), or that waits for the convention in which it stepped down
+    /// ([`super::Notice::WaitingForConvention`]), it frees that one to take part in another founding.
     Recover {
         /// Whom to give up.
         without: Vec<NodeId>,

@@ -143,6 +143,9 @@ pub enum Notice {
     /// An operator ordered a recovery without these: what they alone hold is lost, and should one of them live, there are
     /// two conventions from here on.
     RecoveryOrdered(Vec<NodeId>),
+    /// This candidate stepped down in this lineage, as its store says: it founds nothing, and waits until it finds that
+    /// convention, or another one, or an operator gives it up ([`super::Command::Recover`]).
+    WaitingForConvention(Lineage),
     /// A founding waits until so many candidates are there: expected, known.
     WaitingForCandidates(usize, usize),
     /// This node's loop was late by so many microseconds.

@@ -6,8 +6,8 @@
 
 use super::config::Founding as Rule;
 use crate::types::{Identity, Lineage, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term, Time};
-use crate::wire::{Propose, ProposeReply};
-use std::collections::BTreeMap;
+use crate::wire::{Promise, Propose, ProposeReply};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ enum Phase {
         until: Time,
         /// Where it binds until it is released: when the proposer is told of it again.
         remind: Time,
+        /// Who of those that it names said, since the proposer was no more, that nothing of it came there.
+        without: BTreeSet<Identity>,
     },
 }
 
@@ -38,6 +40,25 @@ pub(super) struct Known<'a> {
     pub(super) free: bool,
 }
 
+/// A founding that a voter accepted and that binds it, across its restarts as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) lineage: Lineage,
+    /// The first term.
+    pub(super) term: Term,
+    pub(super) proposer: Identity,
+    /// All that it names.
+    pub(super) party: Vec<Seat>,
+}
+
+impl Bound {
+    /// What a stored promise says of it.
+    pub(super) fn of(promise: &Promise) -> Option<Self> {
+        let Promise { lineage, term, ref party, .. } = *promise;
+        promise.founder.map(|proposer| Self { lineage, term, proposer, party: party.clone() })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     /// Ask all seats but one's own.
@@ -46,8 +67,9 @@ pub(super) enum Step {
     Found { lineage: Lineage, term: Term, seats: Vec<Seat> },
     /// Tell those asked that it is off.
     Release(Lineage, Vec<NodeId>),
-    /// Tell the proposer that this node is still bound to its founding: a release may have been lost.
-    Remind(Lineage, Identity),
+    /// Tell these that this node is still bound to that founding: the proposer, for its release may have been lost; and
+    /// once it is no more the others that it names, for one of them may hold what it founded.
+    Remind(Lineage, Vec<Identity>),
 }
 
 #[derive(Debug, Clone)]
@@ -142,8 +164,8 @@ impl Founding {
         if now < self.deadline() {
             return None;
         }
-        if matches!(&self.phase, Phase::Accepted { until, .. } if now < *until) {
-            return self.remind(now);
+        if self.accepted(now).is_some() {
+            return None;
         }
         if me.standing == Standing::Witness {
             // It accepts, but never proposes.
@@ -170,11 +192,12 @@ impl Founding {
             _ => seen.next()?,
         };
         self.round = self.round.wrapping_add(1);
+        let seats = self.seats(&party);
         let lineage = match &self.phase {
-            Phase::Proposing { lineage, .. } => *lineage,
+            // Who is bound to a founding knows all whom it names: with others it is another one.
+            Phase::Proposing { lineage, seats: named, .. } if *named == seats => *lineage,
             _ => Lineage(draw.max(1)),
         };
-        let seats = self.seats(&party);
         let round = self.round;
         self.phase = Phase::Proposing {
             lineage,
@@ -255,18 +278,45 @@ impl Founding {
         let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
         let (until, remind) =
             if binds { (Time::NEVER, now + self.interval) } else { (now + self.detection, Time::NEVER) };
-        self.phase = Phase::Accepted { lineage: proposal.lineage, proposer: from.identity, until, remind };
+        let (lineage, proposer) = (proposal.lineage, from.identity);
+        self.phase = Phase::Accepted { lineage, proposer, until, remind, without: BTreeSet::new() };
         (true, step)
     }
 
-    /// Who is bound to a founding says so to its proposer, once an interval.
-    pub(super) fn remind(&mut self, now: Time) -> Option<Step> {
-        let Phase::Accepted { lineage, proposer, remind, .. } = &mut self.phase else { return None };
+    /// Who is bound to a founding says so, once an interval: to its proposer, or where that is no more to all that it names.
+    pub(super) fn remind(&mut self, now: Time, bound: &Bound, lost: bool) -> Option<Step> {
+        let Phase::Accepted { lineage, remind, without, .. } = &mut self.phase else { return None };
+        if !lost {
+            without.clear();
+        }
         if now < *remind {
             return None;
         }
         *remind = now + self.interval;
-        Some(Step::Remind(*lineage, *proposer))
+        let others = bound.party.iter().map(|s| s.identity).filter(|i| lost && *i != bound.proposer);
+        Some(Step::Remind(*lineage, std::iter::once(bound.proposer).chain(others).collect()))
+    }
+
+    /// One that the founding names, other than its proposer, says that nothing of it came there.
+    pub(super) fn disclaimed(&mut self, from: Identity, founding: Lineage) {
+        if let Phase::Accepted { lineage, until: Time::NEVER, without, .. } = &mut self.phase
+            && *lineage == founding
+            && without.len() < MAX_SEATS
+        {
+            without.insert(from);
+        }
+    }
+
+    /// True where this one said so.
+    pub(super) fn has_disclaimed(&self, who: Identity) -> bool {
+        matches!(&self.phase, Phase::Accepted { without, .. } if without.contains(&who))
+    }
+
+    /// Is free of what it accepted: it can never come about.
+    pub(super) fn set_free(&mut self, now: Time) {
+        self.phase = Phase::Idle;
+        self.started = now;
+        self.not_before = now;
     }
 
     /// True where what it accepted has to survive a restart.
@@ -290,9 +340,11 @@ impl Founding {
     }
 
     /// Is bound by what it accepted before its restart.
-    pub(super) fn bind(&mut self, lineage: Lineage, proposer: Identity) {
+    pub(super) fn bind(&mut self, bound: &Bound) {
         if matches!(self.rule, Rule::List(_)) {
-            self.phase = Phase::Accepted { lineage, proposer, until: Time::NEVER, remind: self.started };
+            let Bound { lineage, proposer, .. } = *bound;
+            let (until, without) = (Time::NEVER, BTreeSet::new());
+            self.phase = Phase::Accepted { lineage, proposer, until, remind: self.started, without };
         }
     }
 

@@ -121,6 +121,12 @@ pub enum Bug {
     AnswerOfTheGone,
     /// In a child lineage a request that was offered in its parent begins anew.
     ParentForgotten,
+    /// Who stepped down forgets the lineage, and founds another one.
+    ForgetFormerLineage,
+    /// Who is bound to a founding is free once another one answers to its proposer's name, wherever.
+    FreeWithoutProof,
+    /// Who is bound to a founding is free once its proposer is no more, whatever others have of it.
+    FreeWithoutAsking,
     /// A subscriber takes what comes though it missed what was before.
     SkipsGap,
 }

@@ -4,6 +4,7 @@
 //! it follows, nor for D after its own restart, unless it has evidence about that very leadership; a grant spends the
 //! evidence and protects the one granted for a round; every promise is stored before it is told.
 
+use super::founding::Bound;
 use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
 use crate::types::{Identity, Incarnation, Lineage, NodeId, Term, Time, VoterTag};
@@ -34,8 +35,8 @@ pub(super) struct Voter {
     protected_until: Time,
     /// Grants nothing before this, whatever it knows: its own restart.
     restarted_until: Time,
-    /// The founding that it accepted: lineage, first term, proposer.
-    accepted: Option<(Lineage, Term, Identity)>,
+    /// The founding that it accepted.
+    accepted: Option<Bound>,
     /// The term about whose leadership it has immediate evidence (death or resignation), and until when it counts.
     evidence: Option<(Term, Time)>,
     detection: Duration,
@@ -47,7 +48,7 @@ impl Voter {
     pub(super) fn new(promise: Promise, restored: bool, now: Time, detection: Duration, round: Duration) -> Self {
         Self {
             restarted_until: if restored { now + detection } else { now },
-            accepted: promise.founder.map(|proposer| (promise.lineage, promise.term, proposer)),
+            accepted: Bound::of(&promise),
             promise,
             followed: None,
             protected_until: now,
@@ -87,34 +88,56 @@ impl Voter {
         term.0.saturating_sub(self.promise.seen.0) <= MAX_LEAP || self.bug.has(Bug::BelieveAnyTerm)
     }
 
-    fn store(&self, out: &mut Outbox) {
+    pub(super) fn store(&self, out: &mut Outbox) {
         out.store(Record::Promise(self.record()));
     }
 
     /// What the store has to hold of it: in a lineage its promises there, else the founding that it accepted.
     pub(super) fn record(&self) -> Promise {
-        match self.accepted {
-            Some((lineage, term, proposer)) if self.promise.lineage == Lineage::ZERO => {
-                Promise { lineage, term, founder: Some(proposer), ..self.promise.clone() }
+        match self.accepted.clone() {
+            Some(Bound { lineage, term, proposer, party }) if self.promise.lineage == Lineage::ZERO => {
+                Promise { lineage, term, founder: Some(proposer), party, ..self.promise.clone() }
             }
             _ => self.promise.clone(),
         }
     }
 
     /// Accepts a founding, or (with nothing) is free of the one that it accepted.
-    pub(super) fn accept(&mut self, founding: Option<(Lineage, Term, Identity)>, out: &mut Outbox) {
+    pub(super) fn accept(&mut self, founding: Option<Bound>, out: &mut Outbox) {
         if self.accepted != founding {
             self.accepted = founding;
-            if let Some((_, term, _)) = founding {
-                self.promise.seen = self.promise.seen.max(term);
+            if let Some(bound) = &self.accepted {
+                self.promise.seen = self.promise.seen.max(bound.term);
             }
             self.store(out);
         }
     }
 
-    /// True where it accepted a founding that binds it: nothing but its proposer's word frees it.
-    pub(super) fn is_bound(&self) -> bool {
-        self.accepted.is_some()
+    /// The founding that it accepted and that binds it: its proposer's word frees it, or the proof that nobody ever got
+    /// anything of it.
+    pub(super) fn bound(&self) -> Option<&Bound> {
+        self.accepted.as_ref()
+    }
+
+    /// Is out of the lineage that it entered, of which it holds nothing, and bound to its founding as before.
+    pub(super) fn step_out(&mut self, out: &mut Outbox) {
+        self.promise.lineage = Lineage::ZERO;
+        self.promise.granted = None;
+        self.promise.founder = None;
+        self.promise.party.clear();
+        self.followed = None;
+        self.evidence = None;
+        self.store(out);
+    }
+
+    /// True where it knows of a lineage that it is no voter of: it never founds another.
+    pub(super) fn knows_another(&self) -> bool {
+        self.promise.former != Lineage::ZERO && !self.bug.has(Bug::ForgetFormerLineage)
+    }
+
+    /// Whatever lineage it stepped down in counts no more: it holds the roll of another, or an operator says so.
+    pub(super) fn forget_former(&mut self) {
+        self.promise.former = Lineage::ZERO;
     }
 
     /// Remembers the highest term seen anywhere, so that it is never reported and then forgotten.
@@ -128,8 +151,9 @@ impl Voter {
     /// Belongs to this lineage from now on, with these promises.
     pub(super) fn enter(&mut self, lineage: Lineage, term: Term, granted: Option<Identity>, out: &mut Outbox) {
         // Whose founding was accepted counts for as long as it stays in that lineage.
-        self.accepted = self.accepted.filter(|(accepted, ..)| *accepted == lineage);
-        self.promise.founder = self.accepted.map(|(_, _, proposer)| proposer);
+        self.accepted = self.accepted.take().filter(|bound| bound.lineage == lineage);
+        self.promise.founder = self.accepted.as_ref().map(|bound| bound.proposer);
+        self.promise.party = self.accepted.as_ref().map(|bound| bound.party.clone()).unwrap_or_default();
         self.promise.sealed = false;
         self.promise.lineage = lineage;
         self.promise.term = term;

@@ -111,6 +111,11 @@ impl Disk {
         self.durable.as_ref().is_some_and(|d| d.image.as_ref().is_some_and(|i| i.lineage == lineage))
     }
 
+    /// True where it says that there is a lineage for which `kin` holds: it has a roll of it, or stepped down in it.
+    pub(super) fn knows(&self, kin: impl Fn(Lineage) -> bool) -> bool {
+        self.durable.as_ref().is_some_and(|d| d.image.as_ref().is_some_and(|i| kin(i.lineage)) || kin(d.promise.former))
+    }
+
     /// What a node finds at its start.
     pub(super) fn restored(&self) -> Option<Restored> {
         self.durable.clone()

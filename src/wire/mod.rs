@@ -186,7 +186,7 @@
 //! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*, *since* before the oldest broadcast that is
 //! kept, *said*, each whole, *speaker*, and *ledger*, each with its *stages*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
-//! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
+//! 2 sealed), spare 3; *founder* and each *seat* of the founding that it is bound to, *lineages*: the one that it stepped down in); 2 an entry; 3 an image.
 
 mod asking;
 mod asking_codec;

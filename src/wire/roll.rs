@@ -239,6 +239,10 @@ pub struct Promise {
     pub sealed: bool,
     /// Whose founding of the lineage it accepted, where that binds it: it takes part in no other.
     pub founder: Option<Identity>,
+    /// Whom that founding names.
+    pub party: Vec<Seat>,
+    /// The lineage that it stepped down in: it is no voter of it any more, but knows that it is there. Zero: none.
+    pub former: Lineage,
 }
 
 /// One record of a store's journal. Replayed in order, the records give the voter's state.

@@ -443,6 +443,10 @@ pub fn encode_record(record: &Record, buf: &mut BytesMut) {
             put_body(buf, fixed);
             if let Some(founder) = promise.founder {
                 put_field(buf, tag::FOUNDER, |s| put_body(s, FixedOut::<8>::new().u64(founder.0)));
+                promise.party.iter().for_each(|seat| put_seat(buf, seat));
+            }
+            if promise.former != Lineage::ZERO {
+                put_lineages(buf, &[promise.former]);
             }
         }
         Record::Entry(entry) => {
@@ -477,14 +481,19 @@ fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
     let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
     let (granted, seen, flags) = (Identity(c.u64()?), Term(c.count()?), c.u8()?);
-    let (mut founder, mut fields) = (None, body.fields());
+    let (mut founder, mut party, mut former) = (None, Vec::new(), None);
+    let mut fields = body.fields();
     while let Some((tag, content)) = fields.next()? {
-        if tag == tag::FOUNDER {
-            once(&mut founder, Identity(Body::nested(content)?.fixed::<8>()?.u64()?))?;
+        match tag {
+            tag::FOUNDER => once(&mut founder, Identity(Body::nested(content)?.fixed::<8>()?.u64()?))?,
+            tag::SEAT => push_seat(&mut party, read_seat(content)?)?,
+            tag::LINEAGES => once(&mut former, read_lineages(content)?)?,
+            _ => {}
         }
     }
+    let former = former.and_then(|lineages| lineages.first().copied()).unwrap_or_default();
     let (granted, sealed) = ((flags & GRANTED != 0).then_some(granted), flags & SEALED != 0);
-    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder, sealed })
+    Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder, party, former, sealed })
 }
 
 // Digests.

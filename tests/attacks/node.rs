@@ -16,6 +16,7 @@ fn restored_b(entries: Vec<Entry>, names: &[&str]) -> Restored {
             granted: None,
             seen: Term(1),
             sealed: false,
+            ..Promise::default()
         },
         image: Some(image(L, 1, 1, names)),
         entries,

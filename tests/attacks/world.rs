@@ -485,7 +485,6 @@ fn a_promoted_member_restarts() {
 
 /// Three of five are retired, which empties their stores. Then the site restarts, and those three are there before the line is.
 #[test]
-#[ignore = "needs a decision"]
 fn the_retired_found_nothing_anew() {
     let all = ["a", "b", "c", "d", "e"];
     let mut w = World::builder(1).build();
@@ -513,7 +512,6 @@ fn the_retired_found_nothing_anew() {
 
 /// The proposer of a part of a list dies with its disk, once another one has accepted.
 #[test]
-#[ignore = "needs a decision"]
 fn a_proposer_is_gone_with_its_disk() {
     let mut w = World::builder(1).fsync(s(2)).build();
     let st = |stopped| NodeOptions { store: true, stopped, ..Default::default() };

@@ -1124,6 +1124,7 @@ fn restored(input: &mut Input<'_>) -> Restored {
         granted: input.yes().then_some(Identity(100)),
         seen: Term(3),
         sealed: input.below(16) == 15,
+        ..Promise::default()
     };
     let image = input.yes().then(|| an_image(input, Lineage(7), position));
     Restored { promise, image, entries: Vec::new() }

@@ -269,7 +269,7 @@ fn records() -> Vec<Record> {
         term: Term(4),
         granted: Some(Identity(5)),
         seen: Term(6),
-        sealed: false,
+        ..Promise::default()
     };
     entries().into_iter().map(Record::Entry).chain([Record::Promise(promise), Record::Image(image())]).collect()
 }

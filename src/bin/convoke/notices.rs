@@ -35,6 +35,12 @@ pub(crate) fn core(notice: &Notice) -> Line {
             line("contended", format!("two nodes fight for the id {id}")).with("member", id.as_str())
         }
         Notice::WaitingFor(ids) => line("waiting_for", names(ids)),
+        Notice::WaitingForConvention(lineage) => line(
+            "waiting_for_convention",
+            format!(
+                "this candidate stepped down in lineage {lineage}: it founds nothing, and waits for that convention"
+            ),
+        ),
         Notice::WaitingForCandidates(expected, known) => {
             line("waiting_for_candidates", format!("{known} of {expected} candidates are here"))
         }

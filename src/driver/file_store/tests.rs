@@ -61,6 +61,7 @@ fn promise(term: u64) -> Record {
         granted: Some(Identity(4)),
         seen: Term(term),
         sealed: false,
+        ..Promise::default()
     })
 }
 

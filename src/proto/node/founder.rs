@@ -1,7 +1,7 @@
 //! Founding: the node's side of it.
 
 use super::super::follower::Registration;
-use super::super::founding::{Known, Step};
+use super::super::founding::{Bound, Known, Step};
 use super::super::log::Log;
 use super::super::planted::Bug;
 use super::streams::Origin;
@@ -24,16 +24,14 @@ impl Node {
         if self.voter.promise.lineage != Lineage::ZERO || self.is_going() || self.founding.is_none() {
             self.offer_roll(now);
             self.ask_for_roll(now);
+            self.tick_bound(now);
             return self.leave_stillborn(now);
         }
-        if self.follower.is_bound(now) {
-            // A convention is there: join it.
-            let founding = self.founding.as_mut();
-            let step = founding.and_then(|founding| {
-                founding.reset(now);
-                if founding.is_bound() { founding.remind(now) } else { None }
-            });
-            return self.founding_step(now, step);
+        self.tick_bound(now);
+        if self.follower.is_bound(now) || self.voter.knows_another() {
+            // A convention is there, or was and may be: join it.
+            self.founding.iter_mut().for_each(|f| f.reset(now));
+            return;
         }
         let seen = self.voter.promise.seen.max(self.sought);
         let (me, draw) = (self.me.clone(), self.rng.nonzero());
@@ -63,9 +61,9 @@ impl Node {
                 }
             }
             Some(Step::Found { lineage, term, seats }) => self.found(now, lineage, term, seats),
-            Some(Step::Remind(lineage, proposer)) => {
-                let conn = self.peers.ready().find(|(p, _)| p.info.identity == proposer).map(|(_, conn)| conn);
-                if let Some(conn) = conn {
+            Some(Step::Remind(lineage, whom)) => {
+                let conns = self.peers.ready().filter(|(p, _)| whom.contains(&p.info.identity)).map(|(_, conn)| conn);
+                for conn in conns.collect::<Vec<_>>() {
                     let (durable, term) = (self.me.durable, self.voter.promise.seen);
                     let reply = ProposeReply { lineage, round: 0, accepted: true, durable, term };
                     self.out.send_durably(conn, Message::ProposeReply(reply));
@@ -79,7 +77,7 @@ impl Node {
             // Whoever hears of an existing lineage joins: the handshake told this node's.
             return;
         }
-        if self.follower.is_bound(now) {
+        if self.follower.is_bound(now) || self.voter.knows_another() {
             return;
         }
         let Some(founding) = &mut self.founding else { return };
@@ -87,8 +85,9 @@ impl Node {
         let founding_binds = founding.is_bound();
         if accepted {
             // Where it binds it is stored, as a promise in that lineage.
-            let founding = Some((proposal.lineage, proposal.term, from.identity));
-            self.voter.accept(founding.filter(|_| founding_binds), &mut self.out);
+            let (lineage, term, proposer) = (proposal.lineage, proposal.term, from.identity);
+            let bound = founding_binds.then(|| Bound { lineage, term, proposer, party: proposal.seats.clone() });
+            self.voter.accept(bound, &mut self.out);
             self.voter.see(proposal.term, &mut self.out);
         }
         self.founding_step(now, step);
@@ -114,8 +113,8 @@ impl Node {
         let lineage = self.voter.promise.lineage;
         let proposes = self.founding.as_ref().is_some_and(|f| f.proposes(reply.lineage));
         if reply.accepted && lineage != reply.lineage && !proposes {
-            // The release was lost, or went down with this node's last start: nothing was founded there.
-            self.out.send_durably(from.conn, Message::Release(Release { lineage: reply.lineage }));
+            // The release was lost, or went down with this node's last start; or another one proposed it, who is no more.
+            self.disclaim(from, &reply);
         }
         if lineage != Lineage::ZERO {
             return;
@@ -149,6 +148,7 @@ impl Node {
     pub(super) fn install(&mut self, image: &Image) {
         self.log = Log::from_image(image);
         self.log.plant(self.bug);
+        self.voter.forget_former();
         self.out.store_anew();
         let promise = Promise { lineage: image.lineage, ..self.voter.promise.clone() };
         self.out.store(Record::Promise(promise));
@@ -181,7 +181,7 @@ impl Node {
         if none || self.is_going() || self.lead.is_some() || self.voter.followed().is_some() {
             return;
         }
-        if self.voter.is_bound() {
+        if self.voter.bound().is_some() {
             // A part of the list founded it, or may have: free, this node could make another part a majority.
             return;
         }
@@ -249,7 +249,7 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
-        if self.voter.is_bound()
+        if self.voter.bound().is_some()
             || self.lead.is_some()
             || self.is_going()
             || self.follower.hears(now, self.config.detection())

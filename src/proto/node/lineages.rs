@@ -553,7 +553,8 @@ impl Node {
             voters.peek().is_some() && voters.all(|s| self.peers.conn_of(&s.id, s.identity).is_none())
         };
         let leaderless = self.me.standing.votes() && self.lead.is_none() && self.voter.followed().is_none();
-        if leaderless && !without.is_empty() && !without.contains(&self.me.id) && without.iter().all(dropped) {
+        let recovers = leaderless && !without.is_empty() && !without.contains(&self.me.id);
+        if recovers && without.iter().all(dropped) || self.may_be_freed(without) {
             Ok(())
         } else {
             Err(CommandError::NotToRecover)
@@ -562,8 +563,12 @@ impl Node {
 
     /// An operator drops voters: what they alone hold is lost, and should one of them live, there are two conventions.
     pub(super) fn order_recovery(&mut self, now: Time, without: Vec<NodeId>) {
-        self.recovery.ordered = without.iter().cloned().collect();
-        self.recovery.hurry(now);
+        if self.may_be_freed(&without) {
+            self.free_by_order(now);
+        } else {
+            self.recovery.ordered = without.iter().cloned().collect();
+            self.recovery.hurry(now);
+        }
         self.out.event(Event::Network(Notice::RecoveryOrdered(without)));
     }
 }

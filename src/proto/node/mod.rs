@@ -26,6 +26,7 @@ mod starting;
 mod streams;
 mod subscribing;
 mod telling;
+mod unbinding;
 
 #[cfg(feature = "sim")]
 use super::border::Stats;

@@ -226,7 +226,7 @@ impl Node {
         self.follower.view = view.or(self.follower.view.take());
     }
 
-    /// It never again votes as the voter that it is: not even its store knows that one any more.
+    /// It never again votes as the voter that it is: not even its store knows that one any more, but for its lineage.
     fn give_up_vote(&mut self) {
         let promise = Promise {
             identity: Identity(self.rng.nonzero()),
@@ -234,6 +234,8 @@ impl Node {
             term: Term::ZERO,
             granted: None,
             sealed: false,
+            // That it is there it doesn't forget: whoever knows of a lineage founds none.
+            former: self.voter.promise.lineage,
             ..self.voter.promise.clone()
         };
         self.voter.renounce(promise);

@@ -4,7 +4,7 @@ use super::super::border::Start;
 use super::super::broadcasts::{Listener, Speaker};
 use super::super::campaign::Campaign;
 use super::super::follower::Follower;
-use super::super::founding::Founding;
+use super::super::founding::{Bound, Founding};
 use super::super::handover::Preemption;
 use super::super::lanes::Lanes;
 use super::super::log::Log;
@@ -31,8 +31,8 @@ pub(super) struct Beginning {
     /// It voted before, and goes on as the voter that it was.
     pub(super) was_voter: bool,
     pub(super) log: Log,
-    /// The founding that it accepted and that still binds it: lineage, first term, proposer.
-    pub(super) bound: Option<(Lineage, Term, Identity)>,
+    /// The founding that it accepted and that still binds it.
+    pub(super) bound: Option<Bound>,
     pub(super) addrs: Vec<SocketAddr>,
     pub(super) durable: bool,
 }
@@ -56,8 +56,9 @@ impl Node {
         // A sealed promise stands, even of one that holds nothing of the lineage.
         if log.is_empty() && promise.lineage != Lineage::ZERO && !promise.sealed {
             // Nothing of it came here. Where its founding was accepted for good, this node takes part in no other.
-            bound = promise.founder.map(|proposer| (promise.lineage, promise.term, proposer));
+            bound = Bound::of(&promise);
             promise.founder = None;
+            promise.party.clear();
             promise.lineage = Lineage::ZERO;
             promise.granted = None;
         }
@@ -98,8 +99,8 @@ impl Node {
             peers.note(now, &members::seat_info(seat), log.lineage(), true);
         }
         let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
-        if let (Some(founding), Some((lineage, _, proposer))) = (&mut founding, bound) {
-            founding.bind(lineage, proposer);
+        if let (Some(founding), Some(bound)) = (&mut founding, &bound) {
+            founding.bind(bound);
         }
         let told = Told {
             role: Role::Seeking,

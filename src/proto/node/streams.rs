@@ -120,12 +120,7 @@ impl Node {
         match message {
             Message::Propose(m) => self.on_propose(now, from, conn, &m),
             Message::ProposeReply(m) => self.on_propose_reply(now, &origin, m),
-            Message::Release(m) => {
-                if let Some(founding) = &mut self.founding {
-                    founding.released(origin.identity, m.lineage);
-                }
-                self.forget_acceptance(now);
-            }
+            Message::Release(m) => self.on_release(now, &origin, m),
             Message::Canvass(m) => self.on_canvass(now, &origin, m),
             Message::CanvassReply(m) => self.on_canvass_reply(now, &origin, m),
             Message::Bid(m) => self.on_bid(now, &origin, m),

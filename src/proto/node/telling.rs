@@ -233,8 +233,14 @@ impl Node {
             && self.follower.attempts() >= 3
             && self.founding.is_some()
         {
-            let Some((expected, known)) = self.founding_waits(now) else { return };
-            Notice::WaitingForCandidates(expected, known)
+            if let Some(ids) = self.awaited_by_bound() {
+                Notice::WaitingFor(ids)
+            } else if self.voter.knows_another() {
+                Notice::WaitingForConvention(self.voter.promise.former)
+            } else {
+                let Some((expected, known)) = self.founding_waits(now) else { return };
+                Notice::WaitingForCandidates(expected, known)
+            }
         } else {
             return;
         };

@@ -153,6 +153,7 @@ impl World {
             if let Some(watch) = &mut self.watch {
                 watch.terms.restarted(host.0, false);
             }
+            self.forget_lineage(host);
         }
     }
 
@@ -180,6 +181,7 @@ impl World {
         if let Some(watch) = &mut self.watch {
             watch.process_ended(h, process.run, self.hosts[h as usize].seen);
         }
+        self.remember_lineage(h);
     }
 
     /// Stops the process for a while, as SIGSTOP does: what comes meanwhile waits, up to the receive buffer.

@@ -4,6 +4,7 @@ mod broadcasts;
 mod builder;
 mod control;
 mod datagrams;
+mod foundings;
 mod observe;
 mod streams;
 

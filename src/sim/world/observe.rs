@@ -1,8 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Broadcasts, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll,
-    Requests,
+    Answer, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages, Observer,
+    OnRoll, Requests,
     RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
@@ -44,19 +44,20 @@ pub(super) struct Watch {
     slots: Slots,
     events: Events,
     pub(super) family: Family,
+    pub(super) founders: Founders,
     /// The children that were founded and said so, and whether they said that voters are lost.
     recovered: BTreeMap<Lineage, bool>,
     /// Whether the children that were founded have all that was committed before.
     kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
-    given_up: BTreeSet<NodeId>,
+    pub(super) given_up: BTreeSet<NodeId>,
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
     requests: Requests,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
-    lines: BTreeMap<Lineage, (Index, Line)>,
+    pub(super) lines: BTreeMap<Lineage, (Index, Line)>,
     pub(super) checked: Checked,
 }
 
@@ -444,6 +445,9 @@ impl World {
                 }
             };
         }
+        if (was.commit, was.lineage) != (is.commit, is.lineage) {
+            self.observe_founding(h, p, is);
+        }
         for (property, what) in [verdict, lease].into_iter().filter_map(Result::err) {
             self.violated(property, what);
         }
@@ -498,6 +502,9 @@ impl World {
         {
             let (from, incarnation, number) = (from.clone(), *incarnation, *number);
             self.asked.push((HostId(h), p.run, Asked { from, incarnation, number, body: body.clone() }));
+        }
+        if let Event::Moved { .. } | Event::Network(Notice::RecoveryOrdered(_)) = &event {
+            self.forget_lineage(HostId(h));
         }
         if let Event::Moved { .. } = &event {
             self.hosts[h as usize].leaves = None;

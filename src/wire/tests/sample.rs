@@ -382,8 +382,16 @@ pub(super) fn records() -> Vec<Record> {
             seen: Term(6),
             sealed: false,
             founder: None,
+            party: vec![],
+            former: Lineage::ZERO,
         }),
         Record::Promise(Promise { founder: Some(Identity(7)), ..Promise::default() }),
+        Record::Promise(Promise {
+            founder: Some(Identity(7)),
+            party: image().line.seats().to_vec(),
+            ..Promise::default()
+        }),
+        Record::Promise(Promise { former: Lineage(8), ..Promise::default() }),
         Record::Entry(entries(1).remove(0)),
         Record::Image(image()),
         Record::Promise(Promise { granted: Some(Identity(5)), sealed: true, ..Promise::default() }),
@@ -805,6 +813,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
                     seen: Term(seen >> 1),
                     sealed: seen & 1 == 1,
                     founder: founder.map(Identity),
+                    party: vec![],
+                    former: Lineage(seen & t),
                 })
             }
         ),
