@@ -90,15 +90,16 @@ pub(super) struct Lanes {
     silence: Duration,
     step: Duration,
     interval: Duration,
-    partners: Vec<Option<Partner>>,
+    partners: Vec<Option<Box<Partner>>>,
     free: Vec<usize>,
     by_id: BTreeMap<NodeId, usize>,
-    /// Whose messages a connection carries.
+    /// Whose messages a connection carries that isn't this machine's own.
     by_conn: BTreeMap<ConnId, usize>,
     /// Its own connections.
-    links: BTreeMap<ConnId, Link>,
-    /// Those of them that others made, and that have not said who they are; one more is closed at once.
+    links: BTreeMap<ConnId, Box<Link>>,
+    /// Those of them that others made, and that have not said who they are: how many, and the order in which they came.
     strangers: usize,
+    unnamed: VecDeque<ConnId>,
     max_strangers: usize,
     next_conn: u64,
     pool: Pool,
@@ -149,6 +150,7 @@ impl Lanes {
             by_conn: BTreeMap::new(),
             links: BTreeMap::new(),
             strangers: 0,
+            unnamed: VecDeque::new(),
             max_strangers: config.max_strangers,
             next_conn: links::FIRST_CONN,
             pool: Pool::new(limits.windows),
@@ -186,7 +188,7 @@ impl Lanes {
     }
 
     fn get(&mut self, at: usize) -> Option<&mut Partner> {
-        self.partners.get_mut(at)?.as_mut()
+        self.partners.get_mut(at)?.as_deref_mut()
     }
 
     fn partner(&mut self, now: Time, id: &NodeId) -> Option<usize> {
@@ -197,7 +199,7 @@ impl Lanes {
             return None;
         }
         let intake = Intake::new(self.limits.message, self.limits.window);
-        let partner = Partner::new(id.clone(), intake, now);
+        let partner = Box::new(Partner::new(id.clone(), intake, now));
         let at = self.free.pop().unwrap_or(self.partners.len());
         if at == self.partners.len() {
             self.partners.push(Some(partner));
@@ -423,6 +425,7 @@ impl Lanes {
             out.close(conn);
         }
         self.strangers = 0;
+        self.unnamed.clear();
         for at in 0..self.partners.len() {
             self.give_up(at, Undelivered::Stopped);
         }
@@ -454,7 +457,9 @@ impl Lanes {
             return;
         }
         self.detach(now, at);
-        self.by_conn.insert(line.conn, at);
+        if line.lent {
+            self.by_conn.insert(line.conn, at);
+        }
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         p.line = Some(line);
