@@ -1,6 +1,8 @@
 //! Thousands of connections at one node, a leader: what an idle one costs, and how fast they are accepted, against a loop
 //! that only accepts and registers.
 //!
+//! Idle are those that shook hands, and those that have sent and received as well.
+//!
 //! The node, and the loop, are in a process of their own, whose processor time and memory are measured there. This
 //! process opens the connections: all that fit a listener's queue at a time, while the other side does nothing, so that
 //! only the work of accepting is counted, however slow connecting is.
@@ -16,10 +18,12 @@ mod common;
 mod bench {
     use super::common::args::Args;
     use super::common::nodes::{self, Side};
-    use super::common::{heap, median};
+    use super::common::{BODY, heap, median};
+    use bytes::{BufMut, Bytes, BytesMut};
     use convoke::net::NetConfig;
+    use convoke::proto::MessageLimits;
     use convoke::types::{Capabilities, Identity, Incarnation, Lineage, MemberInfo, Standing, Term};
-    use convoke::wire::{FrameReader, Hello, Message, encode_message};
+    use convoke::wire::{Data, FrameReader, Hello, Message, Open, encode_message};
     use mio::{Events, Interest, Poll, Token};
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use nix::time::{ClockId, clock_gettime};
@@ -34,6 +38,8 @@ mod bench {
 
     /// So many fit the queue of a listener.
     const QUEUE: usize = 1_000;
+    /// So many are sent on each connection.
+    const MESSAGES: usize = 100;
     /// What is promised: user memory for an idle connection, and the rate of the raw loop.
     const MOST_BYTES: f64 = 1_000.0;
     const LEAST_RATE: f64 = 0.7;
@@ -60,6 +66,8 @@ mod bench {
         fn accepted(&self) -> u64;
         /// Those that said who they are, and were answered.
         fn greeted(&self) -> u64;
+        /// The messages that were taken.
+        fn taken(&self) -> u64;
     }
 
     impl Host for Side {
@@ -78,6 +86,9 @@ mod bench {
         }
         fn greeted(&self) -> u64 {
             self.driver.node().stats().lanes_opened
+        }
+        fn taken(&self) -> u64 {
+            self.driver.node().stats().messages_in
         }
     }
 
@@ -142,6 +153,9 @@ mod bench {
         fn greeted(&self) -> u64 {
             self.greeted
         }
+        fn taken(&self) -> u64 {
+            0
+        }
     }
 
     /// Runs until so many more are there; how long the processor took.
@@ -161,9 +175,11 @@ mod bench {
             Box::new(Raw::new())
         } else {
             let limit = limit.parse().unwrap();
-            // A detection time of 20 s: it doesn't run while connections are made.
-            let config = nodes::config("a", Some(1)).detect(100).heartbeat(Duration::from_millis(200));
-            let config = config.max_strangers(limit);
+            // A detection time of 5 s: it doesn't run while connections are made.
+            let config = nodes::config("a", Some(1)).detect(25).heartbeat(Duration::from_millis(200));
+            // Credit is a promise, and each of them gets some.
+            let limits = MessageLimits { windows: 1 << 34, ..MessageLimits::default() };
+            let config = config.max_strangers(limit).messages(limits);
             let net = NetConfig::builder().multicast(nodes::group(nodes::port())).max_streams(limit).build().unwrap();
             let mut side = Side::new(config, net);
             side.until("it leads", |driver| driver.node().registration().is_some());
@@ -176,6 +192,7 @@ mod bench {
             let n = n.parse().unwrap();
             match word {
                 "accept" => println!("{}", run(&mut *host, n, |host| host.accepted())),
+                "take" => println!("{}", run(&mut *host, n, |host| host.taken())),
                 "greet" => println!("{}", run(&mut *host, n, |host| host.greeted())),
                 _ => {
                     let start = Instant::now();
@@ -196,6 +213,7 @@ mod bench {
         answers: BufReader<ChildStdout>,
         addr: SocketAddr,
         lineage: u64,
+        incarnation: Incarnation,
         conns: Vec<TcpStream>,
     }
 
@@ -210,7 +228,8 @@ mod bench {
                 .unwrap();
             let (orders, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
             let addr = "127.0.0.1:1".parse().unwrap();
-            let mut far = Self { child, orders, answers, addr, lineage: 0, conns: Vec::new() };
+            let mut far =
+                Self { child, orders, answers, addr, lineage: 0, incarnation: Incarnation::ZERO, conns: Vec::new() };
             let line = far.answer();
             let (addr, lineage) = line.split_once(' ').unwrap();
             (far.addr, far.lineage) = (addr.parse().unwrap(), lineage.parse().unwrap());
@@ -229,8 +248,8 @@ mod bench {
         }
 
         /// Heap and resident bytes, after it did for a while what is to be done.
-        fn memory(&mut self) -> (f64, f64) {
-            let line = self.ask("memory 500");
+        fn memory(&mut self, ms: u64) -> (f64, f64) {
+            let line = self.ask(&format!("memory {ms}"));
             let (used, resident) = line.split_once(' ').unwrap();
             (used.parse().unwrap(), resident.parse().unwrap())
         }
@@ -248,12 +267,11 @@ mod bench {
         /// Says on all of them who this is; the processor time of one handshake, in microseconds.
         fn greet(&mut self, reads: bool) -> f64 {
             let (mut took, lineage) = (0.0, self.lineage);
-            let tag = convoke::types::ConventionId::new("bench").unwrap().tag();
-            let mut frames = bytes::BytesMut::new();
+            let mut frames = BytesMut::new();
             for (at, conns) in self.conns.chunks(QUEUE).enumerate() {
                 for (n, conn) in (at * QUEUE..).zip(conns) {
                     frames.clear();
-                    encode_message(&Message::Hello(hello(n, lineage)), tag, &mut frames);
+                    encode_message(&Message::Hello(hello(n, lineage)), tag(), &mut frames);
                     (&*conn).write_all(&frames).unwrap();
                 }
                 writeln!(self.orders, "greet {}", conns.len()).unwrap();
@@ -264,10 +282,30 @@ mod bench {
                     let (mut reader, mut buffer) = (FrameReader::new(), [0; 1_024]);
                     let n = (&*conn).read(&mut buffer).unwrap();
                     reader.push(&buffer[..n]);
-                    assert!(matches!(reader.next(tag), Ok(Some(Message::Hello(_)))), "no answer to a handshake");
+                    let Ok(Some(Message::Hello(hello))) = reader.next(tag()) else { panic!("no handshake") };
+                    self.incarnation = hello.info.incarnation;
                 }
             }
             took / self.conns.len() as f64
+        }
+
+        /// Sends some messages on each connection, as much as a first credit allows, and sees that they are taken.
+        fn talk(&mut self) {
+            let mut record = BytesMut::new();
+            record.put_u32(BODY as u32);
+            record.put_bytes(7, BODY);
+            let records = Bytes::from(record.repeat(MESSAGES));
+            let mut frames = BytesMut::new();
+            let open = Open { incarnation: Incarnation(1), to: self.incarnation, base: 1 };
+            encode_message(&Message::Open(open), tag(), &mut frames);
+            encode_message(&Message::Data(Data { number: 1, offset: 0, records }), tag(), &mut frames);
+            for conns in self.conns.chunks(QUEUE) {
+                for mut conn in conns {
+                    conn.write_all(&frames).unwrap();
+                }
+                writeln!(self.orders, "take {}", conns.len() * MESSAGES).unwrap();
+                self.answers.read_line(&mut String::new()).unwrap();
+            }
         }
     }
 
@@ -276,6 +314,10 @@ mod bench {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+
+    fn tag() -> u32 {
+        convoke::types::ConventionId::new("bench").unwrap().tag()
     }
 
     /// What the n-th member says of itself.
@@ -307,11 +349,14 @@ mod bench {
             let raw_us = (raw.connect(connections), raw.greet(false));
             drop(raw);
             let mut node = Far::start("node", connections);
-            let none = node.memory();
+            let none = node.memory(500);
             let accept_us = node.connect(connections);
-            let silent = node.memory();
+            let silent = node.memory(0);
             let greet_us = node.greet(true);
-            let idle = node.memory();
+            let idle = node.memory(500);
+            node.talk();
+            // What a busy connection needs it gives back after the detection time.
+            let rested = node.memory(args.pick(200, 12_000));
             let each = |to: (f64, f64)| ((to.0 - none.0) / connections as f64, (to.1 - none.1) / connections as f64);
             println!(
                 "{connections} connections: accepted in {accept_us:.2} us each, raw {:.2}: {:.0} % of the raw rate; \
@@ -322,16 +367,12 @@ mod bench {
                 raw_us.0 + raw_us.1,
                 (raw_us.0 + raw_us.1) / (accept_us + greet_us) * 100.0,
             );
-            println!(
-                "  user memory of one: {:.0} bytes of heap before it said who it is (resident {:.0}), {:.0} idle \
-                 (resident {:.0})",
-                each(silent).0,
-                each(silent).1,
-                each(idle).0,
-                each(idle).1
-            );
-            if each(idle).0 > MOST_BYTES && !args.is_short() {
-                println!("  MISSED: {:.0} of {MOST_BYTES} bytes", each(idle).0);
+            for (what, memory) in [("unnamed", silent), ("idle", idle), ("idle after traffic", rested)] {
+                let (heap, resident) = each(memory);
+                println!("  user memory of one, {what}: {heap:.0} bytes of heap (resident {resident:.0})");
+                if heap > MOST_BYTES && !args.is_short() {
+                    println!("  MISSED: {heap:.0} of {MOST_BYTES} bytes");
+                }
             }
             accepting.push(raw_us.0 / accept_us);
             greeting.push((raw_us.0 + raw_us.1) / (accept_us + greet_us));

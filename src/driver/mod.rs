@@ -19,6 +19,20 @@
 //! [`Handle::spawn`] gives a handle with bounded queues, and a descriptor that becomes readable when events wait, for any
 //! other kind of loop.
 //!
+//! # Thousands of connections
+//! What a node's process needs of its system grows with the number of those that it talks to:
+//! - **Descriptors.** Eight for the node, one for each connection. `RLIMIT_NOFILE` is often 1,024 as shipped, while the hard
+//!   limit is far above: raise the soft one at the start of the process (`setrlimit`, `ulimit -n`, `LimitNOFILE=` of
+//!   systemd). Where there are none left the node goes on, accepts nobody for a moment, and says
+//!   [`crate::net::NetNotice::AcceptFails`].
+//! - **How many at all**: [`crate::net::NetConfigBuilder::max_streams`] (4,096); how many of them that have not said who they
+//!   are: [`crate::proto::ConfigBuilder::max_strangers`] (1,024). Both are counted where they bite.
+//! - **Neighbours.** Above `net.ipv4.neigh.default.gc_thresh3` (1,024) neighbours on one segment Linux throws out the ones
+//!   that are in use, and each packet costs microseconds more: set it to at least twice the number of hosts on the segment
+//!   (and `net.ipv6...` likewise). A leader speaks to its members by multicast, which needs none.
+//! - **Memory**: about 1 kB of user memory for each idle connection, 4 kB of the kernel's.
+//! - **Idle ones are closed** after [`crate::proto::MessageLimits::idle`] (30 s), so that a leader of ten thousand has few.
+//!
 //! # Time
 //! Both read `CLOCK_BOOTTIME` on Linux, which counts suspension, and a monotonic clock elsewhere.
 

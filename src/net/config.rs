@@ -105,6 +105,7 @@ pub struct NetConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) user_timeout: Duration,
     pub(crate) max_output: usize,
+    pub(crate) max_outputs: usize,
     pub(crate) max_streams: usize,
     pub(crate) refresh: Duration,
 }
@@ -130,6 +131,7 @@ impl NetConfig {
             connect_timeout: Duration::from_secs(3),
             user_timeout: Duration::from_secs(30),
             max_output: 8 << 20,
+            max_outputs: 256 << 20,
             max_streams: 4_096,
             refresh: Duration::from_millis(1_500),
         }
@@ -175,6 +177,7 @@ pub struct NetConfigBuilder {
     connect_timeout: Duration,
     user_timeout: Duration,
     max_output: usize,
+    max_outputs: usize,
     max_streams: usize,
     refresh: Duration,
 }
@@ -248,7 +251,16 @@ impl NetConfigBuilder {
         self
     }
 
-    /// How many connections there may be at a time (4,096): 1 to 1,000,000. More are refused by closing them at once.
+    /// How many bytes may wait to be sent on all connections together (256 MiB): at least those of one, at most 1 TiB. Beyond,
+    /// the one for which most waits is closed.
+    pub fn max_outputs(mut self, bytes: usize) -> Self {
+        self.max_outputs = bytes;
+        self
+    }
+
+    /// How many connections there may be at a time (4,096): 1 to 1,000,000. More are refused by closing them at once, and
+    /// counted ([`super::NetStats::accepts_refused`]). Each takes a descriptor (`RLIMIT_NOFILE`: see [`crate::driver`]), about
+    /// 1 kB of this process's memory and 4 kB of the kernel's.
     pub fn max_streams(mut self, n: usize) -> Self {
         self.max_streams = n;
         self
@@ -274,6 +286,7 @@ impl NetConfigBuilder {
         }
         check_range("receive_buffer", self.receive_buffer, 64 << 10, 1 << 30)?;
         check_range("max_output", self.max_output, 64 << 10, 1 << 30)?;
+        check_range("max_outputs", self.max_outputs, self.max_output, 1 << 40)?;
         check_range("max_streams", self.max_streams, 1, 1_000_000)?;
         let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3_600));
         check_range("connect_timeout", self.connect_timeout, ms, hour)?;
@@ -291,6 +304,7 @@ impl NetConfigBuilder {
             connect_timeout: self.connect_timeout,
             user_timeout: self.user_timeout,
             max_output: self.max_output,
+            max_outputs: self.max_outputs,
             max_streams: self.max_streams,
             refresh: self.refresh,
         })

@@ -109,6 +109,7 @@ impl Net {
             connect_timeout: config.connect_timeout,
             user_timeout: config.user_timeout,
             max_output: config.max_output,
+            max_outputs: config.max_outputs,
             max_streams: config.max_streams,
         };
         let streams = Streams::new(registry.try_clone().map_err(system("share the poll"))?, limits);

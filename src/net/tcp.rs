@@ -80,6 +80,7 @@ pub(crate) struct StreamLimits {
     pub(crate) connect_timeout: Duration,
     pub(crate) user_timeout: Duration,
     pub(crate) max_output: usize,
+    pub(crate) max_outputs: usize,
     pub(crate) max_streams: usize,
 }
 
@@ -112,6 +113,8 @@ pub(crate) struct Streams {
     pending: VecDeque<(ConnId, Pending)>,
     /// Those of whose messages bytes were written.
     written: Vec<usize>,
+    /// The bytes that wait to be written to all of them.
+    output_bytes: usize,
     next_accepted: u64,
     /// Those that are being made, and those that are being closed, each in the order of their times.
     connecting: VecDeque<(Time, usize, ConnId)>,
@@ -133,6 +136,7 @@ impl Streams {
             dirty: Vec::new(),
             pending: VecDeque::new(),
             written: Vec::new(),
+            output_bytes: 0,
             next_accepted: 1,
             connecting: VecDeque::new(),
             closing: VecDeque::new(),
@@ -180,6 +184,7 @@ impl Streams {
         let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
         let _ = self.registry.deregister(&mut conn.stream);
         self.by_id.remove(&conn.id);
+        self.output_bytes -= conn.output_bytes;
         self.free.push(slot);
         self.forget_times();
     }
@@ -214,6 +219,7 @@ impl Streams {
             return;
         }
         conn.output_bytes += bytes.len();
+        self.output_bytes += bytes.len();
         if conn.output_bytes > self.limits.max_output {
             stats.streams_overflowed += 1;
             return self.end(slot, Pending::Closed);
@@ -221,6 +227,14 @@ impl Streams {
         conn.output.push_back(Piece { bytes, bulk });
         if !std::mem::replace(&mut conn.dirty, true) {
             self.dirty.push(slot);
+        }
+        if self.output_bytes > self.limits.max_outputs {
+            // Who takes least of what is for it goes, whoever it is that was written to last.
+            let waiting = |slot: &usize| self.conns[*slot].as_ref().map_or(0, |c| c.output_bytes);
+            if let Some(most) = (0..self.conns.len()).max_by_key(waiting) {
+                stats.streams_overflowed += 1;
+                self.end(most, Pending::Closed);
+            }
         }
     }
 
@@ -251,7 +265,10 @@ impl Streams {
             if matches!(conn.state, State::Connecting(_)) {
                 continue;
             }
-            match conn.write_out() {
+            let before = conn.output_bytes;
+            let written = conn.write_out();
+            self.output_bytes -= before - conn.output_bytes;
+            match written {
                 Ok((n, told)) => {
                     stats.stream_bytes_out += n;
                     if told > 0 && conn.written == 0 {
@@ -520,6 +537,10 @@ impl Conn {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
+        }
+        if self.output.is_empty() {
+            // Most streams are idle most of the time, and shall not hold what they needed once.
+            self.output = VecDeque::new();
         }
         Ok((written, told))
     }

@@ -239,9 +239,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// The most connections that others made and that have not said yet who they are (1,024): 16 to 1,000,000. One more is
-    /// closed at once and counted (`streams_cut_crowded` in [`super::Stats`]), and so is each that says nothing within the
-    /// detection time (`streams_cut_silent`). How many there may be in all is the driver's matter
+    /// The most connections that others made and that have not said yet who they are (1,024): 16 to 1,000,000. For one
+    /// more the oldest is closed and counted (`streams_cut_crowded` in [`super::Stats`]), and so is each that says nothing
+    /// within the detection time (`streams_cut_silent`). How many there may be in all is the driver's matter
     /// ([`crate::net`], `NetConfigBuilder::max_streams`).
     pub fn max_strangers(mut self, n: usize) -> Self {
         self.0.max_strangers = n;

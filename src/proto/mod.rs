@@ -7,6 +7,7 @@ mod campaign;
 mod config;
 mod detector;
 mod event;
+mod flood;
 mod follower;
 mod founding;
 mod handover;

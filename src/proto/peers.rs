@@ -6,6 +6,7 @@
 
 mod proof;
 
+use super::flood::Flood;
 use super::outbox::Outbox;
 use super::planted::Planted;
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Term, Time};
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The most bytes of a first frame, which says who its sender is.
+pub(super) const MAX_GREETING: usize = 8 << 10;
 /// Subscribers that are given what they lack at one time; one more has to ask elsewhere, or later.
 const MAX_GUESTS: usize = 64;
 /// Candidates that a node remembers.
@@ -135,6 +138,7 @@ struct Conn {
     opened: Time,
     last_in: Time,
     last_ping: Time,
+    flood: Flood,
 }
 
 #[derive(Debug, Clone)]
@@ -142,7 +146,7 @@ pub(super) struct Peers {
     hello: Hello,
     enabled: bool,
     death_evidence: bool,
-    /// Connections that have not said who they are; one more is closed at once.
+    /// Connections that have not said who they are; beyond it the oldest one goes.
     max_strangers: usize,
     detection: Duration,
     step: Duration,
@@ -326,7 +330,8 @@ impl Peers {
 
     fn conn(&mut self, now: Time, conn: ConnId, state: State) {
         let reader = FrameReader::default();
-        self.conns.insert(conn, Conn { state, reader, opened: now, last_in: now, last_ping: now });
+        self.conns
+            .insert(conn, Conn { state, reader, opened: now, last_in: now, last_ping: now, flood: Flood::new(now) });
     }
 
     /// The number of a new connection.
@@ -357,11 +362,8 @@ impl Peers {
                 if !self.enabled || self.conns.contains_key(&conn) || conn.is_dialled() {
                     out.stats.streams_cut += 1;
                     out.close(conn);
-                } else if self.is_crowded() {
-                    out.stats.streams_cut += 1;
-                    out.stats.streams_cut_crowded += 1;
-                    out.close(conn);
                 } else {
+                    self.make_room_for_stranger(now, out, told);
                     self.conn(now, conn, State::Open);
                     self.deadline = self.deadline.min(now + self.patience());
                 }
@@ -385,10 +387,17 @@ impl Peers {
         }
     }
 
-    /// True where too many have not said who they are.
-    fn is_crowded(&self) -> bool {
-        let strangers = || self.conns.values().filter(|c| matches!(c.state, State::Open)).count();
-        self.conns.len() >= self.max_strangers && strangers() >= self.max_strangers
+    /// Of too many that haven't said who they are the oldest goes: who comes next has a chance to say it, however many others
+    /// come and say nothing.
+    fn make_room_for_stranger(&mut self, now: Time, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        let strangers = || self.conns.iter().filter(|(id, c)| matches!(c.state, State::Open) && !id.is_dialled());
+        if self.conns.len() >= self.max_strangers
+            && strangers().count() >= self.max_strangers
+            && let Some(oldest) = strangers().next().map(|(id, _)| *id)
+        {
+            out.stats.streams_cut_crowded += 1;
+            self.cut(now, oldest, out, told);
+        }
     }
 
     /// How long a connection may be silent, or a handshake may take.
@@ -435,14 +444,23 @@ impl Peers {
 
     fn bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox, told: &mut Vec<PeerEvent>) {
         out.stats.stream_bytes_in += bytes.len() as u64;
-        let tag = out.tag();
         let Some(c) = self.conns.get_mut(&conn) else { return };
         c.last_in = now;
         c.reader.push(bytes);
-        loop {
+        self.frames(now, conn, out, told);
+    }
+
+    /// Takes the frames that are there, up to one that tells of something: that is dealt with first.
+    pub(super) fn frames(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<PeerEvent>) {
+        let tag = out.tag();
+        while told.is_empty() {
             let Some(c) = self.conns.get_mut(&conn) else { return };
             let message = match c.reader.next(tag) {
                 Ok(Some(message)) => message,
+                Ok(None) if matches!(c.state, State::Open) && c.reader.buffered() > MAX_GREETING => {
+                    out.stats.streams_cut_malformed += 1;
+                    return self.cut(now, conn, out, told);
+                }
                 Ok(None) => return,
                 Err(reject) => {
                     out.stats.reject(reject);
@@ -450,6 +468,10 @@ impl Peers {
                     return self.cut(now, conn, out, told);
                 }
             };
+            if c.flood.is_one_with(now, &message) {
+                out.stats.streams_cut_flooding += 1;
+                return self.cut(now, conn, out, told);
+            }
             match (&c.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out, told),
                 (State::Open | State::Guest, Message::Follow(follow)) if !conn.is_dialled() => {

@@ -139,10 +139,12 @@ impl Named {
         }
     }
 
-    fn done(self) -> Result<(NodeId, Vec<SocketAddr>), Reject> {
+    fn done(mut self) -> Result<(NodeId, Vec<SocketAddr>), Reject> {
         if self.addrs.is_empty() {
             return Err(Reject::Malformed);
         }
+        // They are kept for as long as their owner is there, by everybody.
+        self.addrs.shrink_to_fit();
         Ok((required(self.id)?, self.addrs))
     }
 

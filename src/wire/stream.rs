@@ -81,6 +81,10 @@ impl FrameReader {
                 Err(reject) => return Err(reject),
             }
         }
+        if self.buf.is_empty() {
+            // Most connections are idle most of the time: they shall hold no memory meanwhile.
+            self.buf = BytesMut::new();
+        }
         Ok(None)
     }
 

@@ -25,11 +25,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `convoke node --json` in a namespace. `ip netns exec` becomes the command, so that the process's number is
-    /// the node's own.
-    pub fn start(namespace: &str, serial: usize, options: &[String], teller: Sender<Told>) -> Self {
+    /// Starts `convoke COMMAND --json`, a node or a swarm, in a namespace. `ip netns exec` becomes the command, so that the
+    /// process's number is the node's own.
+    pub fn start(namespace: &str, serial: usize, command: &str, options: &[String], teller: Sender<Told>) -> Self {
         let mut child = Command::new("ip")
-            .args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_convoke"), "node", "--json", "--until-eof"])
+            .args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_convoke"), command, "--json", "--until-eof"])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -116,6 +116,19 @@ impl Site {
 
     /// Starts a node on this host.
     pub fn start(&mut self, host: usize, more: &[&str]) {
+        self.run(host, "node", more);
+        self.places[host].present = true;
+    }
+
+    /// Starts members on this host, many of them in one process. That isn't a node: it is never counted as present.
+    pub fn start_swarm(&mut self, host: usize, members: usize, more: &[&str]) {
+        let members = members.to_string();
+        let more = [&["--members", &members], more].concat();
+        self.run(host, "swarm", &more);
+        self.places[host].present = false;
+    }
+
+    fn run(&mut self, host: usize, command: &str, more: &[&str]) {
         let place = &mut self.places[host];
         let mut options: Vec<String> = ["--convention", &self.name, "--id", &place.id].map(Into::into).to_vec();
         let heartbeat = self.options.heartbeat_ms.to_string();
@@ -130,9 +143,9 @@ impl Site {
         options.extend(self.options.more.iter().cloned());
         options.extend(more.iter().map(|s| (*s).to_owned()));
         place.serial = self.views.len();
-        place.present = true;
         self.views.push(View::new(&place.id));
-        place.process = Some(Process::start(&self.hosts.name(host), place.serial, &options, self.teller.clone()));
+        let namespace = self.hosts.name(host);
+        place.process = Some(Process::start(&namespace, place.serial, command, &options, self.teller.clone()));
     }
 
     fn process(&mut self, host: usize) -> &mut Process {

@@ -1,6 +1,6 @@
 //! The command line's arguments.
 
-use crate::options::{DemoOptions, Found, NodeOptions, Settings, SimOptions, duration};
+use crate::options::{DemoOptions, Found, NodeOptions, Settings, SimOptions, SwarmOptions, duration};
 use crate::{Failure, help};
 use convoke::proto::{Bounds, Config, LinkAssumption};
 use convoke::sim::Faults;
@@ -13,6 +13,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) enum Order {
     Node(Box<NodeOptions>),
+    Swarm(Box<SwarmOptions>),
     Demo(DemoOptions),
     Sim(SimOptions),
     Bounds(Box<Bounds>),
@@ -33,13 +34,13 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Order, Failure> {
         None => return Err(Failure::usage("say a command: node, demo or sim (convoke --help)")),
     };
     match word.as_str() {
-        "node" => node(&mut parser),
+        "node" => node(&mut parser, None),
+        "swarm" => node(&mut parser, Some(Crowd { members: 100, subscribers: 0, time: None })),
         "demo" => demo(&mut parser),
         "sim" => sim(&mut parser),
         "bounds" => bounds(&mut parser),
         "help" => Ok(Order::Help(help::GENERAL)),
         "probe" => Err(Failure::usage("not yet: convoke probe (to listen without joining)")),
-        "swarm" => Err(Failure::usage("not yet: convoke swarm (many members in one process)")),
         other => Err(Failure::usage(format!("there is no command {other:?}: say node, demo or sim (convoke --help)"))),
     }
 }
@@ -80,13 +81,24 @@ fn not_yet(option: &str, what: &str) -> Failure {
     Failure::usage(format!("not yet: {option}: {what}"))
 }
 
-fn node(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
+/// What a swarm has beyond the options of a node.
+struct Crowd {
+    members: usize,
+    subscribers: usize,
+    time: Option<Duration>,
+}
+
+/// One node, or a crowd of them.
+fn node(parser: &mut lexopt::Parser, mut crowd: Option<Crowd>) -> Result<Order, Failure> {
+    let command = if crowd.is_some() { "swarm" } else { "node" };
     let mut convention = None;
     let mut id = None;
     let mut o = Settings::default();
     while let Some(arg) = parser.next().map_err(Failure::usage)? {
         match arg {
-            Long("help") | Short('h') => return Ok(Order::Help(help::NODE)),
+            Long("help") | Short('h') => {
+                return Ok(Order::Help(if crowd.is_some() { help::SWARM } else { help::NODE }));
+            }
             Long("convention") => {
                 let name = text(parser)?;
                 convention =
@@ -120,13 +132,35 @@ fn node(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
             Long("secret-file") => return Err(not_yet("--secret-file", "frames are not signed so far")),
             Long("policy") => policy(&text(parser)?)?,
             Long("preempt") => o.preempt = preempt(&text(parser)?)?,
-            other => return Err(unknown("node", &other)),
+            other => match (&mut crowd, other) {
+                (Some(c), Long("members")) => c.members = value(parser, "--members", "a number, 1 to 100000")?,
+                (Some(c), Long("subscribers")) => c.subscribers = value(parser, "--subscribers", "a number")?,
+                (Some(c), Long("for")) => c.time = Some(duration("--for", &text(parser)?)?),
+                (_, other) => return Err(unknown(command, &other)),
+            },
         }
     }
     check(&o)?;
     let convention = convention.ok_or_else(|| Failure::usage("say which convention: --convention NAME"))?;
     let id = id.map_or_else(host_name, Ok)?;
-    Ok(Order::Node(Box::new(NodeOptions { convention, id, set: o })))
+    let node = NodeOptions { convention, id, set: o };
+    let Some(Crowd { members, subscribers, time }) = crowd else { return Ok(Order::Node(Box::new(node))) };
+    check_swarm(&node.set, members)?;
+    Ok(Order::Swarm(Box::new(SwarmOptions { node, members, subscribers, time })))
+}
+
+/// What many members in one process can't have.
+fn check_swarm(o: &Settings, members: usize) -> Result<(), Failure> {
+    if !(1..=100_000).contains(&members) {
+        return Err(Failure::usage(format!("--members {members}: say 1 to 100000")));
+    }
+    if o.standing != Standing::Member || o.found.is_some() {
+        return Err(Failure::usage("a swarm is of plain members: leave --candidate, --witness and --found to nodes"));
+    }
+    if o.store.is_some() || o.advertise.is_some() || o.give_up.is_some() {
+        return Err(Failure::usage("--store, --advertise and --give-up are for one node each, not for a swarm"));
+    }
+    Ok(())
 }
 
 fn stand(o: &mut Settings, standing: Standing) -> Result<(), Failure> {
@@ -293,7 +327,10 @@ mod tests {
             ("fly", "no command"),
             ("--json", "say a command first"),
             ("probe", "not yet"),
-            ("swarm --members 5", "not yet"),
+            ("swarm --members 5", "--convention"),
+            ("swarm --convention c --members 0", "1 to 100000"),
+            ("swarm --convention c --candidate", "plain members"),
+            ("node --convention c --members 5", "has no --members"),
             ("node --id a", "--convention"),
             ("node --convention a/b\u{7}", "control"),
             ("node --convention c --what", "has no --what"),

@@ -8,7 +8,7 @@ convoke: nodes that find each other, agree on a leader, and replace it within mi
   convoke sim     the deterministic simulator (convoke sim --help)
   convoke bounds  the worst failover time and the traffic of a configuration (convoke bounds --help)
   convoke probe   not yet: what is in reach
-  convoke swarm   not yet: many members in one process, for load
+  convoke swarm   many members in one process, for load (convoke swarm --help)
 
   --help, --version
 ";
@@ -63,6 +63,20 @@ Commands, a line each on stdin:
   handover [ID]             as leader: hand over, to ID or to the next that is in sync
   leave                     leave in order; a leader hands over first
   quit                      stop at once, without a word to the others
+";
+
+pub(crate) const SWARM: &str = "\
+convoke swarm: many real members in one process on one thread, each with its own socket, for load
+
+  --members N               how many (100)
+  --subscribers N           how many of them follow the whole roll (0; all with --subscribe)
+  --for TIME                leave after that: 60s, 10m (until told to)
+  and the options of convoke node that are for plain members; their names are ID-0, ID-1 ...
+
+  Tells each second: who is registered, registrations, datagrams sent, heartbeats heard, the process's share of a
+  processor, datagrams dropped. SIGTERM, SIGINT: leave in order. Each member needs six descriptors (ulimit -n).
+
+Commands, a line each on stdin: stats, leave, quit
 ";
 
 pub(crate) const DEMO: &str = "\

@@ -11,6 +11,7 @@ mod notices;
 mod options;
 mod report;
 mod sim;
+mod swarm;
 
 use args::Order;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Order::Help(text) => print_text(text),
         Order::Version => print_text(concat!("convoke ", env!("CARGO_PKG_VERSION"), "\n")),
         Order::Node(args) => node::run(*args),
+        Order::Swarm(args) => swarm::run(*args),
         Order::Demo(args) => demo::run(&args),
         Order::Sim(args) => sim::run(&args),
         Order::Bounds(bounds) => print_text(&bounds.to_string()),

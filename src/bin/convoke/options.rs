@@ -158,6 +158,18 @@ impl NodeOptions {
     }
 }
 
+/// The options of `convoke swarm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SwarmOptions {
+    /// What all members have in common; their names begin with its id.
+    pub(crate) node: NodeOptions,
+    pub(crate) members: usize,
+    /// So many of them follow the whole roll.
+    pub(crate) subscribers: usize,
+    /// Nothing: until it is told to leave.
+    pub(crate) time: Option<Duration>,
+}
+
 /// The options of `convoke demo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DemoOptions {

@@ -325,7 +325,7 @@ impl Lanes {
     }
 
     fn carrier_at(&self, carrier: ConnId) -> Option<&super::Partner> {
-        self.by_conn.get(&carrier).and_then(|at| self.partners.get(*at)?.as_ref())
+        self.of_conn(carrier).and_then(|at| self.partners.get(at)?.as_ref())
     }
 
     /// Says what comes of a ring.

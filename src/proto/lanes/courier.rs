@@ -185,6 +185,13 @@ impl Courier {
         self.held = self.held.saturating_sub(n);
     }
 
+    /// Gives back the memory that nothing is in.
+    pub(super) fn rest(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
     /// True where something may go out now.
     pub(super) fn can_send(&mut self) -> bool {
         while self.offset == 0 && matches!(self.queue.get(self.out), Some(None)) {

@@ -55,6 +55,15 @@ struct Received {
     large: usize,
 }
 
+/// What most senders have nothing of most of the time.
+#[derive(Debug, Clone, Default)]
+struct Seldom {
+    /// What came and isn't for the embedder.
+    records: VecDeque<Record>,
+    /// What the sender may not have heard of.
+    declined: VecDeque<Declined>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
     /// Whose messages these are.
@@ -62,12 +71,10 @@ pub(super) struct Intake {
     /// All up to this number came, or won't be waited for.
     have: u64,
     taken: u64,
-    partial: Option<Partial>,
+    /// Apart: most senders have none most of the time.
+    partial: Option<Box<Partial>>,
     inbox: VecDeque<Received>,
-    /// What came and isn't for the embedder.
-    records: VecDeque<Record>,
-    /// What the sender may not have heard of.
-    declined: VecDeque<Declined>,
+    seldom: Option<Box<Seldom>>,
     /// Open on the present connection.
     pub(super) open: bool,
     granted: u64,
@@ -94,8 +101,7 @@ impl Intake {
             taken: 0,
             partial: None,
             inbox: VecDeque::new(),
-            records: VecDeque::new(),
-            declined: VecDeque::new(),
+            seldom: None,
             open: false,
             granted: 0,
             received: 0,
@@ -116,7 +122,7 @@ impl Intake {
 
     /// The next that isn't for the embedder.
     pub(super) fn take_record(&mut self) -> Option<Record> {
-        self.records.pop_front()
+        self.seldom.as_mut()?.records.pop_front()
     }
 
     pub(super) fn has_partial(&self) -> bool {
@@ -145,7 +151,9 @@ impl Intake {
     /// `base`: what is below is of no interest to it any more.
     pub(super) fn resume(&mut self, pool: &mut Pool, base: u64, forgetful: bool) -> Resume {
         self.detach(pool);
-        self.declined.retain(|d| d.number >= base);
+        if let Some(seldom) = &mut self.seldom {
+            seldom.declined.retain(|d| d.number >= base);
+        }
         self.open = true;
         let granted = pool.some(self.window);
         self.windows += granted;
@@ -158,7 +166,7 @@ impl Intake {
 
     /// What was declined on earlier connections: that may not have come through.
     pub(super) fn declined(&self) -> impl Iterator<Item = Declined> + use<> {
-        self.declined.clone().into_iter()
+        self.seldom.iter().flat_map(|s| &s.declined).copied().collect::<Vec<_>>().into_iter()
     }
 
     /// True where the sender lacks credit, and there is room for more.
@@ -205,7 +213,8 @@ impl Intake {
                 }
                 let buf = BytesMut::new();
                 let kind = RecordKind::Message;
-                self.partial = Some(Partial { number, kind, len: None, came: 0, buf, skipped: false, large: 0 });
+                let partial = Partial { number, kind, len: None, came: 0, buf, skipped: false, large: 0 };
+                self.partial = Some(Box::new(partial));
             }
             declined = self.go_on(&mut records, pool, lax)?.or(declined);
             number = number.saturating_add(1);
@@ -269,10 +278,11 @@ impl Intake {
             self.taken = self.have;
         }
         let declined = Declined { number: p.number, reason };
-        if self.declined.len() >= MAX_DECLINED {
-            self.declined.pop_front();
+        let seldom = self.seldom.get_or_insert_default();
+        if seldom.declined.len() >= MAX_DECLINED {
+            seldom.declined.pop_front();
         }
-        self.declined.push_back(declined);
+        seldom.declined.push_back(declined);
         declined
     }
 
@@ -306,7 +316,7 @@ impl Intake {
         if kind == RecordKind::Message {
             self.inbox.push_back(Received { number, body: Some(body), cost, large });
         } else {
-            self.records.push_back(Record { kind, body });
+            self.seldom.get_or_insert_default().records.push_back(Record { kind, body });
             self.inbox.push_back(Received { number, body: None, cost, large });
             self.pass(pool);
         }
@@ -350,7 +360,7 @@ impl Intake {
         }
         let outstanding = usize::try_from(self.granted.saturating_sub(self.received)).unwrap_or(usize::MAX);
         // A message that is larger than a window has to come in whole before anybody can take it.
-        let rest = match &self.partial {
+        let rest = match self.partial.as_deref() {
             Some(Partial { len: Some(len), came, skipped: false, .. }) => (len + 4).saturating_sub(*came),
             _ => 0,
         };
@@ -386,6 +396,14 @@ impl Intake {
         }
         self.told = is;
         Some(is)
+    }
+
+    /// Gives back the memory that nothing is in.
+    pub(super) fn rest(&mut self) {
+        if self.inbox.is_empty() {
+            self.inbox = VecDeque::new();
+        }
+        self.seldom.take_if(|s| s.records.is_empty() && s.declined.is_empty());
     }
 
     /// True where the sender will have to hear something.

@@ -4,7 +4,9 @@
 //! that says nothing, or that nobody uses, costs bounded time and memory.
 
 use super::super::StreamInput;
+use super::super::flood::Flood;
 use super::super::outbox::Outbox;
+use super::super::peers::MAX_GREETING;
 use super::super::planted::Bug;
 use super::partner::{Line, Phase, Place};
 use super::{Arrived, Lanes, Undelivered, is_circuit};
@@ -33,6 +35,7 @@ pub(super) struct Link {
     opened: Time,
     last_in: Time,
     pinged: Time,
+    flood: Flood,
 }
 
 impl Link {
@@ -66,11 +69,9 @@ impl Lanes {
                 if self.links.contains_key(&conn) || conn.is_dialled() {
                     out.stats.streams_cut += 1;
                     out.close(conn);
-                } else if self.strangers >= self.max_strangers {
-                    out.stats.streams_cut += 1;
-                    out.stats.streams_cut_crowded += 1;
-                    out.close(conn);
                 } else {
+                    self.make_room(now, out);
+                    self.unnamed.push_back(conn);
                     self.link(now, conn, State::Open(None), FrameReader::default());
                 }
             }
@@ -88,10 +89,34 @@ impl Lanes {
         }
     }
 
+    /// Of too many that haven't said who they are the oldest goes: who comes next has a chance to say it, however many others
+    /// come and say nothing.
+    fn make_room(&mut self, now: Time, out: &mut Outbox) {
+        while let Some(conn) = self.unnamed.front().copied() {
+            let stranger = self.links.get(&conn).is_some_and(|link| link.state == State::Open(None));
+            if stranger && self.strangers < self.max_strangers {
+                return;
+            }
+            self.unnamed.pop_front();
+            if stranger {
+                out.stats.streams_cut_crowded += 1;
+                self.cut(now, conn, out);
+            }
+        }
+    }
+
+    /// Whose messages a connection carries.
+    pub(super) fn of_conn(&self, conn: ConnId) -> Option<usize> {
+        match self.links.get(&conn).map(|link| link.state) {
+            Some(State::Ready(at)) => Some(at),
+            _ => self.by_conn.get(&conn).copied(),
+        }
+    }
+
     /// Bytes of messages have left the driver.
     pub(in crate::proto) fn written(&mut self, conn: ConnId, n: usize) {
         let n = self.carried_written(conn, n);
-        let Some(at) = self.by_conn.get(&conn).copied() else { return };
+        let Some(at) = self.of_conn(conn) else { return };
         if let Some(p) = self.get(at) {
             p.courier.written(n);
         }
@@ -100,7 +125,8 @@ impl Lanes {
 
     pub(super) fn link(&mut self, now: Time, conn: ConnId, state: State, reader: FrameReader) {
         self.strangers += usize::from(state == State::Open(None));
-        self.links.insert(conn, Link { state, reader, opened: now, last_in: now, pinged: now });
+        let link = Link { state, reader, opened: now, last_in: now, pinged: now, flood: Flood::new(now) };
+        self.links.insert(conn, Box::new(link));
         self.scan_at = self.scan_at.min(now + self.scan_pause());
     }
 
@@ -145,11 +171,16 @@ impl Lanes {
         self.frames(now, conn, out, told);
     }
 
-    fn frames(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<Greeted>) {
-        loop {
+    /// Takes the frames that are there, up to one that tells of somebody: the node has to hear of that first.
+    pub(in crate::proto) fn frames(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<Greeted>) {
+        while told.is_empty() {
             let Some(link) = self.links.get_mut(&conn) else { return };
             let message = match link.reader.next(out.tag()) {
                 Ok(Some(message)) => message,
+                Ok(None) if matches!(link.state, State::Open(_)) && link.reader.buffered() > MAX_GREETING => {
+                    out.stats.streams_cut_malformed += 1;
+                    return self.cut(now, conn, out);
+                }
                 Ok(None) => return,
                 Err(reject) => {
                     out.stats.reject(reject);
@@ -157,6 +188,10 @@ impl Lanes {
                     return self.cut(now, conn, out);
                 }
             };
+            if link.flood.is_one_with(now, &message) {
+                out.stats.streams_cut_flooding += 1;
+                return self.cut(now, conn, out);
+            }
             match (link.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out),
                 (_, Message::Hello(hello)) => self.greet(now, conn, hello, out, told),
@@ -442,10 +477,17 @@ impl Lanes {
             let ends = match link.state {
                 State::Dialing(_) => false,
                 State::Open(_) => now >= link.opened + silence,
-                State::Ready(at) => self.partners.get(at).and_then(Option::as_ref).is_none_or(|p| {
-                    let used = p.needs_care() || p.intake.has_message() || p.owes;
-                    now >= p.used + idle && !used && !self.is_kept(at, *conn)
-                }),
+                State::Ready(at) => {
+                    let kept = self.is_kept(at, *conn);
+                    self.partners.get_mut(at).and_then(Option::as_mut).is_none_or(|p| {
+                        if now >= p.used + silence {
+                            p.courier.rest();
+                            p.intake.rest();
+                        }
+                        let used = p.needs_care() || p.intake.has_message() || p.owes;
+                        now >= p.used + idle && !used && !kept
+                    })
+                }
             };
             if ends {
                 over.push((*conn, matches!(link.state, State::Ready(_))));

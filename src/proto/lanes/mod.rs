@@ -97,15 +97,16 @@ pub(super) struct Lanes {
     silence: Duration,
     step: Duration,
     interval: Duration,
-    partners: Vec<Option<Partner>>,
+    partners: Vec<Option<Box<Partner>>>,
     free: Vec<usize>,
     by_id: BTreeMap<NodeId, usize>,
-    /// Whose messages a connection carries.
+    /// Whose messages a connection carries that isn't this machine's own.
     by_conn: BTreeMap<ConnId, usize>,
     /// Its own connections.
-    links: BTreeMap<ConnId, Link>,
-    /// Those of them that others made, and that have not said who they are; one more is closed at once.
+    links: BTreeMap<ConnId, Box<Link>>,
+    /// Those of them that others made, and that have not said who they are: how many, and the order in which they came.
     strangers: usize,
+    unnamed: VecDeque<ConnId>,
     max_strangers: usize,
     next_conn: u64,
     pool: Pool,
@@ -171,6 +172,7 @@ impl Lanes {
             by_conn: BTreeMap::new(),
             links: BTreeMap::new(),
             strangers: 0,
+            unnamed: VecDeque::new(),
             max_strangers: config.max_strangers,
             next_conn: links::FIRST_CONN,
             pool: Pool::new(limits.windows),
@@ -221,7 +223,7 @@ impl Lanes {
     }
 
     fn get(&mut self, at: usize) -> Option<&mut Partner> {
-        self.partners.get_mut(at)?.as_mut()
+        self.partners.get_mut(at)?.as_deref_mut()
     }
 
     fn partner(&mut self, now: Time, id: &NodeId) -> Option<usize> {
@@ -232,7 +234,7 @@ impl Lanes {
             return None;
         }
         let intake = Intake::new(self.limits.message, self.limits.window);
-        let partner = Partner::new(id.clone(), intake, now);
+        let partner = Box::new(Partner::new(id.clone(), intake, now));
         let at = self.free.pop().unwrap_or(self.partners.len());
         if at == self.partners.len() {
             self.partners.push(Some(partner));
@@ -458,6 +460,7 @@ impl Lanes {
             out.close(conn);
         }
         self.strangers = 0;
+        self.unnamed.clear();
         self.end_circuits();
         while let Some((conn, order)) = self.relay.poll_order() {
             out.send(conn, order);
@@ -500,7 +503,9 @@ impl Lanes {
             return;
         }
         self.detach(now, at, out);
-        self.by_conn.insert(line.conn, at);
+        if line.lent {
+            self.by_conn.insert(line.conn, at);
+        }
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         p.line = Some(line);

@@ -1,6 +1,6 @@
 //! Messages for the embedder: what the machine of the lanes needs of the rest of the node.
 
-use super::super::border::{Dest, SendError};
+use super::super::border::{Dest, SendError, StreamInput};
 use super::super::lanes::{Answer, Arrived, Failed, Greeted, Need};
 use super::super::log::Log;
 use super::Node;
@@ -171,7 +171,22 @@ impl Node {
     pub(super) fn plain_connection(&mut self, now: Time, conn: ConnId, hello: Hello, reader: crate::wire::FrameReader) {
         let mut greeted = Vec::new();
         self.lanes.adopt(now, conn, hello, reader, &mut self.out, &mut greeted);
-        self.greeted(now, greeted);
+        self.after_greeting(now, conn, greeted);
+    }
+
+    /// What happened to a connection for messages alone. Who shook hands is looked up before more of it is heard.
+    pub(super) fn lanes_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
+        let mut greeted = Vec::new();
+        self.lanes.handle(now, conn, input, &mut self.out, &mut greeted);
+        self.after_greeting(now, conn, greeted);
+    }
+
+    fn after_greeting(&mut self, now: Time, conn: ConnId, mut greeted: Vec<Greeted>) {
+        while !greeted.is_empty() {
+            self.greeted(now, std::mem::take(&mut greeted));
+            self.settle(now);
+            self.lanes.frames(now, conn, &mut self.out, &mut greeted);
+        }
     }
 
     /// A frame about messages, over a connection between candidates.

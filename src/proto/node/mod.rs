@@ -296,13 +296,9 @@ impl Node {
         if self.subscriber.owns(conn) {
             self.subscription_stream(now, conn, input);
         } else if self.lanes.owns(conn) || accepted && !self.me.standing.votes() {
-            let mut greeted = Vec::new();
-            self.lanes.handle(now, conn, input, &mut self.out, &mut greeted);
-            self.greeted(now, greeted);
+            self.lanes_stream(now, conn, input);
         } else {
-            let mut told = Vec::new();
-            self.peers.handle(now, conn, input, &mut self.out, &mut told);
-            self.peer_events(now, told);
+            self.peers_stream(now, conn, input);
         }
         self.settle(now);
     }

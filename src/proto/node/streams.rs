@@ -1,5 +1,6 @@
 //! What came over connections between candidates.
 
+use super::super::border::StreamInput;
 use super::super::event::StopReason;
 use super::super::peers::PeerEvent;
 use super::Node;
@@ -16,6 +17,21 @@ pub(super) struct Origin {
 }
 
 impl Node {
+    /// What happened to a connection of candidates. However bytes were cut on their way, each frame is dealt with before
+    /// the next one is read: as if it had come by itself.
+    pub(super) fn peers_stream(&mut self, now: Time, conn: ConnId, input: StreamInput<'_>) {
+        let mut told = Vec::new();
+        self.peers.handle(now, conn, input, &mut self.out, &mut told);
+        while !told.is_empty() {
+            self.peer_events(now, std::mem::take(&mut told));
+            self.settle(now);
+            if self.stopped {
+                return;
+            }
+            self.peers.frames(now, conn, &mut self.out, &mut told);
+        }
+    }
+
     pub(super) fn peer_events(&mut self, now: Time, told: Vec<PeerEvent>) {
         for event in told {
             if self.stopped {
