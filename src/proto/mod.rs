@@ -1,5 +1,6 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
+mod asks;
 mod border;
 mod bounds;
 mod campaign;
@@ -34,7 +35,7 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Path, Role, StopReason,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome, Path, Role, StopReason,
     Undelivered,
 };
 pub use limits::MessageLimits;

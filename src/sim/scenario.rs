@@ -222,8 +222,8 @@ impl Scenario {
             windows: LARGEST * 5,
             idle: self.detection().max(Duration::from_secs(1)) * rng.range(1, 8) as u32,
             patience: None,
-            relay: [512 << 10, 2 << 20][rng.below(2) as usize],
-            answer: self.detection() * 20,
+            relay: [8 << 20, 16 << 20][rng.below(2) as usize],
+            answer: Duration::from_secs(8),
         }
     }
 

@@ -6,7 +6,7 @@ use super::super::log::Log;
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, MemberInfo, NodeId, Time};
-use crate::wire::{Datagram, Hello, Message, Note, WhereIs, Whereabouts};
+use crate::wire::{Datagram, Hello, Message, Note, RecordKind, WhereIs, Whereabouts};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -201,15 +201,17 @@ impl Node {
         }
     }
 
-    fn on_record(&mut self, _now: Time, arrived: Arrived) {
+    fn on_record(&mut self, now: Time, arrived: Arrived) {
         match arrived.record.kind {
+            RecordKind::Ask => self.on_ask(now, &arrived),
             // A later version's, or none of those that are for this node.
             _ => self.out.stats.dropped_unknown_kind += 1,
         }
     }
 
-    fn on_failed(&mut self, _now: Time, failed: Failed) {
+    fn on_failed(&mut self, now: Time, failed: Failed) {
         match failed.record.kind {
+            RecordKind::Ask => self.on_ask_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }

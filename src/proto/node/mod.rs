@@ -3,6 +3,7 @@
 //! Every input first expires what has ended by its `now` (a lease above all), then goes to the machines it concerns, then
 //! [`Node::settle`] tells what changed and finds the next deadline.
 
+mod asking;
 mod commands;
 mod datagrams;
 mod electing;
@@ -27,6 +28,7 @@ mod telling;
 
 #[cfg(feature = "sim")]
 use super::border::Stats;
+use super::asks::Asks;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;
 use super::config::Config;
@@ -51,7 +53,7 @@ use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
-    ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
+    Capabilities, ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
@@ -187,6 +189,10 @@ pub struct Node {
     claimant: Claimant,
     keeping: relaying::Keeping,
     questions: Questions,
+    asks: Asks,
+    /// Who has what is asked for: what the leader was asked, and for which question.
+    seekers: Questions,
+    seeking: Vec<(u64, Capabilities)>,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
     subscribed: Lineage,
@@ -240,6 +246,7 @@ impl Node {
         self.lanes.bug = self.bug;
         self.lanes.relay.bug = self.bug;
         self.follower.bug = self.bug;
+        self.asks.bug = self.bug;
         self.log.plant(self.bug);
         self.subscriber.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
@@ -358,7 +365,8 @@ impl Node {
     /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
     /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.poll_event().or_else(|| self.lanes.poll_event(&mut self.out))
+        let first = self.out.poll_event().or_else(|| self.asks.poll_outcome());
+        first.or_else(|| self.lanes.poll_event(&mut self.out)).or_else(|| self.asks.poll_asked())
     }
 
     /// Takes the next event that is no message, none that came back, and no room for more: for those who have no room for
@@ -370,7 +378,7 @@ impl Node {
     /// True where a message waits.
     #[must_use]
     pub fn has_message(&self) -> bool {
-        self.lanes.has_message()
+        self.lanes.has_message() || self.asks.has_any()
     }
 
     // ---- What every input goes through ----
@@ -444,6 +452,7 @@ impl Node {
         self.tick_claims(now);
         self.tick_subscription(now);
         self.tick_questions(now);
+        self.tick_asks(now);
         self.tell(now);
         self.find_deadline(now);
     }
@@ -472,7 +481,7 @@ impl Node {
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
-        at = at.min(self.keeping_deadline());
+        at = at.min(self.keeping_deadline()).min(self.asks_deadline());
         if let Some(handover) = &self.handover {
             at = at.min(handover.until);
         }
@@ -514,6 +523,10 @@ impl Node {
         self.told.role = Role::Stopped;
         self.lanes.stop(&mut self.out);
         while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
+            self.out.event(event);
+        }
+        self.asks.stop();
+        while let Some(event) = self.asks.poll_outcome() {
             self.out.event(event);
         }
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });

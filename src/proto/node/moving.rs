@@ -107,6 +107,8 @@ impl Node {
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);
         self.peers.go_on_after(&old.peers, left);
         self.lanes.go_on_after(&mut old.lanes);
+        old.asks.stop();
+        self.asks.go_on_after(&mut old.asks);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
         // The terms that it tells go on until it is in another lineage.
         self.told.lineage = old.told.lineage;

@@ -1,5 +1,6 @@
 //! How a node begins: at its start, and anew where it was pointed at another convention.
 
+use super::super::asks::Asks;
 use super::super::border::Start;
 use super::super::campaign::Campaign;
 use super::super::follower::Follower;
@@ -115,6 +116,7 @@ impl Node {
         };
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
+        let asks = Asks::new(config.messages.answer, config.messages.queue);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
@@ -144,6 +146,9 @@ impl Node {
             claimant: Claimant::new(interval),
             keeping: Default::default(),
             questions: Questions::new(interval, Rng::new(salt ^ 1)),
+            asks,
+            seekers: Questions::new(interval, Rng::new(salt ^ 2)),
+            seeking: Vec::new(),
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,
             hosting: Hosting::default(),
