@@ -158,12 +158,21 @@ impl Asks {
     }
 
     /// It didn't get to whom it was sent. `uncertain`: it may have.
-    pub(super) fn failed(&mut self, now: Time, ask: &Ask, why: Undelivered, uncertain: bool, pause: Duration) {
+    pub(super) fn failed(
+        &mut self,
+        now: Time,
+        (to, ask): (&NodeId, &Ask),
+        why: Undelivered,
+        uncertain: bool,
+        pause: Duration,
+    ) {
         let number = ask.number;
         let Some(open) = self.open.get(&number).filter(|o| o.incarnation == ask.incarnation) else { return };
+        if !matches!(&open.state, State::With(id, _) if id == to) {
+            return;
+        }
         if uncertain && !self.bug.has(Bug::AskAgain) {
-            let State::With(id, _) = open.state.clone() else { return };
-            return self.end(number, |_| Outcome::Unknown(id));
+            return self.end(number, |_| Outcome::Unknown(to.clone()));
         }
         self.chosen.retain(|(w, ..)| *w != open.wanted);
         if open.tries >= MAX_TRIES {
@@ -188,8 +197,8 @@ impl Asks {
                 }
                 self.end(ask.number, |_| Outcome::Answered { from, body });
             }
-            AskPart::NotMine => self.failed(now, &ask, Undelivered::NoSuchMember, false, pause),
-            AskPart::Busy => self.failed(now, &ask, Undelivered::Stalled, false, pause),
+            AskPart::NotMine => self.failed(now, (from, &ask), Undelivered::NoSuchMember, false, pause),
+            AskPart::Busy => self.failed(now, (from, &ask), Undelivered::Stalled, false, pause),
             AskPart::Question(..) => return false,
         }
         true
@@ -313,10 +322,10 @@ mod tests {
     #[test]
     fn what_may_have_been_given_is_not_given_to_another() {
         let (mut asks, b, ask) = asked();
-        asks.failed(at(1), &ask, Undelivered::Left, true, PAUSE);
+        asks.failed(at(1), (&b, &ask), Undelivered::Left, true, PAUSE);
         assert_eq!(outcome(&mut asks), Some(Outcome::Unknown(b)));
         let (mut asks, b, ask) = asked();
-        asks.failed(at(1), &ask, Undelivered::Left, false, PAUSE);
+        asks.failed(at(1), (&b, &ask), Undelivered::Left, false, PAUSE);
         assert_eq!((outcome(&mut asks), asks.due(at(11)).len()), (None, 1), "it goes to another one");
         asks.sent(ask.number, &b, Some(Incarnation(9))).unwrap();
         asks.expire(at(12), |id, incarnation| *id == b && incarnation == Incarnation(9));
@@ -329,13 +338,13 @@ mod tests {
         assert_eq!(asks.deadline(), at(1_000));
         asks.expire(at(1_000), |_, _| false);
         assert_eq!(outcome(&mut asks), Some(Outcome::Unknown(b)));
-        let (mut asks, _, ask2) = asked();
+        let (mut asks, b, ask2) = asked();
         assert_eq!(ask, ask2);
         for n in 1..MAX_TRIES {
-            asks.failed(at(n.into()), &ask, Undelivered::Unreachable, false, PAUSE);
-            asks.sent(ask.number, &NodeId::new("c").unwrap(), None).unwrap();
+            asks.failed(at(n.into()), (&b, &ask), Undelivered::Unreachable, false, PAUSE);
+            asks.sent(ask.number, &b, None).unwrap();
         }
-        asks.failed(at(20), &ask, Undelivered::Unreachable, false, PAUSE);
+        asks.failed(at(20), (&b, &ask), Undelivered::Unreachable, false, PAUSE);
         assert!(matches!(outcome(&mut asks), Some(Outcome::Undelivered(Undelivered::Unreachable, _))));
     }
 }

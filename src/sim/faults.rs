@@ -76,6 +76,8 @@ faults! {
     Follow = "follow",
     /// No fault, but a way of the world: some of the members can't be connected to.
     Outbound = "outbound",
+    /// No fault: embedders ask whoever has a capability.
+    Asks = "asks",
 }
 
 /// A set of kinds of faults.
@@ -134,6 +136,7 @@ impl Faults {
             (Fault::Names, rng.fork(0x4a3e).one_in(3)),
             (Fault::Follow, rng.fork(0xf011).one_in(3)),
             (Fault::Outbound, rng.fork(0x0b0d).one_in(3)),
+            (Fault::Asks, rng.fork(0xa5c0).one_in(4)),
         ];
         let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
         let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);

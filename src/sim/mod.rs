@@ -96,6 +96,7 @@
 //! 9. the same inputs give the same outputs: nodes are run with a twin that gets the same inputs, a failing run is made
 //!    twice, and no node asks to be woken at a time that has passed over and over.
 
+mod asking;
 pub mod check;
 mod clock;
 mod disk;

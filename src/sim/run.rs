@@ -1,5 +1,6 @@
 //! One run: a phase of faults in which nothing forbidden may happen, then a phase in which all heals and progress is due.
 
+use super::asking::Asking;
 use super::faults::Fault;
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
@@ -110,6 +111,7 @@ impl Run {
 struct Course {
     nemesis: Nemesis,
     traffic: Traffic,
+    asking: Asking,
     starts: Vec<(u64, super::HostId)>,
     agreed_after: Option<Duration>,
     recoverable: bool,
@@ -124,6 +126,7 @@ impl Course {
         Self {
             nemesis: Nemesis::new(scenario),
             traffic: Traffic::new(scenario),
+            asking: Asking::new(scenario),
             starts,
             agreed_after: None,
             recoverable: true,
@@ -142,16 +145,18 @@ impl Course {
             }
             self.nemesis.act(world, scenario.faults);
             self.traffic.act(world);
+            self.asking.act(world);
             if now >= end {
                 break;
             }
-            let next = self.nemesis.next_at().min(self.traffic.next_at());
+            let next = self.nemesis.next_at().min(self.traffic.next_at()).min(self.asking.next_at());
             let next = next.min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
             world.run_for(Duration::from_micros(next.min(end).saturating_sub(now).max(1)));
         }
         if world.violations().is_empty() {
             self.heal(world, scenario);
             self.traffic.end(world, scenario.patience());
+            self.asking.end(world, super::scenario::ANSWER);
             if scenario.faults.has(Fault::Outbound) && self.agreed_after.is_some() && world.violations().is_empty() {
                 super::reach::check(world, scenario);
             }

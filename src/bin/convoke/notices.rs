@@ -50,6 +50,9 @@ pub(crate) fn core(notice: &Notice) -> Line {
             };
             line("accused", format!("{id} {what}")).with("member", id.as_str())
         }
+        Notice::Relayed(id, via) => line("relayed", format!("messages to and from {id} go through {via}"))
+            .with("member", id.as_str())
+            .with("via", via.as_str()),
         Notice::Handover(id, step) => {
             let (word, text) = match step {
                 HandoverStep::Begun => ("begun", format!("hands over to {id}: decides nothing more")),
@@ -87,6 +90,7 @@ counters! {
     dropped_unexpected dropped_term_leap
     streams_cut canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
+    calls calls_failed circuits_opened circuits_refused circuits_cut relayed_bytes
 }
 
 counters! {

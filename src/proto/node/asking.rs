@@ -54,6 +54,10 @@ impl Node {
 
     /// What came over a lane.
     pub(super) fn on_ask(&mut self, now: Time, arrived: &Arrived) {
+        if self.is_gone(&arrived.from, arrived.incarnation) {
+            self.out.stats.dropped_stale += 1;
+            return;
+        }
         match decode_ask(&arrived.record.body) {
             Ok(ask) => self.take_ask(now, &arrived.from, ask),
             Err(reject) => self.out.stats.reject(reject),
@@ -94,7 +98,7 @@ impl Node {
         let pause = self.config.step();
         match decode_ask(&failed.record.body) {
             Ok(ask) if matches!(ask.what, AskPart::Question(..)) => {
-                self.asks.failed(now, &ask, failed.reason, failed.uncertain, pause);
+                self.asks.failed(now, (&failed.to, &ask), failed.reason, failed.uncertain, pause);
             }
             // Who asked is gone, or hears in time that the outcome isn't known.
             _ => self.out.stats.messages_dropped += 1,

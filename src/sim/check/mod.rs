@@ -4,6 +4,7 @@
 //! or from a history that is broken on purpose, to see that they bite.
 
 mod agreement;
+mod asks;
 mod claims;
 mod commits;
 mod events;
@@ -14,6 +15,7 @@ mod members;
 mod messages;
 mod terms;
 
+pub use asks::Asks;
 pub use agreement::{RollView, Standpoint, disagreement};
 pub use claims::{Answer, Claims};
 pub use commits::Commits;

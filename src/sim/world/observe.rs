@@ -1,7 +1,7 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView,
+    Answer, Asks, Claims, Commits, Events, Family, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll, RollView,
     Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
@@ -50,6 +50,7 @@ pub(super) struct Watch {
     /// Whom an operator gave up: what they hold may be lost.
     given_up: BTreeSet<NodeId>,
     messages: Messages,
+    asks: Asks,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
@@ -241,6 +242,14 @@ impl Watch {
                     MessageLane::Datagram => self.messages.note_delivered(me, from, body),
                 };
                 verdict.map_err(|e| (6, e))
+            }
+            Event::Asked { body, .. } => {
+                self.checked[6] += 1;
+                self.asks.given(who, body).map_err(|e| (6, e))
+            }
+            Event::Reply { number, outcome } => {
+                self.checked[6] += 1;
+                self.asks.ended(who, *number, outcome).map_err(|e| (6, e))
             }
             Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
                 self.checked[6] += 1;
@@ -504,6 +513,25 @@ impl World {
                 watch.messages.note_accepted(from, to, body);
             }
         }
+    }
+
+    pub(super) fn question(&mut self, node: u32, run: u32, command: &Command) {
+        if let (Some(watch), Command::Ask { number, body, .. }) = (&mut self.watch, command) {
+            watch.asks.asked(Observer { node, run }, *number, body);
+        }
+    }
+
+    pub(super) fn no_question(&mut self, node: u32, run: u32, command: &Command) {
+        if let (Some(watch), Command::Ask { number, .. }) = (&mut self.watch, command) {
+            watch.asks.refused(Observer { node, run }, *number);
+        }
+    }
+
+    /// A question of a process that runs of whose outcome nothing was told.
+    pub(in crate::sim) fn open_question(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| Observer { node, run: p.run }).find_map(|who| watch.asks.open(who))
     }
 
     /// How many messages were sent so far.
