@@ -123,6 +123,33 @@
 //! takes 1 MiB, then `Full` and [`proto::Event::BroadcastWritable`]; a leader takes no more than 256 KiB until that went out,
 //! at most 32 datagrams a millisecond.
 //!
+//! # Members that can't be connected to
+//!
+//! A plain member behind a firewall or the like says so ([`proto::ConfigBuilder::outbound_only`]) and is a member like all
+//! others: it registers, beats, follows, sends and is sent to. It keeps one connection, to its *keeper*: the voter that
+//! follows from both names, and not the leader, unless that votes alone, so that such connections spread over the
+//! supporters. Over it the member is told who leads, is vouched for where the leader hears nothing of it, and is called.
+//!
+//! Whoever has something to say to it calls it through the keeper, and it connects to the caller: the messages then go
+//! directly. Two of them, or where that connection doesn't come about, talk by a circuit: the keeper passes on the bytes of
+//! a connection of theirs unread. Order, acknowledgement, credit and what comes back are those of any pair, end to end; a
+//! keeper that dies is a connection that ended. A circuit holds 64 KiB for either side at the keeper, which gives credit
+//! for what it could pass on only: a receiver that takes nothing stops its sender, and nobody else
+//! ([`proto::MessageLimits::relay`]). Datagrams to such a member go over the connection. Which way a pair takes is told by
+//! [`proto::Node::path`]. A voter has to be connected to by all others, so candidates can't be of this kind.
+//!
+//! It needs a seed: an answer to multicast doesn't get through most firewalls. What a translation of addresses changes on
+//! the way isn't known to the leader: heartbeats go to the address that the member told.
+//!
+//! # Asking by capability
+//!
+//! [`proto::Command::Ask`] gives a question to *one* member that has a capability (`source-authority=yes`): to the one in the lowest
+//! slot, so that all who ask choose the same, and to that one as long as it has it. It is told as [`proto::Event::Asked`] and
+//! answered by [`proto::Command::Reply`]; the asker is told once what came of it ([`proto::Event::Reply`]). A question that
+//! certainly was given to nobody goes on to another member that has the capability, and comes back where there is none; one
+//! that may have been given to an embedder is given to no other: without an answer its outcome is *unknown*. Nothing of it
+//! is in the roll.
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core

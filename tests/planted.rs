@@ -134,6 +134,44 @@ fn a_broadcast_of_one_who_has_left_is_seen() {
     assert!(caught(Bug::SaidAfterLeft, 5, 0..12, &traffic("partition,restart,leave")) >= 2);
 }
 
+fn walls(words: &str) -> Options {
+    Options { members: Some(6), duration: Some(20 * SECOND), ..faults(&format!("outbound,{words}")) }
+}
+
+/// The ends of a circuit get another stream than was sent: nothing gets through.
+#[test]
+fn a_relay_that_passes_things_on_twice_is_seen() {
+    assert!(caught(Bug::RelayTwice, 7, 0..3, &walls("loss")) >= 2);
+}
+
+#[test]
+fn a_relay_that_forgets_the_order_is_seen() {
+    assert!(caught(Bug::RelayOutOfOrder, 7, 0..6, &walls("traffic")) >= 1);
+}
+
+#[test]
+fn a_relay_for_one_who_has_left_is_seen() {
+    assert!(caught(Bug::RelayAfterLeft, 5, 0..6, &walls("traffic,leave,restart")) >= 1);
+}
+
+/// What was under way on the former path is taken for delivered, and is not.
+#[test]
+fn a_path_that_forgets_the_order_is_seen() {
+    assert!(caught(Bug::PathForgetsOrder, 6, 0..12, &walls("traffic,flap,hole")) >= 1);
+}
+
+#[test]
+fn an_answer_that_counts_twice_is_seen() {
+    assert!(caught(Bug::AnswerTwice, 6, 0..3, &faults("asks,loss")) >= 2);
+}
+
+/// It was given to the first one, whose connection was lost before it could say so.
+#[test]
+fn a_question_that_is_given_to_another_one_as_well_is_seen() {
+    let options = Options { members: Some(8), ..faults("asks,flap,hole,crash,partition") };
+    assert!(caught(Bug::AskAgain, 6, 0..16, &options) >= 1);
+}
+
 // ---- Scripts ----
 
 fn config(name: &str, voters: usize) -> Config {

@@ -141,7 +141,10 @@ impl Queue {
 fn cost(event: &DriverEvent) -> usize {
     match event {
         DriverEvent::Node(
-            Event::Message { body, .. } | Event::Undeliverable { body, .. } | Event::BroadcastFailed { body, .. },
+            Event::Message { body, .. }
+            | Event::Undeliverable { body, .. }
+            | Event::BroadcastFailed { body, .. }
+            | Event::Asked { body, .. },
         ) => body.len() + 256,
         _ => 0,
     }

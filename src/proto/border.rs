@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, CapabilityError, ConnId, Name, NodeId, Standing};
+use crate::types::{Capabilities, CapabilityError, ConnId, Incarnation, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -206,6 +206,31 @@ pub enum Command {
         /// Its value.
         value: String,
     },
+    /// Asks whoever has a capability: the question is given to *one* member that has it (the one in the lowest slot, and always
+    /// the same as long as it has it), in order among all that this node says to that member, and to one embedder at most,
+    /// whatever fails. What came of it is told by [`super::Event::Reply`], once, within [`super::MessageLimits::answer`]. At most
+    /// 1,024 questions are open, and [`super::MessageLimits::queue`] bytes of them.
+    Ask {
+        /// Comes back with the outcome.
+        number: u64,
+        /// The capability's key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is asked.
+        body: Bytes,
+    },
+    /// Answers an [`super::Event::Asked`].
+    Reply {
+        /// Who asked.
+        to: NodeId,
+        /// As which incarnation.
+        incarnation: Incarnation,
+        /// The question's number.
+        number: u64,
+        /// The answer.
+        body: Bytes,
+    },
     /// The addresses where this node listens changed. A leader that loses one resigns first.
     Addresses(Vec<SocketAddr>),
 }
@@ -315,6 +340,8 @@ pub enum CommandError {
     NotRegistered,
     /// There can be no such capability.
     BadCapability(CapabilityError),
+    /// What it says was not accepted.
+    NotSent(SendError),
     /// There would be no way to find others: neither multicast nor broadcast, and no seed.
     NoWay,
     /// Nobody can connect to this node, so it can't be a voter.
@@ -350,6 +377,7 @@ impl fmt::Display for CommandError {
             Self::LastCandidate => f.write_str("nobody else in the line could lead"),
             Self::TooMany => f.write_str("there are too many of that kind already"),
             Self::BadCapability(why) => why.fmt(f),
+            Self::NotSent(why) => why.fmt(f),
             Self::NoWay => f.write_str("there would be no way to find others: name a multicast group or a seed"),
             Self::NotRegistered => f.write_str("this node is not registered yet"),
         }

@@ -304,6 +304,25 @@ pub enum ClaimOutcome {
     Lost,
 }
 
+/// What came of an [`super::Command::Ask`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was answered.
+    Answered {
+        /// By whom.
+        from: NodeId,
+        /// What it says.
+        body: Bytes,
+    },
+    /// It was given to this one, or may have been, and no answer will come: it left, or the time is up.
+    Unknown(NodeId),
+    /// It was given to nobody, and never will be: why, and what was asked. Nobody has the capability
+    /// ([`Undelivered::NoSuchMember`]), who has it wasn't reached in time, or has no room for more
+    /// ([`Undelivered::Stalled`]).
+    Undelivered(Undelivered, Bytes),
+}
+
 /// What the core tells its embedder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -505,6 +524,30 @@ pub enum Event {
         number: u64,
         /// What came of it.
         outcome: RequestOutcome,
+    },
+    /// Another node, or this one, asks whoever has a capability, and chose this node. Answered by [`super::Command::Reply`]
+    /// with the same id, incarnation and number; once, and in time ([`super::MessageLimits::answer`]), or the one who asks is told
+    /// that the outcome isn't known.
+    Asked {
+        /// Who asks.
+        from: NodeId,
+        /// As which incarnation.
+        incarnation: Incarnation,
+        /// The question's number, among those of that incarnation.
+        number: u64,
+        /// The capability that it wanted.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What it says.
+        body: Bytes,
+    },
+    /// What came of a question of this node's own ([`super::Command::Ask`]): told once for each.
+    Reply {
+        /// The number that was given with the question.
+        number: u64,
+        /// What came of it.
+        outcome: Outcome,
     },
     /// There is room again for messages to this node, after [`super::SendError::Full`].
     Writable {

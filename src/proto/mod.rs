@@ -1,5 +1,6 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
+mod asks;
 mod border;
 mod bounds;
 mod broadcasts;
@@ -37,8 +38,8 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Path, RequestOutcome,
-    Role, StopReason, Undelivered, UnknownReason,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome, Path,
+    RequestOutcome, Role, StopReason, Undelivered, UnknownReason,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

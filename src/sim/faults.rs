@@ -78,6 +78,8 @@ faults! {
     Outbound = "outbound",
     /// No fault: nodes ask whoever leads, and its embedder answers, sooner or later.
     Requests = "requests",
+    /// No fault: embedders ask whoever has a capability.
+    Asks = "asks",
 }
 
 /// A set of kinds of faults.
@@ -137,6 +139,7 @@ impl Faults {
             (Fault::Follow, rng.fork(0xf011).one_in(3)),
             (Fault::Outbound, rng.fork(0x0b0d).one_in(3)),
             (Fault::Requests, rng.fork(0x4e9e).one_in(3)),
+            (Fault::Asks, rng.fork(0xa5c0).one_in(4)),
         ];
         let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
         let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);

@@ -105,6 +105,7 @@ mod disk;
 pub mod explore;
 mod faults;
 mod host;
+mod inquiring;
 mod nemesis;
 mod net;
 mod newer;

@@ -191,7 +191,7 @@ impl Nemesis {
             }
             Fault::Line => self.change_line(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
-            Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound | Fault::Requests => false,
+            Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound | Fault::Requests | Fault::Asks => false,
         }
     }
 

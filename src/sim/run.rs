@@ -1,6 +1,7 @@
 //! One run: a phase of faults in which nothing forbidden may happen, then a phase in which all heals and progress is due.
 
 use super::asking::Asking;
+use super::inquiring::Inquiring;
 use super::faults::Fault;
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
@@ -112,6 +113,7 @@ struct Course {
     nemesis: Nemesis,
     traffic: Traffic,
     asking: Asking,
+    inquiring: Inquiring,
     starts: Vec<(u64, super::HostId)>,
     agreed_after: Option<Duration>,
     recoverable: bool,
@@ -127,6 +129,7 @@ impl Course {
             nemesis: Nemesis::new(scenario),
             traffic: Traffic::new(scenario),
             asking: Asking::new(scenario),
+            inquiring: Inquiring::new(scenario),
             starts,
             agreed_after: None,
             recoverable: true,
@@ -146,16 +149,19 @@ impl Course {
             self.nemesis.act(world, scenario.faults);
             self.traffic.act(world);
             self.asking.act(world);
+            self.inquiring.act(world);
             if now >= end {
                 break;
             }
             let next = self.nemesis.next_at().min(self.traffic.next_at()).min(self.asking.next_at());
+            let next = next.min(self.inquiring.next_at());
             let next = next.min(self.starts.last().map_or(u64::MAX, |(at, _)| *at));
             world.run_for(Duration::from_micros(next.min(end).saturating_sub(now).max(1)));
         }
         if world.violations().is_empty() {
             self.heal(world, scenario);
             self.traffic.end(world, scenario.patience());
+            self.inquiring.end(world, super::scenario::ANSWER);
             if scenario.faults.has(Fault::Outbound) && self.agreed_after.is_some() && world.violations().is_empty() {
                 super::reach::check(world, scenario);
             }

@@ -1,5 +1,6 @@
 //! A scenario: who takes part, on what network, and what goes wrong; all drawn from one seed.
 
+use super::inquiring;
 use super::faults::{Fault, Faults};
 use super::host::{HostId, NodeOptions};
 use super::net::Conditions;
@@ -9,7 +10,7 @@ use super::trace::Detail;
 use super::walls::Wall;
 use super::world::World;
 use crate::proto::{Config, Founding, MessageLimits};
-use crate::types::{ConventionId, NodeId, Time};
+use crate::types::{Capabilities, ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ pub struct Scenario {
 
 /// The largest body of a scenario's messages.
 pub(super) const LARGEST: usize = 100_000;
+
+/// How long an answer is waited for.
+pub(super) const ANSWER: Duration = Duration::from_secs(8);
 
 /// The bound on clocks that scenarios configure, and stay within.
 pub(super) const DRIFT_PPM: u32 = 1_000;
@@ -162,6 +166,9 @@ impl Scenario {
                     builder = builder.priority(rng.below(3) as i32);
                 }
             }
+            if self.faults.has(Fault::Asks) && walled.fork(at as u64).one_in(3) {
+                builder = builder.capabilities(source());
+            }
             let wall = (!votes && self.faults.has(Fault::Outbound) && walled.one_in(2))
                 .then(|| Wall { refuses: walled.one_in(2), multicast: walled.one_in(2) });
             if wall.is_some() {
@@ -212,7 +219,7 @@ impl Scenario {
     /// So small that they matter. Drawn apart from all else.
     fn message_limits(&self, rng: &Rng) -> MessageLimits {
         if !self.faults.has(Fault::Traffic) {
-            return MessageLimits::default();
+            return MessageLimits { answer: ANSWER, ..MessageLimits::default() };
         }
         let mut rng = rng.fork(0x11b1);
         MessageLimits {
@@ -223,8 +230,8 @@ impl Scenario {
             windows: LARGEST * 5,
             idle: self.detection().max(Duration::from_secs(1)) * rng.range(1, 8) as u32,
             patience: None,
-            relay: [512 << 10, 2 << 20][rng.below(2) as usize],
-            answer: self.detection() * 20,
+            relay: [8 << 20, 16 << 20][rng.below(2) as usize],
+            answer: ANSWER,
         }
     }
 
@@ -273,6 +280,14 @@ impl Scenario {
 #[must_use]
 pub fn liveness_bound(detection: Duration) -> Duration {
     detection * 10 + Duration::from_secs(30)
+}
+
+/// What those have who are asked.
+fn source() -> Capabilities {
+    let mut capabilities = Capabilities::new();
+    #[allow(clippy::expect_used)]
+    capabilities.set(inquiring::KEY, inquiring::VALUE).expect("it is short");
+    capabilities
 }
 
 fn convention() -> ConventionId {

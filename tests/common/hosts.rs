@@ -88,6 +88,14 @@ impl Hosts {
         self.nft(&self.name(host), "delete table inet deaf\n");
     }
 
+    /// Nothing gets into this host that answers nothing, as behind a firewall that keeps track.
+    pub fn wall(&self, host: usize) {
+        self.nft(
+            &self.name(host),
+            "table inet wall {\n chain c {\n type filter hook input priority 0;\n ct state established,related accept\n iifname \"eth0\" drop\n }\n}\n",
+        );
+    }
+
     /// No multicast reaches this host, and none that it sends gets anywhere.
     pub fn drop_multicast(&self, host: usize) {
         self.nft(

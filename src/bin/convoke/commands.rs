@@ -13,6 +13,9 @@ pub(crate) enum Command {
     Members,
     Line,
     Send(NodeId, String),
+    /// A capability, and what is asked of whoever has it.
+    Ask(String, String, String),
+    Path(NodeId),
     Datagram(NodeId, String),
     Broadcast(String),
     Claim(Name),
@@ -45,6 +48,12 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "line" => alone(word, rest, Command::Line)?,
         "recover" => Command::Recover(ids(rest)?),
         "send" => with_text(word, rest, Command::Send)?,
+        "ask" => {
+            let (wanted, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let (key, value) = pair(wanted).ok_or("ask: say KEY=VALUE TEXT")?;
+            Command::Ask(key.into(), value.into(), text.trim_start().into())
+        }
+        "path" => Command::Path(node(word, rest)?),
         "datagram" => with_text(word, rest, Command::Datagram)?,
         "claim" => Command::Claim(name(word, rest)?),
         "release" => Command::Release(name(word, rest)?),
@@ -67,8 +76,8 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "request" => return Err(format!("not yet: {word}")),
         other => {
             return Err(format!(
-                "there is no command {other:?}: send, datagram, broadcast, set, unset, find, members, line, claim, release, retire, \
-                 priority, promote, demote, move, handover, stats, recover, leave, quit"
+                "there is no command {other:?}: send, datagram, broadcast, request, ask, path, set, unset, find, members, line, \
+                 claim, release, retire, priority, promote, demote, move, handover, stats, recover, leave, quit"
             ));
         }
     };

@@ -2,7 +2,7 @@
 
 use crate::notices;
 use crate::report::{Line, Reporter};
-use convoke::proto::{ClaimOutcome, Event, LinePlace, Role, StopReason};
+use convoke::proto::{ClaimOutcome, Event, LinePlace, Outcome, Path, Role, StopReason};
 use convoke::types::{Capabilities, MemberInfo, Name, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
@@ -137,9 +137,68 @@ fn rarer(event: &Event) -> Line {
             Line::new("missed", format!("{count} broadcasts were for this node and will never reach it"))
                 .with("count", *count)
         }
+        Event::Asked { from, incarnation, number, key, value, body } => {
+            let text = String::from_utf8_lossy(body);
+            Line::new("asked", format!("by {from}, whoever has {key}={value}: {text}"))
+                .with("from", from.as_str())
+                .with("incarnation", incarnation.0)
+                .with("number", *number)
+                .with("key", key.as_str())
+                .with("value", value.as_str())
+                .with("body", text.as_ref())
+        }
+        Event::Reply { number, outcome } => reply(*number, outcome),
         other => Line::new("network", format!("{other:?}")).with("kind", "other").with("detail", format!("{other:?}")),
     }
 }
+
+/// What came of a question by capability.
+fn reply(number: u64, outcome: &Outcome) -> Line {
+    match outcome {
+        Outcome::Answered { from, body } => {
+            let text = String::from_utf8_lossy(body);
+            let line = Line::new("reply", format!("to {number}, by {from}: {text}")).with("number", number);
+            line.with("from", from.as_str()).with("body", text.as_ref())
+        }
+        Outcome::Unknown(from) => Line::new("reply", format!("to {number}: unknown, {from} may have been asked"))
+            .with("number", number)
+            .with("from", from.as_str())
+            .with("unknown", true),
+        Outcome::Undelivered(why, body) => {
+            let text = String::from_utf8_lossy(body);
+            Line::new("reply", format!("to {number}: nobody was asked ({}): {text}", why.as_str()))
+                .with("number", number)
+                .with("undelivered", true)
+                .with("reason", why.as_str())
+                .with("body", text.as_ref())
+        }
+        other => Line::new("reply", format!("to {number}: {other:?}")).with("number", number),
+    }
+}
+
+/// The word for a way, and through whom it goes.
+fn way(path: Option<&Path>) -> (&'static str, Option<&NodeId>) {
+    match path {
+        None => ("none", None),
+        Some(Path::Direct) => ("direct", None),
+        Some(Path::DialledBack) => ("dialled_back", None),
+        Some(Path::Relayed(via)) => ("relayed", Some(via)),
+        Some(_) => ("other", None),
+    }
+}
+
+/// The answer to `path`.
+pub(crate) fn path(id: &NodeId, path: Option<&Path>) -> Line {
+    let (word, via) = way(path);
+    let through = via.map_or(String::new(), |via| format!(" through {via}"));
+    Line::new("path", format!("{id}: {word}{through}"))
+        .with("member", id.as_str())
+        .with("path", word)
+        .with("via", id_or_null(via))
+}
+
+/// A member of the roll, as it is listed, with the way to it.
+pub(crate) type Entry = (Slot, MemberInfo, Option<Path>);
 
 /// The leader's answer to `find`, for a member that doesn't hold the roll: names only.
 fn found(ids: &[NodeId], total: usize) -> Line {
@@ -215,27 +274,34 @@ fn member(event: &'static str, info: &MemberInfo, slot: Slot) -> Line {
         .with("slot", slot.0)
         .with("candidate", info.standing.votes())
         .with("capabilities", object(&info.capabilities))
+        .with("outbound_only", info.outbound)
 }
 
 fn entry_text(info: &MemberInfo, slot: Slot) -> String {
-    let what = if info.standing.votes() { "candidate" } else { "member" };
+    let what = match (info.standing.votes(), info.outbound) {
+        (true, _) => "candidate",
+        (false, false) => "member",
+        (false, true) => "member, outbound only",
+    };
     let capabilities = shown(&info.capabilities);
     let gap = if capabilities.is_empty() { "" } else { ", " };
     format!("{} ({what}, slot {slot}{gap}{capabilities})", info.id)
 }
 
 /// A part of the roll, as the answer to `members` and `find`.
-pub(crate) fn members(event: &'static str, entries: &[(Slot, MemberInfo)]) -> Line {
-    let text: Vec<String> = entries.iter().map(|(slot, info)| entry_text(info, *slot)).collect();
+pub(crate) fn members(event: &'static str, entries: &[Entry]) -> Line {
+    let text: Vec<String> = entries.iter().map(|(slot, info, _)| entry_text(info, *slot)).collect();
     let list: Vec<Value> = entries
         .iter()
-        .map(|(slot, info)| {
+        .map(|(slot, info, path)| {
             json!({
                 "member": info.id.as_str(),
                 "incarnation": info.incarnation.0,
                 "slot": slot.0,
                 "candidate": info.standing.votes(),
                 "capabilities": object(&info.capabilities),
+                "outbound_only": info.outbound,
+                "path": way(path.as_ref()).0,
             })
         })
         .collect();

@@ -28,6 +28,7 @@ convoke node: one node, in the foreground
   --found HOW               how a convention begins, for candidates: expect=N, list=ID@HOST:PORT,... or alone
   --admin HOST:PORT         where to listen, TCP and UDP (the interface's address, any port)
   --advertise HOST:PORT     what others are told instead
+  --outbound-only           others cannot connect to this node (plain members only; name seeds)
   --heartbeat MS            interval (1000)
   --detect N                intervals of silence until a node is taken for gone (3)
   --policy quorum           what a side without a majority does: nothing (quorum); available: not yet
@@ -46,6 +47,8 @@ Commands, a line each on stdin:
   send ID TEXT              a message to another node: in order, delivered or back
   datagram ID TEXT          the same as one datagram, which may be lost
   broadcast TEXT            a message to all members, this one too: once, in one order
+  ask KEY=VALUE TEXT        asks one member that has this capability; it answers with the same text after echo:
+  path ID                   the way that messages to ID take: direct, dialled_back, relayed, none
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE            who can do that; find leader=yes: who leads
   members                   who is on the roll (candidates, and with --subscribe)

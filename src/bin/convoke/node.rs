@@ -8,7 +8,7 @@ use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::net::Discovery;
 use convoke::proto::{self, Event, Node, StopReason};
-use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
+use convoke::types::{Capabilities, MemberInfo, NodeId};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::net::SocketAddr;
@@ -27,6 +27,8 @@ struct Running {
     poll: Poll,
     reporter: Reporter,
     capabilities: Capabilities,
+    /// How many questions were asked.
+    asked: u64,
     /// The floor's group, where there is one.
     multicast: Option<SocketAddr>,
     until_eof: bool,
@@ -73,6 +75,7 @@ pub(crate) fn run(options: NodeOptions) -> Result<(), Failure> {
         poll,
         reporter: Reporter::new(options.id, options.set.json),
         capabilities: options.set.capabilities,
+        asked: 0,
         multicast,
         until_eof: options.set.until_eof,
         detection,
@@ -178,6 +181,12 @@ impl Running {
             DriverEvent::Node(event) => {
                 events::report(&mut self.reporter, &event);
                 match event {
+                    Event::Asked { from: to, incarnation, number, body, .. } => {
+                        let body = [b"echo:", &body[..]].concat().into();
+                        if let Err(e) = self.order(proto::Command::Reply { to, incarnation, number, body }) {
+                            self.reporter.print(&Line::error(format!("reply: {e}")));
+                        }
+                    }
                     Event::Leader { leader: Some(_), .. } => self.give_up = None,
                     Event::Stopped(reason) => return Some(End::Stopped(reason)),
                     _ => {}
@@ -245,7 +254,7 @@ impl Running {
             Command::Find(key, value) => {
                 let (k, v) = (key.clone(), value.clone());
                 let found = self.ask(move |node| {
-                    let found = node.find(&k, &v).map(|(slot, info)| (slot, info.clone()));
+                    let found = node.find(&k, &v).map(|(slot, info)| (slot, info.clone(), node.path(&info.id)));
                     node.holds_roll().then(|| found.collect::<Vec<_>>())
                 })?;
                 match found {
@@ -266,6 +275,15 @@ impl Running {
             }
             Command::Broadcast(text) => {
                 self.handle.broadcast(text.into()).map_err(|e| format!("broadcast: {e}"))?;
+            }
+            Command::Ask(key, value, text) => {
+                self.asked += 1;
+                self.order(proto::Command::Ask { number: self.asked, key, value, body: text.into() })?;
+            }
+            Command::Path(id) => {
+                let asked = id.clone();
+                let path = self.ask(move |node| node.path(&asked))?;
+                self.reporter.print(&events::path(&id, path.as_ref()));
             }
             Command::Claim(name) => self.order(proto::Command::Claim(name))?,
             Command::Release(name) => self.order(proto::Command::Release(name))?,
@@ -317,10 +335,11 @@ impl Running {
     }
 
     /// The members of the roll for which `keep` holds.
-    fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<(Slot, MemberInfo)>, String> {
+    fn roll(&self, keep: impl Fn(&MemberInfo) -> bool + Send + 'static) -> Result<Vec<events::Entry>, String> {
         let found = self.ask(move |node| {
             node.holds_roll().then(|| {
-                node.members().filter(|(_, _, info)| keep(info)).map(|(slot, _, info)| (slot, info.clone())).collect()
+                let kept = node.members().filter(|(_, _, info)| keep(info));
+                kept.map(|(slot, _, info)| (slot, info.clone(), node.path(&info.id))).collect()
             })
         })?;
         found.ok_or_else(|| "a plain member holds no roll: start it with --subscribe, or ask a candidate".into())

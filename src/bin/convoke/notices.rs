@@ -56,6 +56,9 @@ pub(crate) fn core(notice: &Notice) -> Line {
             };
             line("accused", format!("{id} {what}")).with("member", id.as_str())
         }
+        Notice::Relayed(id, via) => line("relayed", format!("messages to and from {id} go through {via}"))
+            .with("member", id.as_str())
+            .with("via", via.as_str()),
         Notice::Handover(id, step) => {
             let (word, text) = match step {
                 HandoverStep::Begun => ("begun", format!("hands over to {id}: decides nothing more")),
@@ -94,6 +97,7 @@ counters! {
     streams_cut streams_cut_crowded streams_cut_silent streams_cut_malformed streams_cut_flooding canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
     broadcasts_out broadcasts_in broadcasts_missed said_multicast said_unicast
+    calls calls_failed circuits_opened circuits_refused circuits_cut relayed_bytes
 }
 
 counters! {

@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) give_up: Option<Duration>,
     pub(crate) capabilities: Capabilities,
     pub(crate) subscribe: bool,
+    pub(crate) outbound_only: bool,
     pub(crate) until_eof: bool,
     pub(crate) json: bool,
 }
@@ -120,6 +121,9 @@ impl NodeOptions {
                 Found::List(list) => Founding::List(list.iter().map(|(id, _)| id.clone()).collect()),
                 Found::Alone => Founding::Alone,
             });
+        }
+        if self.set.outbound_only {
+            builder = builder.outbound_only();
         }
         if let Some(interval) = self.set.heartbeat {
             builder = builder.heartbeat(interval);

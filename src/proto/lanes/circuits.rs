@@ -24,6 +24,8 @@ const FIRST: u64 = 1 << 42;
 const MAX_CONTROL: usize = 256 << 10;
 /// Those who ring at one time.
 const MAX_RINGING: usize = 256;
+/// Circuits of this node's own.
+const MAX_CIRCUITS: usize = 4_096;
 
 /// True for the number of a circuit.
 pub(super) fn is_circuit(conn: ConnId) -> bool {
@@ -176,7 +178,9 @@ impl Lanes {
     /// Somebody is to be reached who can't be connected to.
     pub(super) fn call(&mut self, now: Time, at: usize, keepers: &[Keeper], out: &mut Outbox) {
         let Some(p) = self.get(at) else { return };
-        let Some(keeper) = keepers.get(usize::from(p.attempts) % keepers.len().max(1)) else { return };
+        // The likeliest first, then the others in turn.
+        let Some(keeper) = keepers.get(p.called % keepers.len().max(1)) else { return };
+        p.called = p.called.wrapping_add(1);
         let Some(via) = self.partner(now, &keeper.id) else { return };
         if let Some((conn, incarnation)) = keeper.lent {
             self.lend(now, via, conn, incarnation, out);
@@ -195,7 +199,6 @@ impl Lanes {
                 let waits = self.silence + step * 2;
                 if let Some(p) = self.get(at) {
                     p.next_try = now + waits;
-                    p.attempts = p.attempts.saturating_add(1);
                 }
             }
         }
@@ -212,7 +215,9 @@ impl Lanes {
         let lineage = self.hello.lineage;
         self.circuits.made += 2;
         let (conn, number) = (ConnId(FIRST + self.circuits.made), self.circuits.made);
-        let Some(p) = self.get(at).filter(|p| p.line.is_none() && p.dialing.is_none()) else { return };
+        let full = self.circuits.ends.len() >= MAX_CIRCUITS;
+        let free = |p: &&mut super::Partner| p.line.is_none() && p.dialing.is_none() && !full;
+        let Some(p) = self.get(at).filter(free) else { return };
         p.dialing = Some(conn);
         let call = Call { number, lineage, id: p.id.clone() };
         self.end_of(conn, carrier, number, via, at);
@@ -289,7 +294,7 @@ impl Lanes {
         if direct {
             return self.answer_ring(carrier, number, CallOutcome::DialledBack, out);
         }
-        if self.circuits.ringing.len() >= MAX_RINGING {
+        if self.circuits.ringing.len() >= MAX_RINGING || self.circuits.ends.len() >= MAX_CIRCUITS {
             return self.answer_ring(carrier, number, CallOutcome::Busy, out);
         }
         let until = now + self.silence.min(self.patience / 4);
@@ -309,9 +314,6 @@ impl Lanes {
     /// The caller couldn't be connected to, or can't be: its circuit is taken.
     fn pick_up(&mut self, now: Time, rung: &Ringing, out: &mut Outbox) {
         let Ringing { carrier, ring, at, .. } = rung;
-        if self.carrier_at(*carrier).is_none() {
-            return;
-        }
         let Some(via) = self.carrier_at(*carrier).map(|p| p.id.clone()) else { return };
         self.circuits.made += 2;
         // Odd: the other end made it.
@@ -325,7 +327,7 @@ impl Lanes {
     }
 
     fn carrier_at(&self, carrier: ConnId) -> Option<&super::Partner> {
-        self.of_conn(carrier).and_then(|at| self.partners.get(at)?.as_ref())
+        self.of_conn(carrier).and_then(|at| self.partners.get(at)?.as_deref())
     }
 
     /// Says what comes of a ring.
@@ -382,6 +384,8 @@ impl Lanes {
                 }
             }
             Circuit::HangUp(hung_up) => {
+                // Who rang has given up.
+                self.circuits.ringing.retain(|r| (r.carrier, r.ring.number) != (carrier, hung_up.number));
                 if let Some(conn) = self.circuits.by_number.get(&(carrier, hung_up.number)).copied() {
                     self.circuits.remove(conn);
                     self.closed(now, conn, out);

@@ -520,7 +520,7 @@ impl Lanes {
 
     /// Those that are kept have to be alive.
     fn probe_kept(&mut self, now: Time, out: &mut Outbox) {
-        let kept = |(conn, link): (&ConnId, &Link)| match link.state {
+        let kept = |(conn, link): (&ConnId, &Box<Link>)| match link.state {
             State::Ready(at) if self.is_kept(at, *conn) => Some(*conn),
             _ => None,
         };

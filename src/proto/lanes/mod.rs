@@ -511,7 +511,7 @@ impl Lanes {
         p.line = Some(line);
         p.moved = p.by_circuit != is_circuit(line.conn);
         p.by_circuit = is_circuit(line.conn);
-        (p.used, p.since, p.backoff, p.attempts) = (now, now, Duration::ZERO, 0);
+        (p.used, p.since, p.backoff, p.attempts, p.called) = (now, now, Duration::ZERO, 0, 0);
         if p.intake.incarnation != line.incarnation {
             p.intake.begin(line.incarnation, pool);
         }

@@ -57,6 +57,8 @@ pub(super) struct Partner {
     pub(super) backoff: Duration,
     /// How often its place was asked for in vain.
     pub(super) attempts: u16,
+    /// How often it was called in vain.
+    pub(super) called: usize,
     /// The number of the question, where one is open.
     pub(super) nonce: u64,
     /// Datagrams that wait for a place.
@@ -95,6 +97,7 @@ impl Partner {
             next_try: now,
             backoff: Duration::ZERO,
             attempts: 0,
+            called: 0,
             nonce: 0,
             notes: Vec::new(),
             used: now,

@@ -321,3 +321,111 @@ impl Relay {
 pub(super) fn ring_patience(silence: Duration) -> Duration {
     silence * 2
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::types::{Identity, Lineage, Standing};
+
+    const LATER: Time = Time::from_micros(1_000);
+
+    fn party(n: u64) -> Party {
+        let id = NodeId::new(&format!("n{n}")).unwrap();
+        Party { conn: ConnId(n), id, incarnation: Incarnation(n) }
+    }
+
+    fn call(relay: &mut Relay, from: u64, number: u64, to: u64) -> bool {
+        let Party { id, incarnation, .. } = party(from);
+        let (identity, standing) = (Identity(1), Standing::Member);
+        let addrs = vec![([10, 0, 0, 1], 1).into()];
+        let sender =
+            Sender { id, incarnation, identity, standing, priority: 0, durable: false, outbound: true, addrs };
+        let ring = relay.ring(Lineage(1), sender);
+        relay.connect(LATER, (party(from), number), party(to), ring)
+    }
+
+    /// A relay with one junction through which the called one was reached: its number there.
+    fn through() -> (Relay, u64) {
+        let mut relay = Relay::new(16 << 20);
+        assert!(call(&mut relay, 1, 2, 3));
+        let Some((ConnId(3), Message::Circuit(Circuit::Ring(ring)))) = relay.poll_order() else { panic!("no ring") };
+        let taken = Answered { number: ring.number, relay: false, outcome: Outcome::Taken, credit: 0 };
+        relay.take(ConnId(3), Circuit::Answered(taken)).unwrap();
+        assert!(matches!(relay.poll_order(), Some((ConnId(1), Message::Circuit(Circuit::Answered(_))))));
+        (relay, ring.number)
+    }
+
+    fn give(relay: &mut Relay, conn: u64, number: u64, data: &[u8]) -> Result<(), Fault> {
+        relay.take(ConnId(conn), Circuit::Carried(Carried { number, relay: false, data: data.to_vec().into() }))
+    }
+
+    #[test]
+    fn bytes_go_on_in_order_and_bring_credit() {
+        let (mut relay, there) = through();
+        let mut came = Vec::new();
+        let sent: Vec<u8> = (0..400_000u32).map(|n| (n / 7) as u8).collect();
+        let (mut at, mut credit) = (0, WINDOW);
+        while came.len() < sent.len() {
+            let n = (credit - at).min(30_000).min(sent.len() - at);
+            if n > 0 {
+                give(&mut relay, 1, 2, &sent[at..at + n]).unwrap();
+                at += n;
+            }
+            while let Some((conn, message)) = relay.next(|_| 0) {
+                let Message::Circuit(Circuit::Carried(c)) = message else { panic!("{message:?}") };
+                assert_eq!((conn, c.number, c.relay), (ConnId(3), there, true));
+                came.extend_from_slice(&c.data);
+            }
+            while let Some((_, message)) = relay.poll_order() {
+                let Message::Circuit(Circuit::More(more)) = message else { panic!("{message:?}") };
+                credit = more.credit as usize;
+            }
+        }
+        assert!(came == sent);
+    }
+
+    #[test]
+    fn who_takes_nothing_stops_the_one_that_sends_to_it_and_nobody_else() {
+        let (mut relay, there) = through();
+        for _ in 0..WINDOW / 1_000 {
+            give(&mut relay, 1, 2, &[7; 1_000]).unwrap();
+        }
+        assert!(relay.next(|conn| if conn == ConnId(3) { HOLD } else { 0 }).is_none());
+        assert_eq!(give(&mut relay, 1, 2, &[7; 1_000]), Err(Fault), "there was no credit for it");
+        give(&mut relay, 3, there, &[8; 10]).unwrap();
+        assert!(relay.next(|conn| if conn == ConnId(3) { HOLD } else { 0 }).is_some_and(|(conn, _)| conn == ConnId(1)));
+        relay.written(ConnId(3));
+        assert!(relay.next(|_| 0).is_some_and(|(conn, _)| conn == ConnId(3)), "written: it goes on");
+    }
+
+    #[test]
+    fn junctions_are_bounded_and_one_member_has_a_part_of_them() {
+        let mut relay = Relay::new(16 * 2 * WINDOW);
+        let taken = (0..100).filter(|n| call(&mut relay, 1, n * 2, 3)).count();
+        assert_eq!(taken, 4, "a quarter of 16");
+        let taken = (0..100).filter(|n| call(&mut relay, 100 + n, 2, 1_000 + n)).count();
+        assert_eq!(taken, 12);
+        assert!(!call(&mut Relay::new(0), 1, 2, 3), "one that relays nothing");
+    }
+
+    #[test]
+    fn who_leaves_or_loses_its_connection_or_does_not_answer_ends_them() {
+        let (mut relay, there) = through();
+        relay.lost(ConnId(1));
+        assert_eq!(
+            relay.poll_order(),
+            Some((ConnId(3), Message::Circuit(Circuit::HangUp(HangUp { number: there, relay: true }))))
+        );
+        let (mut relay, _) = through();
+        relay.left(&party(3).id, Incarnation(2));
+        assert_eq!(relay.pairs().count(), 1, "an earlier one has left");
+        relay.left(&party(3).id, Incarnation(3));
+        assert_eq!((relay.pairs().count(), relay.orders.len(), relay.ends.len()), (0, 2, 0));
+        let mut relay = Relay::new(16 << 20);
+        call(&mut relay, 1, 2, 3);
+        assert_eq!(relay.tick(Time::ZERO), LATER);
+        assert_eq!(relay.tick(LATER), Time::NEVER);
+        assert_eq!(relay.pairs().count(), 0);
+    }
+}

@@ -37,6 +37,10 @@ impl Node {
             Command::Claim(name) => self.wish(name, false)?,
             Command::Release(name) => self.wish(name, true)?,
             Command::Find { number, key, value } => self.find_for(number, &key, &value)?,
+            Command::Ask { number, key, value, body } => self.ask_by_capability(now, number, (&key, &value), body)?,
+            Command::Reply { to, incarnation, number, body } => {
+                self.reply_to(now, &to, (incarnation, number), body)?;
+            }
             Command::Retire(id) => self.retire(now, id)?,
             Command::SetPriority { id, priority } => self.set_priority(now, id, priority)?,
             Command::SetStanding(standing) => self.set_standing(now, standing)?,

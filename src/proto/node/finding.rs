@@ -90,8 +90,11 @@ impl Node {
         self.out.datagram(Dest::Addr(from), Datagram::Found(found));
     }
 
-    pub(super) fn on_found(&mut self, found: Found) {
+    pub(super) fn on_found(&mut self, now: Time, found: Found) {
         let ours = found.lineage == self.lineage();
+        if ours && self.on_chosen(now, &found) {
+            return;
+        }
         match if ours { self.questions.answered(found.nonce) } else { None } {
             Some(number) => {
                 self.out.event(Event::Found { number, members: found.members, total: found.total as usize });

@@ -326,7 +326,8 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        if self.vouches(now, ask.slot) {
+        let same = self.log.roll().get(ask.slot).is_some_and(|(generation, _)| generation == ask.generation);
+        if same && self.vouches(now, ask.slot) {
             self.out.send(from.conn, Message::ProbeResult(ask));
             return;
         }

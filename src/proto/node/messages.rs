@@ -227,6 +227,7 @@ impl Node {
         match arrived.record.kind {
             RecordKind::Request => self.on_request(now, &arrived),
             RecordKind::Answer => self.on_answer(now, &arrived),
+            RecordKind::Ask => self.on_ask(now, &arrived),
             // A later version's, or none of those that are for this node.
             _ => self.out.stats.dropped_unknown_kind += 1,
         }
@@ -237,6 +238,7 @@ impl Node {
             RecordKind::Broadcast => self.on_broadcast_failed(now, &failed),
             RecordKind::Request => self.request_failed(now, &failed),
             RecordKind::Answer => self.answer_failed(now, &failed),
+            RecordKind::Ask => self.on_ask_failed(now, &failed),
             _ => self.out.stats.messages_dropped += 1,
         }
     }

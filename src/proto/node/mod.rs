@@ -3,6 +3,7 @@
 //! Every input first expires what has ended by its `now` (a lease above all), then goes to the machines it concerns, then
 //! [`Node::settle`] tells what changed and finds the next deadline.
 
+mod asking;
 mod broadcasting;
 mod commands;
 mod datagrams;
@@ -30,6 +31,7 @@ mod unbinding;
 
 #[cfg(feature = "sim")]
 use super::border::Stats;
+use super::asks::Asks;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::broadcasts::{Listener, Sayings, Speaker};
 use super::campaign::Campaign;
@@ -56,7 +58,8 @@ use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
-    ConnId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
+    Capabilities, ConnId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot,
+    Standing, Term, Time,
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;
@@ -196,6 +199,10 @@ pub struct Node {
     keeping: relaying::Keeping,
     requesting: Requesting,
     questions: Questions,
+    asks: Asks,
+    /// Who has what is asked for: what the leader was asked, and for which question.
+    seekers: Questions,
+    seeking: Vec<(u64, Capabilities)>,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.
     subscribed: Lineage,
@@ -256,6 +263,7 @@ impl Node {
         self.lanes.relay.bug = self.bug;
         self.listener.bug = self.bug;
         self.follower.bug = self.bug;
+        self.asks.bug = self.bug;
         self.log.plant(self.bug);
         self.subscriber.bug = self.bug;
         self.campaign.skip_fetch = bug == Bug::LeadWithoutFetching;
@@ -372,8 +380,8 @@ impl Node {
     /// Takes the next event. One that is a message is acknowledged by that: what isn't taken holds up its sender, and
     /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.out.poll_event().or_else(|| self.requesting.poll_event());
-        next.or_else(|| self.lanes.poll_event(&mut self.out))
+        let first = self.out.poll_event().or_else(|| self.requesting.poll_event()).or_else(|| self.asks.poll_outcome());
+        first.or_else(|| self.lanes.poll_event(&mut self.out)).or_else(|| self.asks.poll_asked())
     }
 
     /// Takes the next event that is no message, none that came back, no request, no answer, and no room for more: for those
@@ -386,7 +394,7 @@ impl Node {
     /// True where a message waits, or a request, or an answer.
     #[must_use]
     pub fn has_message(&self) -> bool {
-        self.lanes.has_message() || self.requesting.has_event()
+        self.lanes.has_message() || self.requesting.has_event() || self.asks.has_any()
     }
 
     // ---- What every input goes through ----
@@ -463,6 +471,7 @@ impl Node {
         self.tick_claims(now);
         self.tick_subscription(now);
         self.tick_questions(now);
+        self.tick_asks(now);
         self.tell(now);
         self.listen(now);
         self.find_deadline(now);
@@ -492,7 +501,7 @@ impl Node {
         if self.lead.is_none() && self.follower.addressee().is_some() {
             at = at.min(self.claimant.deadline()).min(self.questions.deadline());
         }
-        at = at.min(self.keeping_deadline());
+        at = at.min(self.keeping_deadline()).min(self.asks_deadline());
         at = at.min(self.broadcasts_deadline());
         at = at.min(self.requests_deadline());
         if let Some(handover) = &self.handover {
@@ -540,6 +549,10 @@ impl Node {
             self.out.event(event);
         }
         self.end_requests();
+        self.asks.stop();
+        while let Some(event) = self.asks.poll_outcome() {
+            self.out.event(event);
+        }
         self.out.event(Event::Role { role: Role::Stopped, term: self.term() });
         self.out.event(Event::Stopped(reason));
     }

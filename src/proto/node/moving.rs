@@ -113,6 +113,8 @@ impl Node {
         self.lanes.go_on_after(&mut old.lanes);
         self.speaker.go_on_after(&old.speaker);
         self.listener.go_on_after(&mut old.listener);
+        old.asks.stop();
+        self.asks.go_on_after(&mut old.asks);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
         // The terms that it tells go on until it is in another lineage.
         self.told.lineage = old.told.lineage;

@@ -1,5 +1,6 @@
 //! How a node begins: at its start, and anew where it was pointed at another convention.
 
+use super::super::asks::Asks;
 use super::super::border::Start;
 use super::super::broadcasts::{Listener, Speaker};
 use super::super::campaign::Campaign;
@@ -119,6 +120,7 @@ impl Node {
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
         let requesting = Requesting::new(interval, config.request_patience);
+        let asks = Asks::new(config.messages.answer, config.messages.queue);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let spoke_as = promise.incarnation;
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
@@ -150,6 +152,9 @@ impl Node {
             keeping: Default::default(),
             requesting,
             questions: Questions::new(interval, Rng::new(salt ^ 1)),
+            asks,
+            seekers: Questions::new(interval, Rng::new(salt ^ 2)),
+            seeking: Vec::new(),
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,
             hosting: Hosting::default(),

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod broadcasts;
+mod asks;
 mod claims;
 mod commits;
 mod events;
@@ -17,6 +18,7 @@ mod messages;
 mod requests;
 mod terms;
 
+pub use asks::Asks;
 pub use agreement::{RollView, Standpoint, disagreement};
 pub use broadcasts::{Broadcasts, Seat};
 pub use claims::{Answer, Claims};

@@ -299,6 +299,20 @@ impl World {
         self.observe_lease_anew(host.0);
     }
 
+    /// As [`World::command`], of a question: what comes of it is checked.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub(in crate::sim) fn ask(&mut self, host: HostId, command: Command) -> Result<(), CommandError> {
+        let run = self.hosts[host.at()].run;
+        self.question(host.0, run, &command);
+        let result = self.command(host, command.clone());
+        if result.is_err() {
+            self.no_question(host.0, run, &command);
+        }
+        result
+    }
+
     /// Gives a node a command.
     ///
     /// # Errors

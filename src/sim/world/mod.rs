@@ -11,6 +11,7 @@ mod streams;
 pub use builder::WorldBuilder;
 pub use observe::{Checked, Violation};
 
+use super::inquiring;
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
 use super::net::Net;
 use super::packet::Packets;
@@ -249,8 +250,17 @@ impl World {
                 self.stream_output(h, p, out);
             }
             let lazy = self.hosts[h as usize].lazy;
+            let mut answered = false;
             while let Some(event) = p.poll_event(lazy) {
+                let reply = inquiring::reply(&event);
                 self.told(h, p, event);
+                if let Some(reply) = reply {
+                    let now = self.hosts[h as usize].clock.local(self.now);
+                    answered |= p.command(now, reply).is_ok();
+                }
+            }
+            if answered {
+                continue;
             }
             // Taking a message is acknowledged.
             while let Some(out) = p.poll_stream() {

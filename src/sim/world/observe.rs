@@ -1,9 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages, Observer,
-    OnRoll, Requests,
-    RollView, Slots, Standpoint, Terms, Verdict,
+    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages,
+    Observer, OnRoll, Requests, RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::{Asked, Process};
@@ -54,6 +53,7 @@ pub(super) struct Watch {
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
     requests: Requests,
+    asks: Asks,
     line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
@@ -299,6 +299,14 @@ impl Watch {
                 self.checked[6] += 1;
                 let answer = if let RequestOutcome::Answered(body) = outcome { Some(&body[..]) } else { None };
                 self.requests.outcome(who, *number, answer, now).map_err(|e| (6, e))
+            }
+            Event::Asked { body, .. } => {
+                self.checked[6] += 1;
+                self.asks.given(who, body).map_err(|e| (6, e))
+            }
+            Event::Reply { number, outcome } => {
+                self.checked[6] += 1;
+                self.asks.ended(who, *number, outcome).map_err(|e| (6, e))
             }
             Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
                 self.checked[6] += 1;
@@ -583,6 +591,25 @@ impl World {
                 watch.messages.note_accepted(from, to, body);
             }
         }
+    }
+
+    pub(super) fn question(&mut self, node: u32, run: u32, command: &Command) {
+        if let (Some(watch), Command::Ask { number, body, .. }) = (&mut self.watch, command) {
+            watch.asks.asked(Observer { node, run }, *number, body);
+        }
+    }
+
+    pub(super) fn no_question(&mut self, node: u32, run: u32, command: &Command) {
+        if let (Some(watch), Command::Ask { number, .. }) = (&mut self.watch, command) {
+            watch.asks.refused(Observer { node, run }, *number);
+        }
+    }
+
+    /// A question of a process that runs of whose outcome nothing was told.
+    pub(in crate::sim) fn open_question(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| Observer { node, run: p.run }).find_map(|who| watch.asks.open(who))
     }
 
     /// How many messages were sent so far.
