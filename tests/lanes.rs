@@ -9,6 +9,7 @@ use convoke::proto::{Config, ConfigBuilder, Event, Founding, MessageLane, Messag
 use convoke::types::{ConventionId, NodeId};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -200,4 +201,76 @@ fn idle_connections_are_closed_and_made_again() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// The next event about broadcasts.
+fn next_broadcast(handle: &Handle) -> Event {
+    let until = Instant::now() + PATIENCE;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        if let Ok(Some(DriverEvent::Node(
+            event @ (Event::Message { lane: MessageLane::Broadcast, .. }
+            | Event::BroadcastCommitted { .. }
+            | Event::BroadcastFailed { .. }
+            | Event::BroadcastsMissed { .. }
+            | Event::BroadcastWritable),
+        ))) = handle.recv_timeout(left)
+        {
+            return event;
+        }
+    }
+    panic!("an event about broadcasts was expected");
+}
+
+#[test]
+fn a_broadcast_is_given_to_all_and_its_sender_knows() {
+    let mut site = site(MessageLimits::default());
+    for (n, from) in (1..).zip(["m", "a", "b", "m", "n"]) {
+        let body = Bytes::from(vec![n as u8; n * 9_000]);
+        let number = site.get(from).broadcast(body.clone()).unwrap();
+        for to in ["a", "b", "m", "n"] {
+            let (mut given, mut committed) = (None, to != from);
+            while given.is_none() || !committed {
+                match next_broadcast(site.get(to)) {
+                    Event::Message { from, body, .. } => given = Some((from, body)),
+                    Event::BroadcastCommitted { number: of } => committed = of == number,
+                    other => panic!("{to}: {other:?}"),
+                }
+            }
+            assert_eq!(given, Some((id(from), body.clone())), "at {to}");
+        }
+    }
+    let most = convoke::wire::MAX_BROADCAST;
+    assert_eq!(site.get("m").broadcast(vec![0; most + 1].into()), Err(SendError::TooLarge(most)));
+    // Many at once, by two, faster than they go: in one order, and each sender's in its own.
+    let mut order = Vec::new();
+    thread::scope(|scope| {
+        for from in ["m", "n"] {
+            let handle = site.get(from);
+            scope.spawn(move || {
+                for n in 0..2_000_u32 {
+                    while handle.broadcast(Bytes::copy_from_slice(&n.to_be_bytes())).is_err() {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            });
+        }
+        for to in ["a", "b", "m", "n"] {
+            let mut given = Vec::new();
+            while given.len() < 4_000 {
+                if let Event::Message { from, body, .. } = next_broadcast(site.get(to)) {
+                    given.push((from, body));
+                }
+            }
+            for from in ["m", "n"] {
+                let own = given.iter().filter(|(f, _)| *f == id(from)).map(|(_, b)| b.clone());
+                assert!(own.eq((0..2_000_u32).map(|n| Bytes::copy_from_slice(&n.to_be_bytes()))), "{from} at {to}");
+            }
+            order.push(given);
+        }
+    });
+    assert!(order.windows(2).all(|pair| pair[0] == pair[1]));
+    // What waits when the node goes comes back.
+    let mut n = site.members.pop().unwrap();
+    n.shutdown(PATIENCE).unwrap();
+    assert_eq!(n.broadcast(Bytes::new()), Err(SendError::Stopped));
 }

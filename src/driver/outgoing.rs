@@ -71,7 +71,7 @@ impl Outgoing {
         let most = match lane {
             MessageLane::Stream => self.limits.message,
             MessageLane::Datagram => crate::wire::MAX_NOTE,
-            MessageLane::Broadcast => crate::wire::MAX_BROADCAST,
+            MessageLane::Broadcast => self.limits.broadcast(),
         };
         if body.len() > most {
             return Err(SendError::TooLarge(most));

@@ -1,6 +1,6 @@
 //! How much memory and time messages may take.
 
-use crate::wire::{MAX_RECORD, RECORD_COST};
+use crate::wire::{MAX_BROADCAST, MAX_RECORD, RECORD_COST};
 use std::time::Duration;
 
 /// How much memory and time the messages of embedders may take. Each message counts as its body and 68 bytes.
@@ -12,6 +12,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageLimits {
     /// The most bytes of one message (16 MiB): 1 to [`crate::wire::MAX_RECORD`], 256 MiB less a byte. A larger one is refused here, and declined where it comes in.
+    /// Broadcasts are 32 bytes shorter at most, and never longer than [`crate::wire::MAX_BROADCAST`].
     pub message: usize,
     /// The most bytes that wait for one receiver (32 MiB): at least a message. What is not acknowledged waits.
     pub queue: usize,
@@ -36,6 +37,9 @@ pub struct MessageLimits {
     pub answer: Duration,
 }
 
+/// What stands before the body of a broadcast on its way to the leader.
+const SAY_HEAD: usize = 32;
+
 impl Default for MessageLimits {
     fn default() -> Self {
         Self {
@@ -58,6 +62,11 @@ pub(super) fn cost(body: usize) -> usize {
 }
 
 impl MessageLimits {
+    /// The most bytes of a broadcast: it travels to the leader as a message does.
+    pub(crate) fn broadcast(&self) -> usize {
+        MAX_BROADCAST.min(self.message.saturating_sub(SAY_HEAD))
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { message, queue, queues, window, windows, idle, patience, relay, answer } = self;
         if !(1..=MAX_RECORD).contains(message) {

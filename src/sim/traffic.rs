@@ -53,7 +53,7 @@ impl Traffic {
             world.set_lazy(host, true);
             self.lazy.push((now + self.rng.below(self.beat_us * 4), host));
         }
-        if self.broadcasts.one_in(4) {
+        if self.broadcasts.one_in(8) {
             self.broadcast(world);
         }
         let (from, to) = (self.host(world), self.host(world));
@@ -75,12 +75,12 @@ impl Traffic {
     fn broadcast(&mut self, world: &mut World) {
         let rng = &mut self.broadcasts;
         let host = HostId(rng.below(world.hosts().len() as u64) as u32);
-        let burst = if rng.one_in(16) { 60 } else { 3 };
+        let burst = if rng.one_in(32) { 60 } else { 3 };
         for _ in 0..rng.range(1, burst) {
             self.count += 1;
-            let more = match rng.below(24) {
+            let more = match rng.below(48) {
                 0 => rng.below(crate::wire::MAX_BROADCAST as u64 - 8),
-                1..4 => rng.below(3_000),
+                1..6 => rng.below(3_000),
                 _ => rng.below(64),
             };
             let mut body = self.count.to_be_bytes().to_vec();

@@ -54,6 +54,12 @@ impl Kept {
         self.window.iter()
     }
 
+    /// Those behind a place.
+    #[cfg(feature = "sim")]
+    pub(in crate::proto) fn iter_after(&self, place: Position) -> impl Iterator<Item = &Said> {
+        self.window.range(self.window.partition_point(|said| said.place <= place)..)
+    }
+
     pub(in crate::proto) fn numbers(&self) -> impl Iterator<Item = (Slot, u64)> {
         self.numbers.iter().map(|(slot, number)| (*slot, *number))
     }

@@ -6,7 +6,6 @@
 use super::cost;
 use crate::proto::border::SendError;
 use crate::types::{NodeId, Term, Time};
-use crate::wire::MAX_BROADCAST;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -73,10 +72,10 @@ impl Speaker {
         }
     }
 
-    /// Accepts a broadcast: its number.
-    pub(in crate::proto) fn accept(&mut self, body: Bytes) -> Result<u64, SendError> {
-        if body.len() > MAX_BROADCAST {
-            return Err(SendError::TooLarge(MAX_BROADCAST));
+    /// Accepts a broadcast of at most so many bytes: its number.
+    pub(in crate::proto) fn accept(&mut self, body: Bytes, most: usize) -> Result<u64, SendError> {
+        if body.len() > most {
+            return Err(SendError::TooLarge(most));
         }
         if self.bytes + cost(body.len()) > MAX_WAITING {
             self.refused = true;
@@ -184,6 +183,14 @@ impl Speaker {
         let taken: Vec<_> = self.queue.drain(..n).map(|w| (w.number, w.body, w.begun)).collect();
         self.bytes -= taken.iter().map(|(_, body, _)| cost(body.len())).sum::<usize>();
         taken
+    }
+
+    /// One that no leader takes.
+    pub(in crate::proto) fn give_up(&mut self, number: u64) -> Option<Bytes> {
+        let at = self.queue.iter().position(|w| w.number == number).filter(|at| *at >= self.sent)?;
+        let waiting = self.queue.remove(at)?;
+        self.bytes -= cost(waiting.body.len());
+        Some(waiting.body)
     }
 
     /// Everything comes back, each with whether a leader may have it.

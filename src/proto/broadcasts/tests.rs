@@ -234,7 +234,7 @@ fn a_sender_hands_over_in_order_and_again_to_the_next_leader() {
     let mut speaker = Speaker::new(Duration::from_secs(1), Duration::from_secs(10));
     let (a, b) = ((id("a"), Term(1)), (id("b"), Term(2)));
     for n in 1..=4 {
-        assert_eq!(speaker.accept(body(n, 10)), Ok(n));
+        assert_eq!(speaker.accept(body(n, 10), MAX_BROADCAST), Ok(n));
     }
     assert_eq!(said(speaker.due(ms(0), &a)), Some((1, 0)));
     assert_eq!(said(speaker.due(ms(0), &a)), Some((2, 1)));
@@ -251,7 +251,7 @@ fn a_sender_hands_over_in_order_and_again_to_the_next_leader() {
     let stale = later + Duration::from_secs(10);
     assert_eq!(speaker.deadline(), stale);
     assert_eq!(said(speaker.due(stale, &b)), Some((3, 0)), "an answer that doesn't come is asked for");
-    assert_eq!(speaker.accept(body(5, 10)), Ok(5));
+    assert_eq!(speaker.accept(body(5, 10), MAX_BROADCAST), Ok(5));
     let back: Vec<u64> = speaker.renewed().into_iter().map(|(n, _)| n).collect();
     assert_eq!(back, [3, 4], "what a leader may have comes back");
     assert_eq!(said(speaker.due(stale, &b)), Some((5, 0)));
@@ -261,11 +261,31 @@ fn a_sender_hands_over_in_order_and_again_to_the_next_leader() {
 }
 
 #[test]
+fn what_a_leader_refused_comes_again_with_what_followed_it() {
+    let mut speaker = Speaker::new(Duration::from_secs(1), Duration::from_secs(10));
+    let leader = (id("a"), Term(1));
+    for n in 1..=4 {
+        assert_eq!(speaker.accept(body(n, 10), MAX_BROADCAST), Ok(n));
+        assert_eq!(said(speaker.due(ms(0), &leader)), Some((n, n - 1)));
+    }
+    // The third was refused while the first two weren't confirmed yet.
+    speaker.refused(ms(1), 3);
+    speaker.refused(ms(1), 4);
+    assert_eq!(speaker.confirmed(ms(2), 2), [1, 2]);
+    let later = speaker.deadline();
+    assert!(later > ms(1) && later < ms(1_000));
+    assert_eq!(said(speaker.due(later, &leader)), Some((3, 0)));
+    assert_eq!(said(speaker.due(later, &leader)), Some((4, 3)));
+    assert_eq!(speaker.confirmed(later, 4), [3, 4]);
+    assert_eq!(speaker.deadline(), Time::NEVER);
+}
+
+#[test]
 fn a_sender_s_queue_is_bounded() {
     let mut speaker = Speaker::new(Duration::from_secs(1), Duration::from_secs(10));
-    assert_eq!(speaker.accept(body(0, MAX_BROADCAST + 1)), Err(SendError::TooLarge(MAX_BROADCAST)));
+    assert_eq!(speaker.accept(body(0, MAX_BROADCAST + 1), MAX_BROADCAST), Err(SendError::TooLarge(MAX_BROADCAST)));
     let mut n = 0;
-    while speaker.accept(body(1, 1_000)).is_ok() {
+    while speaker.accept(body(1, 1_000), MAX_BROADCAST).is_ok() {
         n += 1;
     }
     assert_eq!(n, (1 << 20) / (1_000 + 128));
@@ -279,7 +299,7 @@ fn a_sender_s_queue_is_bounded() {
     while !speaker.has_room_again() {
         assert!(speaker.due(ms(0), &leader).is_some() || !speaker.confirmed(ms(0), u64::MAX).is_empty());
     }
-    assert!(speaker.accept(body(1, 1_000)).is_ok());
+    assert!(speaker.accept(body(1, 1_000), MAX_BROADCAST).is_ok());
 }
 
 #[test]

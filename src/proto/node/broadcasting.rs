@@ -29,7 +29,7 @@ impl Node {
         if self.stopped || self.out.is_moving() {
             return Err(SendError::Stopped);
         }
-        let number = self.speaker.accept(body)?;
+        let number = self.speaker.accept(body, self.config.messages.broadcast())?;
         self.out.stats.broadcasts_out += 1;
         if self.begin(now) {
             self.settle(now);
@@ -193,7 +193,10 @@ impl Node {
     fn answer_speakers(&mut self, now: Time) {
         while let Some(owed) = self.lead.as_mut().and_then(|l| l.sayings.poll_owed()) {
             if owed.to == self.me.id {
-                self.broadcasts_confirmed(now, owed.number);
+                // Those of an earlier incarnation have numbers of their own.
+                if owed.incarnation == self.me.incarnation {
+                    self.broadcasts_confirmed(now, owed.number);
+                }
             } else {
                 let (incarnation, number, refused) = (owed.incarnation, owed.number, owed.refused);
                 self.tell_speaker(now, &owed.to, BroadcastRecord::Heard { incarnation, number, refused });
@@ -202,10 +205,25 @@ impl Node {
     }
 
     pub(super) fn on_broadcast_failed(&mut self, now: Time, failed: &Failed) {
-        if let Ok(BroadcastRecord::Say { incarnation, number, .. }) = decode_broadcast_record(&failed.record.body)
-            && incarnation == self.me.incarnation
-        {
-            self.speaker.refused(now, number);
+        let gone = matches!(failed.reason, Undelivered::Left | Undelivered::Replaced | Undelivered::NoSuchMember);
+        match (decode_broadcast_record(&failed.record.body), &mut self.lead) {
+            (Ok(BroadcastRecord::Say { incarnation, number, .. }), _) if incarnation == self.me.incarnation => {
+                self.speaker.refused(now, number);
+                if failed.reason == Undelivered::TooLarge
+                    && let Some(body) = self.speaker.give_up(number)
+                {
+                    // This leader doesn't take it; an earlier one may have.
+                    self.broadcast_failed(number, body, Undelivered::TooLarge, true);
+                }
+            }
+            (Ok(BroadcastRecord::Heard { incarnation, number, refused }), Some(lead)) if !gone => {
+                // It waits for this.
+                lead.sayings.committed(&failed.to, incarnation, number);
+                if refused > 0 {
+                    lead.sayings.refused(&failed.to, incarnation, refused);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -439,11 +457,11 @@ impl Node {
 
     // ---- Looks ----
 
-    /// The newest committed broadcasts, as far as this node holds the roll: for checkers.
+    /// The committed broadcasts behind a place, as far as this node holds the roll: for checkers.
     #[cfg(feature = "sim")]
-    pub(crate) fn broadcasts(&self) -> impl Iterator<Item = &Said> {
-        let shown = self.hears_by_roll();
-        self.held().roll().said().iter().filter(move |_| shown)
+    pub(crate) fn broadcasts_after(&self, place: Position) -> impl Iterator<Item = &Said> {
+        let shown = self.hears_by_roll().then(|| self.held().roll().said());
+        shown.into_iter().flat_map(move |kept| kept.iter_after(place))
     }
 
     /// Where it listens to broadcasts, since which place, and how far it has come: for checkers.

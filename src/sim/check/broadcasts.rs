@@ -3,7 +3,8 @@
 
 use super::{Observer, Verdict};
 use crate::types::{Incarnation, Lineage, NodeId, Position};
-use std::collections::BTreeMap;
+use crate::wire::digest;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A broadcast as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ struct Said {
     from: NodeId,
     incarnation: Incarnation,
     number: u64,
-    body: Vec<u8>,
+    body: u64,
 }
 
 /// What one run of a node was given at one place on the roll.
@@ -27,7 +28,7 @@ struct Given {
 
 #[derive(Debug, Clone, Default)]
 struct Fate {
-    body: Vec<u8>,
+    body: u64,
     committed: bool,
     /// It came back, and whether it may have been sent all the same.
     returned: Option<bool>,
@@ -40,14 +41,16 @@ pub struct Broadcasts {
     /// By family, in their order.
     committed: BTreeMap<Lineage, BTreeMap<Position, Said>>,
     /// Where a body stands.
-    places: BTreeMap<(Lineage, NodeId, Incarnation, Vec<u8>), Position>,
+    places: BTreeMap<(Lineage, u64), Position>,
     given: BTreeMap<(Observer, Lineage), Given>,
     /// The last number of each sender's incarnation that was given to each.
     numbers: BTreeMap<(Observer, NodeId, Incarnation), u64>,
     /// By sender's process and number.
     fates: BTreeMap<(Observer, u64), Fate>,
-    /// Who said what: a body is said once.
-    sayers: BTreeMap<Vec<u8>, (Observer, u64)>,
+    /// Who said what: a body is said once. Bodies stand as their digests.
+    sayers: BTreeMap<u64, (Observer, u64)>,
+    /// What is committed anywhere.
+    known: BTreeSet<u64>,
     count: u64,
 }
 
@@ -68,8 +71,9 @@ impl Broadcasts {
     /// A broadcast was accepted, as this number. No two may say the same.
     pub fn accepted(&mut self, who: Observer, number: u64, body: &[u8]) {
         self.count += 1;
-        self.sayers.insert(body.to_vec(), (who, number));
-        self.fates.insert((who, number), Fate { body: body.to_vec(), ..Fate::default() });
+        let body = digest(body);
+        self.sayers.insert(body, (who, number));
+        self.fates.insert((who, number), Fate { body, ..Fate::default() });
     }
 
     /// Somebody who holds the roll has this committed. `alone`: the lineage has neither parents nor children.
@@ -83,7 +87,8 @@ impl Broadcasts {
         (from, incarnation, number): (&NodeId, Incarnation, u64),
         body: &[u8],
     ) -> Verdict {
-        let said = Said { from: from.clone(), incarnation, number, body: body.to_vec() };
+        let body = digest(body);
+        let said = Said { from: from.clone(), incarnation, number, body };
         if let Some(known) = self.committed.entry(family).or_default().get(&place) {
             return if *known == said {
                 Ok(())
@@ -94,11 +99,12 @@ impl Broadcasts {
                 ))
             };
         }
-        let key = (family, from.clone(), incarnation, body.to_vec());
+        let key = (family, body);
         if let Some(before) = self.places.get(&key).filter(|_| alone) {
             return Err(format!("broadcast number {number} of {from} is committed at {before:?} and at {place:?}"));
         }
         self.places.insert(key, place);
+        self.known.insert(body);
         self.committed.entry(family).or_default().insert(place, said);
         Ok(())
     }
@@ -135,12 +141,14 @@ impl Broadcasts {
         (from, incarnation): (&NodeId, Incarnation),
         body: &[u8],
     ) -> Verdict {
-        let key = (seat.family, from.clone(), incarnation, body.to_vec());
-        let Some(place) = self.places.get(&key).copied() else {
+        let body = digest(body);
+        let place = self.places.get(&(seat.family, body)).copied();
+        let by = |s: &Said| s.from == *from && s.incarnation == incarnation;
+        let Some(place) = place.filter(|place| by(&self.committed[&seat.family][place])) else {
             return Err(format!("{who} is given a broadcast of {from} that nobody has committed"));
         };
         let number = self.committed[&seat.family][&place].number;
-        if let Some(fate) = self.sayers.get(body).and_then(|sayer| self.fates.get_mut(sayer)) {
+        if let Some(fate) = self.sayers.get(&body).and_then(|sayer| self.fates.get_mut(sayer)) {
             fate.given = true;
             if fate.returned == Some(false) {
                 return Err(format!("{who} is given broadcast {number} of {from}, which came back for sure"));
@@ -182,7 +190,7 @@ impl Broadcasts {
             return Err(format!("{who} is told twice of its broadcast {number}"));
         }
         fate.committed = true;
-        if !self.places.keys().any(|(_, _, _, body)| *body == fate.body) {
+        if !self.known.contains(&fate.body) {
             return Err(format!("{who} is told that its broadcast {number} is committed, and nobody has it"));
         }
         Ok(())

@@ -15,7 +15,7 @@ impl Watch {
         let family = self.family.root(node.lineage());
         let alone = !self.family.has_children(node.lineage());
         let newest = self.broadcasts.newest(family);
-        for said in node.broadcasts().filter(|said| said.place > newest) {
+        for said in node.broadcasts_after(newest) {
             let number = (&said.from, said.incarnation, said.number);
             self.broadcasts.committed((family, alone), said.place, number, &said.data)?;
         }
