@@ -3,9 +3,9 @@
 use super::{BindError, DriverEvent, MoveError, Setup, Store};
 use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
 use crate::proto::{
-    Command, CommandError, Config, Dest, Lane, Node, Role, SendError, Start, StreamInput, StreamOutput,
+    AnswerError, Command, CommandError, Config, Dest, Lane, Node, RequestError, Role, SendError, Start, StreamInput, StreamOutput,
 };
-use crate::types::{NodeId, Time};
+use crate::types::{Incarnation, NodeId, Time};
 use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -193,6 +193,42 @@ impl Driver {
     /// [`SendError`]; nothing changed then.
     pub fn send_datagram(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
         self.node.send_datagram(self.turn, to, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
+    }
+
+    /// Asks whoever leads, as [`Node::request`] does. It goes out at the next [`Driver::advance`].
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing changed then.
+    pub fn request(&mut self, body: Bytes, again: bool) -> Result<u64, RequestError> {
+        let number = self.node.request(self.turn, body, again)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(number)
+    }
+
+    /// Answers a request, as [`Node::answer`] does.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn answer(
+        &mut self,
+        from: &NodeId,
+        incarnation: Incarnation,
+        number: u64,
+        body: Bytes,
+    ) -> Result<(), AnswerError> {
+        self.node.answer(self.turn, from, incarnation, number, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
+    }
+
+    /// Gives a request up, as [`Node::forget`] does.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn forget(&mut self, from: &NodeId, incarnation: Incarnation, number: u64) -> Result<(), AnswerError> {
+        self.node.forget(self.turn, from, incarnation, number)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(())
     }

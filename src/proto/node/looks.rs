@@ -113,6 +113,12 @@ impl Node {
         crate::wire::image_digest(&self.held().public_image())
     }
 
+    /// How many requests the committed roll keeps that are begun, and how many that are over. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn requests_kept(&self) -> (usize, usize) {
+        self.log.roll().requests().counts()
+    }
+
     /// A digest of what the committed roll keeps of requests. (Candidates and witnesses only.)
     #[must_use]
     pub fn requests_digest(&self) -> u64 {

@@ -105,7 +105,7 @@ impl Asker {
     }
 
     pub(in crate::proto) fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.tell_at == Time::NEVER
+        self.open.is_empty() && self.tell_at == Time::NEVER && self.due == Time::NEVER
     }
 
     /// When something is to be done, as long as there is a leader; and when in any case.
@@ -218,6 +218,7 @@ impl Asker {
     /// Who has nothing more to ask says at some time that it knows all.
     fn tell(&mut self, now: Time, below: u64, to: Addressee<'_>, mut send: impl FnMut(&Request) -> bool) {
         if self.told >= below {
+            self.tell_at = Time::NEVER;
             return;
         }
         if self.tell_at == Time::NEVER {

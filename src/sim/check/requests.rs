@@ -144,7 +144,11 @@ impl Requests {
         };
         self.counts[2] += 1;
         if asked.given == 0 || !asked.answers.contains(answer) {
-            return Err(format!("{who} was told an answer to request {number} that nobody gave"));
+            let (given, told) = (asked.given, String::from_utf8_lossy(answer).into_owned());
+            return Err(format!(
+                "{who} was told an answer to request {number}, given {given} times, that nobody gave: {told:?}, not one of {:?}",
+                asked.answers
+            ));
         }
         if !asked.again {
             self.unproven.push((now, (asked.from.clone(), number, answer.to_vec())));
