@@ -169,6 +169,8 @@ fn entries() -> Vec<Entry> {
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
         Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
         Change::Released { slot, generation, name: Name::new("printer").unwrap() },
+        Change::Begun(Begun { slot, generation, opened: vec![Opened { slot, generation, below: 5, numbers: vec![5, 7] }] }),
+        Change::Answered(vec![Closed { slot, generation, number: 5, outcome: Outcome::Answered("yes".into()) }]),
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
 }
@@ -189,6 +191,15 @@ fn image() -> Image {
         retired: vec![],
         ranked: vec![],
         names: vec![(Name::new("printer").unwrap(), Slot(0))],
+        requests: vec![Ledger {
+            slot: Slot(0),
+            below: 5,
+            requests: vec![
+                (5, Stage::Begun(Slot(0), Generation(5))),
+                (6, Stage::Done(Outcome::Answered("yes".into()))),
+                (7, Stage::Done(Outcome::Unknown(Lost::Gone))),
+            ],
+        }],
     }
 }
 

@@ -45,6 +45,7 @@ convoke node: one node, in the foreground
 Commands, a line each on stdin:
   send ID TEXT              a message to another node: in order, delivered or back
   datagram ID TEXT          the same as one datagram, which may be lost
+  request TEXT              to whoever leads, which answers with the same text after \"echo:\"
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE            who can do that; find leader=yes: who leads
   members                   who is on the roll (candidates, and with --subscribe)

@@ -7,7 +7,7 @@ use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::net::Discovery;
-use convoke::proto::{self, Event, Node, StopReason};
+use convoke::proto::{self, AnswerError, Event, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, NodeId, Slot};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -179,6 +179,15 @@ impl Running {
                 events::report(&mut self.reporter, &event);
                 match event {
                     Event::Leader { leader: Some(_), .. } => self.give_up = None,
+                    Event::Request { from, incarnation, number, body, .. } => {
+                        let echo = [b"echo:", &body[..]].concat();
+                        // Where its sender is gone nobody waits for either.
+                        if let Err(AnswerError::TooLarge(_)) =
+                            self.handle.answer(&from, incarnation, number, echo.into())
+                        {
+                            let _ = self.handle.forget(&from, incarnation, number);
+                        }
+                    }
                     Event::Stopped(reason) => return Some(End::Stopped(reason)),
                     _ => {}
                 }
@@ -263,6 +272,9 @@ impl Running {
             Command::Send(id, text) => self.handle.send(&id, text.into()).map_err(|e| format!("send: {e}"))?,
             Command::Datagram(id, text) => {
                 self.handle.send_datagram(&id, text.into()).map_err(|e| format!("datagram: {e}"))?;
+            }
+            Command::Request(text) => {
+                self.handle.request(text.into(), false).map_err(|e| format!("request: {e}"))?;
             }
             Command::Claim(name) => self.order(proto::Command::Claim(name))?,
             Command::Release(name) => self.order(proto::Command::Release(name))?,

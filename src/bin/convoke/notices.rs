@@ -87,6 +87,7 @@ counters! {
     dropped_unexpected dropped_term_leap
     streams_cut canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
+    requests_out requests_in requests_delayed request_batches answers_dropped
 }
 
 counters! {

@@ -364,7 +364,9 @@ impl Node {
     /// The roll says that these are over: their senders are told, by whoever leads.
     pub(super) fn requests_over(&mut self, now: Time, over: Vec<Over>) {
         for Over { slot, key, outcome } in over {
-            self.requesting.bearer.over(&key);
+            if !self.bug.has(Bug::AnswerOfTheGone) {
+                self.requesting.bearer.over(&key);
+            }
             // One that begins to lead may commit what was long ago.
             if self.lead.is_none() || !self.still(slot, &key, |stage| matches!(stage, Stage::Done(_))) {
                 continue;
@@ -391,7 +393,7 @@ impl Node {
 
     /// Another roll is in place of the one that was: what it doesn't say to be begun by this node is none of its business.
     pub(super) fn requests_of_roll(&mut self) {
-        if self.requesting.bearer.is_empty() {
+        if self.requesting.bearer.is_empty() || self.bug.has(Bug::AnswerOfTheGone) {
             return;
         }
         let (me, roll) = (self.my_place(), self.log.roll());

@@ -67,10 +67,13 @@ impl Table {
         table
     }
 
+    /// What a snapshot carries of it.
     pub(in crate::proto) fn image(&self) -> Vec<Ledger> {
-        if self.bug.has(Bug::SnapshotWithoutRequests) {
-            return Vec::new();
-        }
+        if self.bug.has(Bug::SnapshotWithoutRequests) { Vec::new() } else { self.ledgers() }
+    }
+
+    /// All of it.
+    pub(in crate::proto) fn ledgers(&self) -> Vec<Ledger> {
         let requests = |a: &Account| a.requests.iter().map(|(n, stage)| (*n, stage.clone())).collect();
         let ledger = |(slot, a): (&Slot, &Account)| Ledger { slot: *slot, below: a.below, requests: requests(a) };
         self.accounts.iter().map(ledger).collect()

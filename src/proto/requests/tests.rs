@@ -112,7 +112,7 @@ fn offer(slot: u32, number: u64) -> Offer {
 fn a_thousand_requests_are_few_batches() {
     let mut desk = Desk::default();
     let (mut batches, mut began, mut last) = (0, 0, Index(10));
-    let mut ask = |desk: &mut Desk, round: u64| {
+    let ask = |desk: &mut Desk, round: u64| {
         (1..=50).for_each(|slot| desk.offer(Slot(slot), offer(slot, round)));
     };
     for round in 1..=20 {

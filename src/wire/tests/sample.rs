@@ -312,6 +312,7 @@ pub(super) fn image() -> Image {
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        requests: vec![],
     }
 }
 
@@ -639,7 +640,9 @@ fn any_change() -> impl Strategy<Value = Change> {
         }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Claimed { slot, generation, name }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Released { slot, generation, name }),
-        (30..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        super::asking::any_begun().prop_map(Change::Begun),
+        vec(super::asking::any_closed(), 0..4).prop_map(Change::Answered),
+        (32..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -675,6 +678,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
                 retired: retired.into_iter().map(|(id, _)| id).collect(),
                 ranked,
+                requests: taken.map(|at| super::asking::ledger_of(Slot(at as u32), lineage)).into_iter().collect(),
             }
         },
     )
