@@ -331,6 +331,7 @@ mod bench {
             durable: false,
             multicast: true,
             provable: true,
+            outbound: false,
             follows: false,
             addrs: vec!["127.0.0.1:9".parse().unwrap()],
             revision: 0,

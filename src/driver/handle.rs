@@ -3,8 +3,8 @@
 use super::outgoing::{Feeder, Outgoing};
 use super::{BindError, Closed, Driver, DriverEvent, MoveError, Setup};
 use crate::net::{Discovery, NetStats};
-use crate::proto::{Command, Event, MessageLane, Node, SendError};
-use crate::types::NodeId;
+use crate::proto::{AnswerError, Command, Event, MessageLane, Node, RequestError, RequestOutcome, SendError};
+use crate::types::{Incarnation, NodeId};
 use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
 use std::collections::VecDeque;
@@ -75,10 +75,16 @@ impl fmt::Display for ShutdownError {
 
 impl std::error::Error for ShutdownError {}
 
+/// Which request: the sender, its incarnation, its number.
+type Asked = (NodeId, Incarnation, u64);
+
 enum Order {
     Command(Command),
     Inspect(Box<dyn FnOnce(&Driver) + Send>),
     Move(Discovery, SyncSender<Result<(), MoveError>>),
+    Request(Bytes, bool, SyncSender<Result<u64, RequestError>>),
+    /// Without an answer: it is forgotten.
+    Answer(Asked, Option<Bytes>, SyncSender<Result<(), AnswerError>>),
 }
 
 /// What both sides share.
@@ -144,8 +150,13 @@ fn cost(event: &DriverEvent) -> usize {
             Event::Message { body, .. }
             | Event::Undeliverable { body, .. }
             | Event::BroadcastFailed { body, .. }
+            | Event::Request { body, .. }
             | Event::Asked { body, .. },
         ) => body.len() + 256,
+        DriverEvent::Node(Event::Answer { outcome, .. }) => match outcome {
+            RequestOutcome::Answered(body) => body.len() + 256,
+            _ => 256,
+        },
         _ => 0,
     }
 }
@@ -256,6 +267,41 @@ impl Handle {
             self.wake();
         }
         Ok(number)
+    }
+
+    /// Asks whoever leads, as [`Node::request`] does, and waits until that is taken up: not for its answer, which is
+    /// [`Event::Answer`] with the number that this returns.
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing changed then.
+    pub fn request(&self, body: Bytes, again: bool) -> Result<u64, RequestError> {
+        let (give, result) = sync_channel(1);
+        self.orders.send(Order::Request(body, again, give)).map_err(|_| RequestError::Stopped)?;
+        self.wake();
+        result.recv().map_err(|_| RequestError::Stopped)?
+    }
+
+    /// Answers a request that was taken as [`Event::Request`], as [`Node::answer`] does, and waits until that is taken up.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn answer(&self, from: &NodeId, incarnation: Incarnation, number: u64, body: Bytes) -> Result<(), AnswerError> {
+        self.close_request((from.clone(), incarnation, number), Some(body))
+    }
+
+    /// Gives a request up, as [`Node::forget`] does.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn forget(&self, from: &NodeId, incarnation: Incarnation, number: u64) -> Result<(), AnswerError> {
+        self.close_request((from.clone(), incarnation, number), None)
+    }
+
+    fn close_request(&self, whose: Asked, answer: Option<Bytes>) -> Result<(), AnswerError> {
+        let (give, result) = sync_channel(1);
+        self.orders.send(Order::Answer(whose, answer, give)).map_err(|_| AnswerError::Stopped)?;
+        self.wake();
+        result.recv().map_err(|_| AnswerError::Stopped)?
     }
 
     fn give(&self, to: &NodeId, body: Bytes, lane: MessageLane) -> Result<(), SendError> {
@@ -528,6 +574,14 @@ fn carry_out(driver: &mut Driver, orders: &Receiver<Order>, told: &mut Vec<Drive
             Ok(Order::Inspect(look)) => look(driver),
             // Who asked may be gone.
             Ok(Order::Move(to, give)) => drop(give.send(driver.move_to(to))),
+            Ok(Order::Request(body, again, give)) => drop(give.send(driver.request(body, again))),
+            Ok(Order::Answer((from, incarnation, number), answer, give)) => {
+                let taken = match answer {
+                    Some(body) => driver.answer(&from, incarnation, number, body),
+                    None => driver.forget(&from, incarnation, number),
+                };
+                let _ = give.send(taken);
+            }
             Err(_) => return false,
         }
     }

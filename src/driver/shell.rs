@@ -3,9 +3,10 @@
 use super::{BindError, DriverEvent, MoveError, Setup, Store};
 use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
 use crate::proto::{
-    Command, CommandError, Config, Dest, Lane, Node, Role, SendError, Start, StreamInput, StreamOutput,
+    AnswerError, Command, CommandError, Config, Dest, Lane, Node, RequestError, Role, SendError, Start, StreamInput,
+    StreamOutput,
 };
-use crate::types::{NodeId, Time};
+use crate::types::{Incarnation, NodeId, Time};
 use bytes::Bytes;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -205,6 +206,42 @@ impl Driver {
         let number = self.node.broadcast(now(), body)?;
         (self.more, self.sent) = (true, false);
         Ok(number)
+    }
+
+    /// Asks whoever leads, as [`Node::request`] does. It goes out at the next [`Driver::advance`].
+    ///
+    /// # Errors
+    /// [`RequestError`]; nothing changed then.
+    pub fn request(&mut self, body: Bytes, again: bool) -> Result<u64, RequestError> {
+        let number = self.node.request(self.turn, body, again)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(number)
+    }
+
+    /// Answers a request, as [`Node::answer`] does.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn answer(
+        &mut self,
+        from: &NodeId,
+        incarnation: Incarnation,
+        number: u64,
+        body: Bytes,
+    ) -> Result<(), AnswerError> {
+        self.node.answer(self.turn, from, incarnation, number, body)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
+    }
+
+    /// Gives a request up, as [`Node::forget`] does.
+    ///
+    /// # Errors
+    /// [`AnswerError`]; nothing changed then.
+    pub fn forget(&mut self, from: &NodeId, incarnation: Incarnation, number: u64) -> Result<(), AnswerError> {
+        self.node.forget(self.turn, from, incarnation, number)?;
+        self.sent |= !std::mem::replace(&mut self.more, true);
+        Ok(())
     }
 
     /// The next event that is neither a message nor about one, as [`Node::poll_notice`]: for those who have no room for

@@ -32,8 +32,8 @@ mod succession;
 mod voter;
 
 pub use border::{
-    AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
-    StreamOutput,
+    AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats,
+    StoreWrite, StreamInput, StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};

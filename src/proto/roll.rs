@@ -5,8 +5,8 @@
 
 use super::broadcasts::Kept;
 use super::planted::{Bug, Planted};
-use super::requests::Place;
-use super::requests::table::{Opening, Over, Table};
+use super::requests::table::{Over, Table};
+use super::requests::{Key, Place};
 use crate::types::{
     Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
@@ -51,8 +51,12 @@ pub(super) enum Applied {
         names: Vec<Name>,
         over: Vec<Over>,
     },
-    /// The node in this place begins requests.
-    Begun(Place, Opening),
+    /// The node in this place begins requests; those that its sender gave up are dropped.
+    Begun {
+        giver: Place,
+        opened: Vec<(Slot, u64)>,
+        dropped: Vec<Key>,
+    },
     /// Requests are over.
     Over(Vec<Over>),
     Claim(Claimed),
@@ -168,6 +172,17 @@ impl Roll {
             }
         }
         ledgers
+    }
+
+    /// Whose request of this number it is that is kept for a slot now. A later entry may give the slot to another.
+    pub(super) fn key(&self, slot: Slot, number: u64) -> Option<Key> {
+        let (_, info) = self.get(slot)?;
+        Some(Key { from: info.id.clone(), incarnation: info.incarnation, number })
+    }
+
+    fn whose(&self, over: Vec<(Slot, u64, Outcome)>) -> Vec<Over> {
+        let over = over.into_iter();
+        over.filter_map(|(slot, n, outcome)| Some(Over { slot, key: self.key(slot, n)?, outcome })).collect()
     }
 
     pub(super) fn plant(&mut self, bug: Planted) {
@@ -308,18 +323,18 @@ impl Roll {
                 let owned = |(slot, generation): Place| {
                     slots.get(slot.0 as usize).is_some_and(|s| s.generation == generation && s.info.is_some())
                 };
-                Applied::Begun((begun.slot, begun.generation), self.requests.begin(begun, owned))
+                let opening = self.requests.begin(begun, owned);
+                let dropped = opening.dropped.iter().filter_map(|(slot, number)| self.key(*slot, *number)).collect();
+                Applied::Begun { giver: (begun.slot, begun.generation), opened: opening.opened, dropped }
             }
             Change::Answered(closed) => {
                 let mut over = Vec::new();
                 for c in closed {
-                    if self.owned(c.slot, c.generation).is_some()
-                        && self.requests.close(c.slot, c.number, &c.outcome)
-                    {
+                    if self.owned(c.slot, c.generation).is_some() && self.requests.close(c.slot, c.number, &c.outcome) {
                         over.push((c.slot, c.number, c.outcome.clone()));
                     }
                 }
-                Applied::Over(over)
+                Applied::Over(self.whose(over))
             }
             change => {
                 if apply_to_line(&mut self.line, change) {
@@ -393,7 +408,8 @@ impl Roll {
                     self.retired.remove(&info.id);
                     Vec::new()
                 } else {
-                    self.requests.giver_left((slot, generation))
+                    let over = self.requests.giver_left((slot, generation));
+                    self.whose(over)
                 };
                 Applied::Restood { slot, info, over }
             }
@@ -439,6 +455,7 @@ impl Roll {
         }
         self.requests.sender_left(slot);
         let over = self.requests.giver_left((slot, generation));
+        let over = self.whose(over);
         Applied::Left { slot, id: info.id, incarnation: info.incarnation, reason, names, over }
     }
 }

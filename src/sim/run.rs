@@ -1,8 +1,8 @@
 //! One run: a phase of faults in which nothing forbidden may happen, then a phase in which all heals and progress is due.
 
 use super::asking::Asking;
-use super::inquiring::Inquiring;
 use super::faults::Fault;
+use super::inquiring::Inquiring;
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
 use super::process::Plant;
@@ -102,6 +102,7 @@ impl Run {
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
             claims: world.claims_checked(),
+            requests: world.requests(),
             hash: world.trace_hash(),
             lines: world.take_lines(),
         }
@@ -298,6 +299,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// How many names' claims were checked to their end, and how many were not, for too much was possible.
     pub claims: (usize, usize),
+    /// How many requests to the leader were asked, given to an embedder, answered, and told to be unknown.
+    pub requests: [u64; 4],
     /// Stands for everything that happened.
     pub hash: u64,
     /// The trace, where one was asked for; its end, where there was a violation.

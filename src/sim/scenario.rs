@@ -1,8 +1,8 @@
 //! A scenario: who takes part, on what network, and what goes wrong; all drawn from one seed.
 
-use super::inquiring;
 use super::faults::{Fault, Faults};
 use super::host::{HostId, NodeOptions};
+use super::inquiring;
 use super::net::Conditions;
 use super::process::Plant;
 use super::rng::{Rng, mix};

@@ -1,6 +1,6 @@
 //! Circuits and asks to bytes and back. The layout stands in [`crate::wire`].
 
-use super::circuit::{Answered, Ask, AskPart, Call, Carried, Circuit, HangUp, More, CallOutcome, Ring};
+use super::circuit::{Answered, Ask, AskPart, Call, CallOutcome, Carried, Circuit, HangUp, More, Ring};
 use super::codec::{Body, FixedOut, PADDING, Sink, once, put_body, put_field, required};
 use super::datagram::{Note, View};
 use super::datagram_codec::{note, put_note};

@@ -380,7 +380,21 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
         return Err(Reject::Malformed);
     }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, said_before, said, speakers, requests })
+    Ok(Image {
+        lineage,
+        parents,
+        position,
+        line,
+        slots,
+        departed,
+        retired,
+        ranked,
+        names,
+        said_before,
+        said,
+        speakers,
+        requests,
+    })
 }
 
 /// True where broadcasts are whole, and in their order without a gap.

@@ -79,6 +79,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         said_before: Position::default(),
         said: vec![],
         speakers: vec![],
+        requests: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

@@ -701,9 +701,45 @@ impl<'a> Session<'a> {
                     Change::Released { slot, generation, name }
                 }
             }
+            7 => self.about_requests(slot, generation),
             _ => Change::Other { kind: 99, body: Bytes::from_static(b"later") },
         };
         Entry { index, term, change }
+    }
+
+    fn about_requests(&mut self, slot: Slot, generation: Generation) -> Change {
+        let number = self.input.number(&[1, 2, 3, 1 << 62]).clamp(1, 1 << 62);
+        if self.input.yes() {
+            let below = self.input.number(&[1, 2, number]).clamp(1, number).max(number.saturating_sub(200));
+            let opened =
+                vec![Opened { slot: self.slot_(), generation: self.generation_(), below, numbers: vec![number] }];
+            Change::Begun(Begun { slot, generation, opened })
+        } else {
+            let outcome =
+                if self.input.yes() { Outcome::Answered("yes".into()) } else { Outcome::Unknown(Lost::Forgotten) };
+            Change::Answered(vec![Closed { slot, generation, number, outcome }])
+        }
+    }
+
+    /// What asks a leader, or answers somebody who asked.
+    fn a_record_about_requests(&mut self) -> (RecordKind, Bytes) {
+        let (lineage, incarnation) = (self.lineage_(), self.incarnation_());
+        let number = self.input.number(&[0, 4, 8, 12]) >> 2;
+        if self.input.yes() {
+            let below = self.input.number(&[4, 8, number << 2]) >> 2;
+            let (again, body) = (self.input.yes(), Bytes::from_static(b"do"));
+            return (
+                RecordKind::Request,
+                encode_request(&Request { lineage, incarnation, number, below, again, body }),
+            );
+        }
+        let late = self.input.yes().then(|| (self.slot_(), self.generation_()));
+        let said = match self.input.below(3) {
+            0 => Response::Later,
+            1 => Response::Done(Outcome::Answered("done".into())),
+            _ => Response::Done(Outcome::Unknown(Lost::NotKept)),
+        };
+        (RecordKind::Answer, encode_answer(&Answer { lineage, incarnation, number, late, said }))
     }
 
     fn a_message(&mut self) -> Message {
@@ -795,6 +831,10 @@ impl<'a> Session<'a> {
                 let len = self.input.number(&[0, 4, 1 << 16, u64::from(u32::MAX)]) as u32;
                 let mut records = len.to_be_bytes().to_vec();
                 records.resize(4 + usize::from(self.input.u8()) * 16, 7);
+                if len == 0 || len == 4 {
+                    let (kind, body) = self.a_record_about_requests();
+                    records = [&kind.head(body.len())[..], &body].concat();
+                }
                 Message::Data(Data {
                     number: number.max(1),
                     offset: self.input.below(3).into(),
@@ -962,8 +1002,12 @@ impl<'a> Session<'a> {
     fn command(&mut self) {
         let n = self.input.below(13);
         if n >= 11 {
-            let (to, body) = (id(self.input.below(PEERS + 2)), vec![n; usize::from(self.input.u8()) * 32].into());
+            let (to, body) = (id(self.input.below(PEERS + 2)), Bytes::from(vec![n; usize::from(self.input.u8()) * 32]));
             let _ = if n == 11 {
+                if self.input.below(4) == 3 {
+                    let _ = self.node.request(self.now, body.clone(), self.input.yes());
+                    let _ = self.node.answer(self.now, &to, Incarnation(11), 1, body.clone());
+                }
                 self.node.send(self.now, &to, body)
             } else {
                 self.node.send_datagram(self.now, &to, body)
@@ -1110,7 +1154,18 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         said_before: Position::default(),
         said: vec![],
         speakers: vec![],
+        requests: (0..=PEERS).filter(|i| n & 3 == 3 && n >> i & 1 == 1).map(|i| ledger(input, i)).collect(),
     }
+}
+
+fn ledger(input: &mut Input<'_>, slot: u8) -> Ledger {
+    let stage = |n| match n {
+        0 => Stage::Begun(Slot(0), Generation(0)),
+        1 => Stage::Done(Outcome::Answered("kept".into())),
+        _ => Stage::Done(Outcome::Unknown(Lost::Gone)),
+    };
+    let (a, b) = (stage(input.below(3)), stage(input.below(3)));
+    Ledger { slot: Slot(slot.into()), below: 1, requests: vec![(1, a), (3, b)] }
 }
 
 fn restored(input: &mut Input<'_>) -> Restored {

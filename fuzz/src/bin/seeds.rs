@@ -187,6 +187,8 @@ fn entries() -> Vec<Entry> {
         Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
         Change::Released { slot, generation, name: Name::new("printer").unwrap() },
         Change::Said { slot, generation, number: 1, body: Bytes::from_static(b"hello") },
+        Change::Begun(Begun { slot, generation, opened: vec![Opened { slot, generation, below: 5, numbers: vec![5, 7] }] }),
+        Change::Answered(vec![Closed { slot, generation, number: 5, outcome: Outcome::Answered("yes".into()) }]),
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
 }
@@ -210,6 +212,15 @@ fn image() -> Image {
         said_before: Position::default(),
         said: vec![said()],
         speakers: vec![(Slot(0), 1)],
+        requests: vec![Ledger {
+            slot: Slot(0),
+            below: 5,
+            requests: vec![
+                (5, Stage::Begun(Slot(0), Generation(5))),
+                (6, Stage::Done(Outcome::Answered("yes".into()))),
+                (7, Stage::Done(Outcome::Unknown(Lost::Gone))),
+            ],
+        }],
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) enum Command {
     Path(NodeId),
     Datagram(NodeId, String),
     Broadcast(String),
+    Request(String),
     Claim(Name),
     Release(Name),
     Retire(NodeId),
@@ -55,6 +56,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         }
         "path" => Command::Path(node(word, rest)?),
         "datagram" => with_text(word, rest, Command::Datagram)?,
+        "request" => Command::Request(rest.into()),
         "claim" => Command::Claim(name(word, rest)?),
         "release" => Command::Release(name(word, rest)?),
         "retire" => Command::Retire(node(word, rest)?),
@@ -73,7 +75,6 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "leave" => alone(word, rest, Command::Leave)?,
         "quit" => alone(word, rest, Command::Quit)?,
         "broadcast" => Command::Broadcast(rest.into()),
-        "request" => return Err(format!("not yet: {word}")),
         other => {
             return Err(format!(
                 "there is no command {other:?}: send, datagram, broadcast, request, ask, path, set, unset, find, members, line, \
@@ -202,6 +203,6 @@ mod tests {
         ] {
             assert!(parse(bad).unwrap_err().contains(part), "{bad}");
         }
-        assert!(parse("request b").unwrap_err().contains("not yet"));
+        assert_eq!(parse("request b  c"), Ok(Some(Command::Request("b  c".into()))));
     }
 }

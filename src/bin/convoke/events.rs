@@ -2,7 +2,7 @@
 
 use crate::notices;
 use crate::report::{Line, Reporter};
-use convoke::proto::{ClaimOutcome, Event, LinePlace, Outcome, Path, Role, StopReason};
+use convoke::proto::{ClaimOutcome, Event, LinePlace, Outcome, Path, RequestOutcome, Role, StopReason};
 use convoke::types::{Capabilities, MemberInfo, Name, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
@@ -109,6 +109,23 @@ fn rarer(event: &Event) -> Line {
                 .with("body", text.as_ref())
                 .with("lane", lane.as_str())
         }
+        Event::Request { from, incarnation, number, again, body, .. } => {
+            let text = String::from_utf8_lossy(body);
+            Line::new("request", format!("{number} from {from}: {text}"))
+                .with("from", from.as_str())
+                .with("incarnation", incarnation.0)
+                .with("number", *number)
+                .with("again", *again)
+                .with("body", text.as_ref())
+        }
+        Event::Answer { number, outcome } => match outcome {
+            RequestOutcome::Answered(body) => {
+                let text = String::from_utf8_lossy(body);
+                Line::new("answer", format!("to {number}: {text}")).with("number", *number).with("body", text.as_ref())
+            }
+            RequestOutcome::Unknown(reason) => unknown(*number, reason.as_str()),
+            _ => unknown(*number, "other"),
+        },
         Event::Undeliverable { to, body, lane, reason, uncertain } => {
             let (text, why) = (String::from_utf8_lossy(body), reason.as_str());
             let perhaps = if *uncertain { ", perhaps delivered" } else { "" };
@@ -199,6 +216,12 @@ pub(crate) fn path(id: &NodeId, path: Option<&Path>) -> Line {
 
 /// A member of the roll, as it is listed, with the way to it.
 pub(crate) type Entry = (Slot, MemberInfo, Option<Path>);
+
+/// Nobody knows what came of a request.
+fn unknown(number: u64, reason: &'static str) -> Line {
+    let line = Line::new("answer", format!("to {number}: nobody knows what came of it ({reason})"));
+    line.with("number", number).with("unknown", true).with("reason", reason)
+}
 
 /// The leader's answer to `find`, for a member that doesn't hold the roll: names only.
 fn found(ids: &[NodeId], total: usize) -> Line {

@@ -49,6 +49,7 @@ Commands, a line each on stdin:
   broadcast TEXT            a message to all members, this one too: once, in one order
   ask KEY=VALUE TEXT        asks one member that has this capability; it answers with the same text after echo:
   path ID                   the way that messages to ID take: direct, dialled_back, relayed, none
+  request TEXT              to whoever leads, which answers with the same text after \"echo:\"
   set KEY=VALUE, unset KEY  change this node's capabilities
   find KEY=VALUE            who can do that; find leader=yes: who leads
   members                   who is on the roll (candidates, and with --subscribe)

@@ -7,7 +7,7 @@ use crate::report::{Line, Reporter};
 use crate::{Failure, events, notices};
 use convoke::driver::{BindError, Closed, DriverEvent, FileStore, Handle, Setup, Store, StoreError};
 use convoke::net::Discovery;
-use convoke::proto::{self, Event, Node, StopReason};
+use convoke::proto::{self, AnswerError, Event, Node, StopReason};
 use convoke::types::{Capabilities, MemberInfo, NodeId};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -188,6 +188,15 @@ impl Running {
                         }
                     }
                     Event::Leader { leader: Some(_), .. } => self.give_up = None,
+                    Event::Request { from, incarnation, number, body, .. } => {
+                        let echo = [b"echo:", &body[..]].concat();
+                        // Where its sender is gone nobody waits for either.
+                        if let Err(AnswerError::TooLarge(_)) =
+                            self.handle.answer(&from, incarnation, number, echo.into())
+                        {
+                            let _ = self.handle.forget(&from, incarnation, number);
+                        }
+                    }
                     Event::Stopped(reason) => return Some(End::Stopped(reason)),
                     _ => {}
                 }
@@ -284,6 +293,9 @@ impl Running {
                 let asked = id.clone();
                 let path = self.ask(move |node| node.path(&asked))?;
                 self.reporter.print(&events::path(&id, path.as_ref()));
+            }
+            Command::Request(text) => {
+                self.handle.request(text.into(), false).map_err(|e| format!("request: {e}"))?;
             }
             Command::Claim(name) => self.order(proto::Command::Claim(name))?,
             Command::Release(name) => self.order(proto::Command::Release(name))?,

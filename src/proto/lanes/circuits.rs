@@ -13,7 +13,7 @@ use super::super::outbox::Outbox;
 use super::relay::{CHUNK, HOLD, Party, ring_patience};
 use super::{Lanes, links};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
-use crate::wire::{Answered, Call, Carried, Circuit, HangUp, Message, More, CallOutcome, Ring, Sender, View};
+use crate::wire::{Answered, Call, CallOutcome, Carried, Circuit, HangUp, Message, More, Ring, Sender, View};
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -331,7 +331,13 @@ impl Lanes {
     }
 
     /// Says what comes of a ring.
-    pub(in crate::proto) fn answer_ring(&mut self, carrier: ConnId, number: u64, outcome: CallOutcome, out: &mut Outbox) {
+    pub(in crate::proto) fn answer_ring(
+        &mut self,
+        carrier: ConnId,
+        number: u64,
+        outcome: CallOutcome,
+        out: &mut Outbox,
+    ) {
         let answered = Answered { number, relay: false, outcome, credit: 0 };
         out.send(carrier, Message::Circuit(Circuit::Answered(answered)));
     }

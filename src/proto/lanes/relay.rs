@@ -11,7 +11,7 @@
 
 use super::super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
-use crate::wire::{Answered, Carried, Circuit, HangUp, Message, More, CallOutcome, Ring, Sender};
+use crate::wire::{Answered, CallOutcome, Carried, Circuit, HangUp, Message, More, Ring, Sender};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -339,8 +339,7 @@ mod tests {
         let Party { id, incarnation, .. } = party(from);
         let (identity, standing) = (Identity(1), Standing::Member);
         let addrs = vec![([10, 0, 0, 1], 1).into()];
-        let sender =
-            Sender { id, incarnation, identity, standing, priority: 0, durable: false, outbound: true, addrs };
+        let sender = Sender { id, incarnation, identity, standing, priority: 0, durable: false, outbound: true, addrs };
         let ring = relay.ring(Lineage(1), sender);
         relay.connect(LATER, (party(from), number), party(to), ring)
     }
@@ -350,7 +349,7 @@ mod tests {
         let mut relay = Relay::new(16 << 20);
         assert!(call(&mut relay, 1, 2, 3));
         let Some((ConnId(3), Message::Circuit(Circuit::Ring(ring)))) = relay.poll_order() else { panic!("no ring") };
-        let taken = Answered { number: ring.number, relay: false, outcome: Outcome::Taken, credit: 0 };
+        let taken = Answered { number: ring.number, relay: false, outcome: CallOutcome::Taken, credit: 0 };
         relay.take(ConnId(3), Circuit::Answered(taken)).unwrap();
         assert!(matches!(relay.poll_order(), Some((ConnId(1), Message::Circuit(Circuit::Answered(_))))));
         (relay, ring.number)

@@ -375,7 +375,7 @@ impl Node {
                     self.member_left(now, slot, &id, incarnation, reason);
                     self.requests_over(now, over);
                 }
-                Applied::Begun(giver, opening) => self.requests_begun(giver, opening),
+                Applied::Begun { giver, opened, dropped } => self.requests_begun(giver, opened, &dropped),
                 Applied::Over(over) => self.requests_over(now, over),
                 Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Said { prev, said } => self.said_committed(prev, &said),

@@ -113,17 +113,23 @@ impl Node {
         crate::wire::image_digest(&self.held().public_image())
     }
 
+    /// How many requests the committed roll keeps that are begun, and how many that are over. (Candidates and witnesses only.)
+    #[must_use]
+    pub fn requests_kept(&self) -> (usize, usize) {
+        self.log.roll().requests().counts()
+    }
+
     /// A digest of what the committed roll keeps of requests. (Candidates and witnesses only.)
     #[must_use]
     pub fn requests_digest(&self) -> u64 {
-        crate::wire::ledgers_digest(&self.log.image().requests)
+        crate::wire::ledgers_digest(&self.log.roll().requests().ledgers())
     }
 
     /// What the committed roll keeps of requests that are over: whose, and what came of them.
     #[cfg(feature = "sim")]
     pub(crate) fn requests_over_now(&self) -> Vec<(NodeId, Incarnation, u64, crate::wire::Outcome)> {
         let mut all = Vec::new();
-        for ledger in self.log.image().requests {
+        for ledger in self.log.roll().requests().ledgers() {
             let Some((_, info)) = self.log.roll().get(ledger.slot) else { continue };
             for (number, stage) in ledger.requests {
                 if let crate::wire::Stage::Done(outcome) = stage {

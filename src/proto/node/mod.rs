@@ -29,9 +29,9 @@ mod subscribing;
 mod telling;
 mod unbinding;
 
+use super::asks::Asks;
 #[cfg(feature = "sim")]
 use super::border::Stats;
-use super::asks::Asks;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::broadcasts::{Listener, Sayings, Speaker};
 use super::campaign::Campaign;

@@ -12,7 +12,7 @@ use super::super::lanes::{Answer, Keeper};
 use super::Node;
 use super::members;
 use crate::types::{ConnId, Incarnation, Lineage, NodeId, Slot, Term, Time, VoterTag};
-use crate::wire::{Call, Message, CallOutcome, Ring, View};
+use crate::wire::{Call, CallOutcome, Message, Ring, View};
 use std::net::SocketAddr;
 use std::time::Duration;
 

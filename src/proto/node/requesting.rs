@@ -2,13 +2,13 @@
 //! The rules stand in [`super::super::requests`].
 
 use super::super::border::{AnswerError, RequestError};
-use super::super::event::{Event, UnknownReason, Undelivered};
+use super::super::event::{Event, Undelivered, UnknownReason};
 use super::super::lanes::{Arrived, Failed, Record};
 use super::super::planted::Bug;
 use super::super::requests::asker::{Addressee, Asker};
 use super::super::requests::bearer::Bearer;
 use super::super::requests::desk::Offer;
-use super::super::requests::table::{Opening, Over};
+use super::super::requests::table::Over;
 use super::super::requests::{Key, Place};
 use super::Node;
 use crate::types::{Incarnation, NodeId, Slot, Term, Time};
@@ -164,8 +164,10 @@ impl Node {
 
     pub(super) fn requests_deadline(&self) -> Time {
         let r = &self.requesting;
-        let led = self.lead.is_some() || self.told.leader.is_some() && self.follower.registration.is_some();
-        let desk = self.lead.as_ref().map_or(Time::NEVER, |l| l.desk.deadline());
+        let led = self.asked_leader().is_some();
+        let works = self.decides() && self.my_place().is_some();
+        let desk = self.lead.as_ref().filter(|l| works && !l.desk.is_under_way());
+        let desk = desk.map_or(Time::NEVER, |l| l.desk.deadline());
         r.asker.deadline(led).min(r.retry).min(desk)
     }
 
@@ -177,10 +179,10 @@ impl Node {
         if now >= self.requesting.retry {
             self.pay_owed(now);
         }
-        let leader = self.asked_leader();
-        if let Some((leader, term)) = &leader {
-            self.pass_answers(now, leader, *term);
-            self.offer_requests(now, leader, *term);
+        let busy = !(self.requesting.asker.is_idle() && self.requesting.bearer.answering.is_empty());
+        if busy && let Some((leader, term)) = self.asked_leader().map(|(id, term)| (id.clone(), term)) {
+            self.pass_answers(now, &leader, term);
+            self.offer_requests(now, &leader, term);
         }
         // A voter that is alone commits at once what it proposes.
         for _ in 0..4 {
@@ -191,13 +193,13 @@ impl Node {
     }
 
     /// Who leads, and in which term, as far as this node is a part of it.
-    fn asked_leader(&self) -> Option<(NodeId, Term)> {
+    fn asked_leader(&self) -> Option<(&NodeId, Term)> {
         if let Some(lead) = &self.lead {
-            return Some((self.me.id.clone(), lead.leadership.term));
+            return Some((&self.me.id, lead.leadership.term));
         }
         self.follower.registration?;
         let leader = self.told.leader.as_ref().filter(|id| **id != self.me.id)?;
-        Some((leader.clone(), self.told.term))
+        Some((leader, self.told.term))
     }
 
     fn offer_requests(&mut self, now: Time, leader: &NodeId, term: Term) {
@@ -269,12 +271,6 @@ impl Node {
         (info.incarnation == self.me.incarnation).then_some((slot, generation))
     }
 
-    /// Whose request of this number it is that the roll keeps for a slot.
-    fn key_of(&self, slot: Slot, number: u64) -> Option<Key> {
-        let (_, info) = self.log.roll().get(slot)?;
-        Some(Key { from: info.id.clone(), incarnation: info.incarnation, number })
-    }
-
     /// Puts a batch on the roll, where none is under way; true where it did.
     fn work_desk(&mut self, now: Time) -> bool {
         let Some(lead) = &self.lead else { return false };
@@ -339,50 +335,55 @@ impl Node {
         }
     }
 
+    /// True where the roll, with all that was committed meanwhile, still keeps this of this sender.
+    fn still(&self, slot: Slot, key: &Key, stage: impl Fn(&Stage) -> bool) -> bool {
+        let roll = self.log.roll();
+        roll.key(slot, key.number).as_ref() == Some(key) && roll.requests().stage(slot, key.number).is_some_and(stage)
+    }
+
     /// The roll says that these are begun by the node in this place.
-    pub(super) fn requests_begun(&mut self, giver: Place, opening: Opening) {
-        for (slot, number) in opening.dropped {
-            if let Some(key) = self.key_of(slot, number) {
-                self.requesting.bearer.over(&key);
-            }
-            if let Some(lead) = &mut self.lead {
-                lead.desk.over((slot, number));
-            }
-        }
+    pub(super) fn requests_begun(&mut self, giver: Place, opened: Vec<(Slot, u64)>, dropped: &[Key]) {
+        dropped.iter().for_each(|key| self.requesting.bearer.over(key));
         if self.my_place() != Some(giver) {
             return;
         }
-        let Some(lead) = &mut self.lead else {
-            self.requesting.bearer.unsure = true;
-            return;
-        };
-        let term = lead.leadership.term;
-        for at in opening.opened {
-            if let Some(offer) = lead.desk.take(at)
-                && !self.requesting.bearer.has(&offer.key)
-            {
-                self.requesting.bearer.give(offer.key, Some((at.0, offer.generation)), term, offer.body);
+        for (slot, number) in opened {
+            let Some(lead) = &mut self.lead else {
+                self.requesting.bearer.unsure = true;
+                return;
+            };
+            let term = lead.leadership.term;
+            let Some(offer) = lead.desk.take((slot, number)) else { continue };
+            let mine = Stage::Begun(giver.0, giver.1);
+            if !self.requesting.bearer.has(&offer.key) && self.still(slot, &offer.key, |stage| *stage == mine) {
+                self.requesting.bearer.give(offer.key, Some((slot, offer.generation)), term, offer.body);
             }
         }
     }
 
     /// The roll says that these are over: their senders are told, by whoever leads.
     pub(super) fn requests_over(&mut self, now: Time, over: Vec<Over>) {
-        for (slot, number, outcome) in over {
-            let Some(key) = self.key_of(slot, number) else { continue };
-            self.requesting.bearer.over(&key);
-            if let Some(lead) = &mut self.lead {
-                lead.desk.over((slot, number));
-                let _ = lead.desk.take((slot, number));
-                self.say(now, &key, Response::Done(outcome));
+        for Over { slot, key, outcome } in over {
+            if !self.bug.has(Bug::AnswerOfTheGone) {
+                self.requesting.bearer.over(&key);
             }
+            // One that begins to lead may commit what was long ago.
+            if self.lead.is_none() || !self.still(slot, &key, |stage| matches!(stage, Stage::Done(_))) {
+                continue;
+            }
+            if let Some(lead) = &mut self.lead {
+                lead.desk.over((slot, key.number));
+                let _ = lead.desk.take((slot, key.number));
+            }
+            self.say(now, &key, Response::Done(outcome));
         }
     }
 
     /// A member is off the roll, and nobody waits for answers to its requests.
     pub(super) fn requests_of_gone(&mut self, slot: Slot, id: &NodeId, incarnation: Incarnation) {
+        let present = self.log.roll().get(slot).map(|(generation, _)| generation);
         if let Some(lead) = &mut self.lead {
-            lead.desk.gone(slot);
+            lead.desk.gone(slot, present);
         }
         if !self.requesting.bearer.is_empty() {
             self.requesting.bearer.sender_left(|key| key.from == *id && key.incarnation <= incarnation);
@@ -392,7 +393,7 @@ impl Node {
 
     /// Another roll is in place of the one that was: what it doesn't say to be begun by this node is none of its business.
     pub(super) fn requests_of_roll(&mut self) {
-        if self.requesting.bearer.is_empty() {
+        if self.requesting.bearer.is_empty() || self.bug.has(Bug::AnswerOfTheGone) {
             return;
         }
         let (me, roll) = (self.my_place(), self.log.roll());
@@ -474,7 +475,9 @@ impl Node {
         let ours = answer.lineage == self.voter.promise.lineage;
         let right = ours && giver.is_some() && begun == giver.as_ref() || self.bug.has(Bug::AnswerOfTheGone);
         match (&mut self.lead, sender, answer.said) {
-            (Some(lead), Some(place), Response::Done(outcome)) if right => lead.desk.answer(place, answer.number, outcome),
+            (Some(lead), Some(place), Response::Done(outcome)) if right => {
+                lead.desk.answer(place, answer.number, outcome)
+            }
             _ => self.out.stats.dropped_stale += 1,
         }
     }
@@ -482,7 +485,7 @@ impl Node {
     /// What this node's embedder has answered goes to the leader, which may be this node.
     fn pass_answers(&mut self, now: Time, leader: &NodeId, term: Term) {
         let r = &mut self.requesting;
-        if r.bearer.answering.is_empty() || !r.bearer.unsent && r.term == term || now < r.retry && r.term == term {
+        if r.bearer.answering.is_empty() || !r.bearer.unsent && r.term == term {
             return;
         }
         (r.term, r.bearer.unsent) = (term, false);
@@ -521,7 +524,7 @@ impl Node {
         self.requesting.early.clear();
         let Some(me) = self.my_place() else { return };
         for (slot, number) in self.log.roll().requests().begun_by(me) {
-            let Some(key) = self.key_of(slot, number) else { continue };
+            let Some(key) = self.log.roll().key(slot, number) else { continue };
             let Some((generation, _)) = self.log.roll().get(slot) else { continue };
             if !self.requesting.bearer.has(&key) {
                 self.requesting.bearer.answer(key, (slot, generation), Outcome::Unknown(Lost::NotGiven));
@@ -555,10 +558,9 @@ impl Node {
                 let key = Key { from: failed.to.clone(), incarnation: answer.incarnation, number: answer.number };
                 self.say(now, &key, Response::Done(Outcome::Unknown(Lost::Forgotten)));
             }
-            Undelivered::Unreachable
-            | Undelivered::ConnectionLost
-            | Undelivered::Renewed
-            | Undelivered::Stalled => self.owe(now, failed.to.clone(), answer),
+            Undelivered::Unreachable | Undelivered::ConnectionLost | Undelivered::Renewed | Undelivered::Stalled => {
+                self.owe(now, failed.to.clone(), answer)
+            }
             // Whoever asked is gone.
             _ => {}
         }

@@ -205,7 +205,7 @@ impl Node {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
             Applied::Said { prev, said } => self.said_committed(prev, &said),
-            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun(..) | Applied::Over(_) => {}
+            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun { .. } | Applied::Over(_) => {}
         }
     }
 }

@@ -105,7 +105,7 @@ impl Asker {
     }
 
     pub(in crate::proto) fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.tell_at == Time::NEVER
+        self.open.is_empty() && self.tell_at == Time::NEVER && self.due == Time::NEVER
     }
 
     /// When something is to be done, as long as there is a leader; and when in any case.
@@ -218,6 +218,7 @@ impl Asker {
     /// Who has nothing more to ask says at some time that it knows all.
     fn tell(&mut self, now: Time, below: u64, to: Addressee<'_>, mut send: impl FnMut(&Request) -> bool) {
         if self.told >= below {
+            self.tell_at = Time::NEVER;
             return;
         }
         if self.tell_at == Time::NEVER {
@@ -289,7 +290,11 @@ impl Asker {
     pub(in crate::proto) fn go_on_after(&mut self, before: &mut Self) {
         before.end_all(UnknownReason::Moved);
         self.events = std::mem::take(&mut before.events);
-        self.bytes = self.events.iter().map(|e| if let Event::Answer { outcome, .. } = e { Self::cost(outcome) } else { 0 }).sum();
+        self.bytes = self
+            .events
+            .iter()
+            .map(|e| if let Event::Answer { outcome, .. } = e { Self::cost(outcome) } else { 0 })
+            .sum();
         self.next = before.next;
         self.told = before.next;
     }

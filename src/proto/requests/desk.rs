@@ -47,7 +47,8 @@ pub(in crate::proto) struct Desk {
     prune_at: Option<Time>,
     answers: BTreeMap<(Slot, u64), (Generation, Outcome)>,
     answered: BTreeSet<(Slot, u64)>,
-    /// Where the batch ends that is under way.
+    /// A batch is under way, and where it ends.
+    waits: bool,
     upto: Index,
 }
 
@@ -64,7 +65,7 @@ impl Desk {
 
     /// True where a batch is under way, as far as is known.
     pub(in crate::proto) fn is_under_way(&self) -> bool {
-        !self.proposed.is_empty() || !self.answered.is_empty()
+        self.waits
     }
 
     /// When what senders know is worth an entry.
@@ -122,13 +123,13 @@ impl Desk {
         self.ready.insert(at);
     }
 
-    /// A member is gone, with all that it asked.
-    pub(in crate::proto) fn gone(&mut self, slot: Slot) {
-        let of_it = |at: &(Slot, u64)| at.0 == slot;
-        let offers: Vec<_> = self.offers.range((slot, 0)..=(slot, u64::MAX)).map(|(at, _)| *at).collect();
-        offers.into_iter().for_each(|at| drop(self.take(at)));
-        self.answers.retain(|at, _| !of_it(at));
-        self.below.remove(&slot);
+    /// A member is gone, with all that it asked. `present`: under which generation another has its slot by now.
+    pub(in crate::proto) fn gone(&mut self, slot: Slot, present: Option<Generation>) {
+        let all = self.offers.range((slot, 0)..=(slot, u64::MAX));
+        let gone: Vec<_> = all.filter(|(_, o)| Some(o.generation) != present).map(|(at, _)| *at).collect();
+        gone.into_iter().for_each(|at| drop(self.take(at)));
+        self.answers.retain(|at, (generation, _)| at.0 != slot || Some(*generation) == present);
+        self.below.retain(|at, (generation, _)| *at != slot || Some(*generation) == present);
     }
 
     /// It is over.
@@ -142,6 +143,7 @@ impl Desk {
         if commit < self.upto {
             return false;
         }
+        self.waits = false;
         for at in std::mem::take(&mut self.proposed) {
             if self.offers.contains_key(&at) {
                 self.fresh.push_back(at);
@@ -162,6 +164,7 @@ impl Desk {
             changes.extend(self.opening(me, room));
         }
         if !changes.is_empty() {
+            self.waits = true;
             self.upto = Index(last.0.saturating_add(changes.len() as u64));
         }
         changes
@@ -219,7 +222,11 @@ impl Desk {
         let mut changes = Vec::new();
         while !items.is_empty() {
             let rest = items.split_off(items.len().min(ENTRY_SENDERS));
-            changes.push(Change::Begun(Begun { slot: me.0, generation: me.1, opened: std::mem::replace(&mut items, rest) }));
+            changes.push(Change::Begun(Begun {
+                slot: me.0,
+                generation: me.1,
+                opened: std::mem::replace(&mut items, rest),
+            }));
         }
         changes
     }

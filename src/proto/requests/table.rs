@@ -5,7 +5,7 @@
 //! sender.
 
 use super::super::planted::{Bug, Planted};
-use super::Place;
+use super::{Key, Place};
 use crate::types::Slot;
 use crate::wire::{Begun, Ledger, Lost, MAX_ANSWER, Outcome, REQUEST_WINDOW, Stage};
 use std::collections::BTreeMap;
@@ -15,8 +15,13 @@ const MAX_KEPT: usize = 64 << 20;
 /// What a request costs besides its answer.
 const COST: usize = 64;
 
-/// A request that is over: whose, and what came of it.
-pub(in crate::proto) type Over = (Slot, u64, Outcome);
+/// A request that is over: the slot that its sender had then, whose it is, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::proto) struct Over {
+    pub(in crate::proto) slot: Slot,
+    pub(in crate::proto) key: Key,
+    pub(in crate::proto) outcome: Outcome,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Account {
@@ -62,10 +67,13 @@ impl Table {
         table
     }
 
+    /// What a snapshot carries of it.
     pub(in crate::proto) fn image(&self) -> Vec<Ledger> {
-        if self.bug.has(Bug::SnapshotWithoutRequests) {
-            return Vec::new();
-        }
+        if self.bug.has(Bug::SnapshotWithoutRequests) { Vec::new() } else { self.ledgers() }
+    }
+
+    /// All of it.
+    pub(in crate::proto) fn ledgers(&self) -> Vec<Ledger> {
         let requests = |a: &Account| a.requests.iter().map(|(n, stage)| (*n, stage.clone())).collect();
         let ledger = |(slot, a): (&Slot, &Account)| Ledger { slot: *slot, below: a.below, requests: requests(a) };
         self.accounts.iter().map(ledger).collect()
@@ -93,6 +101,12 @@ impl Table {
     /// How many more may be begun, whatever their answers.
     pub(in crate::proto) fn room(&self) -> usize {
         (MAX_KEPT.saturating_sub(self.kept) / (COST + MAX_ANSWER)).saturating_sub(self.begun)
+    }
+
+    /// How many are begun, and how many are over.
+    pub(in crate::proto) fn counts(&self) -> (usize, usize) {
+        let all: usize = self.accounts.values().map(|a| a.requests.len()).sum();
+        (self.begun, all - self.begun)
     }
 
     pub(in crate::proto) fn stage(&self, slot: Slot, number: u64) -> Option<&Stage> {
@@ -171,7 +185,7 @@ impl Table {
     }
 
     /// This node answers nothing any more: what it had begun is unknown.
-    pub(in crate::proto) fn giver_left(&mut self, giver: Place) -> Vec<Over> {
+    pub(in crate::proto) fn giver_left(&mut self, giver: Place) -> Vec<(Slot, u64, Outcome)> {
         let lost = Outcome::Unknown(Lost::Gone);
         let begun = self.begun_by(giver);
         for (slot, number) in &begun {

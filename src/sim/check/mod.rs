@@ -4,8 +4,8 @@
 //! or from a history that is broken on purpose, to see that they bite.
 
 mod agreement;
-mod broadcasts;
 mod asks;
+mod broadcasts;
 mod claims;
 mod commits;
 mod events;
@@ -18,8 +18,8 @@ mod messages;
 mod requests;
 mod terms;
 
-pub use asks::Asks;
 pub use agreement::{RollView, Standpoint, disagreement};
+pub use asks::Asks;
 pub use broadcasts::{Broadcasts, Seat};
 pub use claims::{Answer, Claims};
 pub use commits::Commits;

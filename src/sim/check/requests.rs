@@ -54,8 +54,7 @@ impl Requests {
     /// The sentence that says that it used this number before, or that another one says the same.
     pub fn asked(&mut self, who: Observer, from: &NodeId, number: u64, again: bool, body: &[u8]) -> Verdict {
         self.counts[0] += 1;
-        let asked =
-            Asked { who, from: from.clone(), number, again, given: 0, answers: BTreeSet::new(), outcome: None };
+        let asked = Asked { who, from: from.clone(), number, again, given: 0, answers: BTreeSet::new(), outcome: None };
         let twice = self.by_number.insert((who, number), body.to_vec()).is_some();
         if twice || self.asked.insert(body.to_vec(), asked).is_some() {
             return Err(format!("{who} asks twice as number {number}, or what was asked before"));
@@ -144,7 +143,11 @@ impl Requests {
         };
         self.counts[2] += 1;
         if asked.given == 0 || !asked.answers.contains(answer) {
-            return Err(format!("{who} was told an answer to request {number} that nobody gave"));
+            let (given, told) = (asked.given, String::from_utf8_lossy(answer).into_owned());
+            return Err(format!(
+                "{who} was told an answer to request {number}, given {given} times, that nobody gave: {told:?}, not one of {:?}",
+                asked.answers
+            ));
         }
         if !asked.again {
             self.unproven.push((now, (asked.from.clone(), number, answer.to_vec())));

@@ -11,8 +11,8 @@ mod streams;
 pub use builder::WorldBuilder;
 pub use observe::{Checked, Violation};
 
-use super::inquiring;
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
+use super::inquiring;
 use super::net::Net;
 use super::packet::Packets;
 use super::process::{Arrived, Asked, Input, Process};

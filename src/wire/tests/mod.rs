@@ -1,6 +1,7 @@
 //! The codecs against themselves, against fixed bytes, and against what isn't a frame.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod asking;
 mod broadcast;
 mod future;
 mod golden;

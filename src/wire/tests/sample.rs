@@ -367,6 +367,7 @@ pub(super) fn image() -> Image {
         said_before: Position::default(),
         said: vec![],
         speakers: vec![],
+        requests: vec![],
     }
 }
 
@@ -745,6 +746,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Claimed { slot, generation, name }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Released { slot, generation, name }),
+        super::asking::any_begun().prop_map(Change::Begun),
+        vec(super::asking::any_closed(), 0..4).prop_map(Change::Answered),
         (owner(), any::<u64>(), vec(any::<u8>(), 0..200)).prop_map(|((slot, generation), number, body)| Change::Said {
             slot,
             generation,
@@ -795,6 +798,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 said_before: Position { term: Term(0), index: Index(5) },
                 said: (0..lineage % 3).map(|n| said(6 + n, b"hello")).collect(),
                 speakers: taken.map(|at| (Slot(at as u32), lineage >> 1)).into_iter().collect(),
+                requests: taken.map(|at| super::asking::ledger_of(Slot(at as u32), lineage)).into_iter().collect(),
             }
         },
     )
@@ -973,7 +977,13 @@ fn any_circuit() -> impl Strategy<Value = Message> {
             0 => Circuit::Call(Call { number, lineage, id: from.id }),
             1 => Circuit::Ring(Ring { number, lineage, credit, from }),
             2 => {
-                let known = [CallOutcome::Taken, CallOutcome::DialledBack, CallOutcome::NotHere, CallOutcome::Busy, CallOutcome::Refused];
+                let known = [
+                    CallOutcome::Taken,
+                    CallOutcome::DialledBack,
+                    CallOutcome::NotHere,
+                    CallOutcome::Busy,
+                    CallOutcome::Refused,
+                ];
                 let outcome = match code {
                     1..=5 => known[usize::from(code) - 1],
                     other => CallOutcome::Other(other),
