@@ -128,7 +128,7 @@
 //! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
 //!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
-//!    (`sim::liveness_bound`).
+//!    ([`proto::Config::agreement`]).
 //! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.

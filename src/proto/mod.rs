@@ -1,5 +1,6 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
+mod agreement;
 mod border;
 mod bounds;
 mod campaign;
@@ -27,6 +28,7 @@ mod subscriber;
 mod succession;
 mod voter;
 
+pub use agreement::Agreement;
 pub use border::{
     Command, CommandError, Dest, Lane, LeaderView, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
     StreamOutput,
