@@ -177,7 +177,7 @@
 //!    committed before anybody is given it; each is given it once and in one order, or is told how many it missed.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
 //!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
-//!    (`sim::liveness_bound`).
+//!    ([`proto::Config::agreement`]).
 //! 8. No bytes from the network panic a node, make it allocate without bound, or make it send more than it received to an
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.

@@ -291,3 +291,6 @@ pub(super) fn is_better(mine: (Position, &Line, &NodeId), theirs: (Position, u32
         _ => me < theirs.2,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
+mod agreement;
 mod asks;
 mod border;
 mod bounds;
@@ -31,6 +32,7 @@ mod subscriber;
 mod succession;
 mod voter;
 
+pub use agreement::Agreement;
 pub use border::{
     AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats,
     StoreWrite, StreamInput, StreamOutput,

@@ -469,3 +469,6 @@ pub(super) fn apply_to_line(line: &mut Line, change: &Change) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

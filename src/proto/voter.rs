@@ -379,3 +379,6 @@ impl Voter {
         self.followed = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

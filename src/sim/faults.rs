@@ -68,6 +68,8 @@ faults! {
     Renumber = "renumber",
     /// The line is changed while all else goes on: retired, ranked, promoted, demoted.
     Line = "line",
+    /// A node is pointed at another convention address, and back again.
+    Move = "move",
     /// No fault: embedders send each other messages, and some don't take theirs for a while.
     Traffic = "traffic",
     /// No fault either: members claim names and give them up.
@@ -134,6 +136,7 @@ impl Faults {
         let apart = [
             (Fault::Line, rng.fork(0x11fe).one_in(4)),
             (Fault::Handover, rng.fork(0x4a0d).one_in(2)),
+            (Fault::Move, rng.fork(0x30fe).one_in(5)),
             (Fault::Traffic, rng.fork(0x7af1).one_in(3)),
             (Fault::Names, rng.fork(0x4a3e).one_in(3)),
             (Fault::Follow, rng.fork(0xf011).one_in(3)),

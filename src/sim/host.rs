@@ -116,6 +116,8 @@ pub(super) struct Host {
     pub(super) stopped: Option<StopReason>,
     /// Where it moves to, once its node has left: the group and the seeds.
     pub(super) moves_to: Option<(u16, Vec<HostId>)>,
+    /// Where it is by its configuration.
+    pub(super) home: (u16, Vec<HostId>),
     /// The lineage that it left by a move, until it has told so: what it tells before is about that one.
     pub(super) leaves: Option<Lineage>,
     /// Its embedder takes no messages at present.
@@ -126,6 +128,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(config: Config, options: NodeOptions) -> Self {
+        let home = (options.group, options.seeds.clone());
         Self {
             clock: Clock::new(options.clock_start.as_micros(), options.clock_ppm),
             disk: options.store.then(Disk::default),
@@ -150,6 +153,7 @@ impl Host {
             identity: Identity::ZERO,
             stopped: None,
             moves_to: None,
+            home,
             leaves: None,
             lazy: false,
             plant: None,
@@ -178,6 +182,11 @@ impl Host {
             (None, Some(disk)) => disk.holds_roll(lineage),
             (None, None) => false,
         }
+    }
+
+    /// True where its node is, or is about to go, where others aren't.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.options.group != self.home.0 || self.moves_to.is_some()
     }
 
     /// True where its node writes frames as a newer version would.

@@ -66,7 +66,8 @@
 //!
 //! [`Run`] draws everything from a seed: how many candidates and members, with stores or without, what the network is
 //! like, and which faults occur when. A phase of faults, in which nothing forbidden may happen, is followed by one in
-//! which the network heals and all processes run: then all have to agree within [`liveness_bound`], and stay so. Agreement
+//! which the network heals and all processes run: then all have to agree within the bound that
+//! [`crate::proto::Config::agreement`] computes, and stay so. Agreement
 //! is demanded only where the design can give it: a majority of the voters of the last line, committed or in force, has to
 //! be what it was; or one of those that are left holds the roll, somebody may lead, and whoever may be a voter is what it
 //! was or answers as another voter; or nobody holds anything, and as many candidates are there as a founding takes
@@ -126,7 +127,7 @@ pub use host::{HostId, NodeOptions};
 pub use net::{Conditions, Cut};
 pub use process::Asked;
 pub use run::{Report, Run};
-pub use scenario::{Options, Scenario, liveness_bound};
+pub use scenario::{Options, Scenario};
 pub use trace::Detail;
 pub use walls::Wall;
 pub use world::{Checked, Counts, Violation, World, WorldBuilder};

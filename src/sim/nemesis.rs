@@ -18,6 +18,7 @@ enum Remedy {
     Mend(Vec<(HostId, HostId)>),
     Cut(Vec<(HostId, HostId)>),
     Hear(HostId),
+    Home(HostId),
 }
 
 /// Plays the faults of a scenario.
@@ -36,6 +37,8 @@ pub(super) struct Nemesis {
     /// So many of them can found.
     founding_quorum: usize,
     reckless: bool,
+    /// Who was pointed elsewhere, and has not been called home since.
+    away: BTreeSet<HostId>,
     pub(super) injected: BTreeMap<&'static str, u64>,
 }
 
@@ -57,14 +60,27 @@ impl Nemesis {
             voters: scenario.voters,
             founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.voters },
             reckless: scenario.reckless,
+            away: BTreeSet::new(),
             injected: BTreeMap::new(),
         }
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.injected.entry(what).or_default() += 1;
     }
 
     /// Sets the network's conditions for the phase of faults.
     pub(super) fn begin(&mut self, world: &mut World, scenario: &Scenario) {
         if !scenario.faults.is_empty() {
-            world.set_conditions(scenario.conditions(&mut self.rng));
+            let conditions = scenario.conditions(&mut self.rng);
+            if conditions.loss_ppm >= 250_000 {
+                self.count("heavy loss");
+            }
+            world.set_conditions(conditions);
+        }
+        let newer = scenario.cast.iter().filter(|c| c.options.newer_from.is_some()).count();
+        if newer > 0 {
+            self.injected.insert("newer", newer as u64);
         }
     }
 
@@ -78,7 +94,7 @@ impl Nemesis {
         let now = world.now().as_micros();
         let due: Vec<_> = self.remedies.extract_if(.., |(at, _)| *at <= now).collect();
         for (_, remedy) in due {
-            apply(world, remedy);
+            self.apply(world, remedy);
         }
         if now < self.next {
             return;
@@ -97,7 +113,7 @@ impl Nemesis {
         }
         let fault = self.faults[self.rng.below(self.faults.len() as u64) as usize];
         if self.inject(world, fault) {
-            *self.injected.entry(fault.word()).or_default() += 1;
+            self.count(fault.word());
         }
     }
 
@@ -110,6 +126,45 @@ impl Nemesis {
             world.power_on(host);
             world.resume(host);
         }
+        self.call_home(world);
+    }
+
+    /// Whoever was pointed elsewhere is pointed back, until it goes.
+    pub(super) fn call_home(&mut self, world: &mut World) {
+        let away: Vec<_> = self.away.iter().copied().collect();
+        for host in away {
+            self.bring_home(world, host);
+        }
+    }
+
+    fn bring_home(&mut self, world: &mut World, host: HostId) {
+        if world.go_home(host) {
+            self.away.remove(&host);
+        }
+    }
+
+    /// A node is pointed at an address where nobody else is, for a while. Voters go one at a time: enough of them together
+    /// would found a convention of their own there.
+    fn move_away(&mut self, world: &mut World) -> bool {
+        let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h) && !self.away.contains(h)) else {
+            return false;
+        };
+        let of_line = |h: HostId| {
+            let host = &world.hosts[h.at()];
+            h.at() < self.voters || host.config.standing().votes() || host.standing().votes()
+        };
+        let alone = self.voters > 2 && self.away.iter().all(|h| !of_line(*h));
+        if of_line(host) && !(alone && self.founders_survive(world, host) && self.may_lose_anew(world, host)) {
+            return false;
+        }
+        let seeds = Vec::new();
+        let moved = world.move_to(host, 1, seeds).is_ok();
+        if moved {
+            self.away.insert(host);
+            let span = self.span(8);
+            self.later(world, span, Remedy::Home(host));
+        }
+        moved
     }
 
     /// No fault: an embedder's doing.
@@ -170,6 +225,9 @@ impl Nemesis {
                 let Some(host) = self.victim(world).filter(|h| !world.is_paused(*h)) else { return false };
                 let most = [1, 1, 4, 40][self.rng.below(4) as usize];
                 let span = self.span(most);
+                if span >= 100_000 {
+                    self.count(if span < 1_000_000 { "pause of 0.1 to 1 s" } else { "pause of 1 s and more" });
+                }
                 world.pause(host, Duration::from_micros(span));
                 true
             }
@@ -190,6 +248,7 @@ impl Nemesis {
                 true
             }
             Fault::Line => self.change_line(world),
+            Fault::Move => self.move_away(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
             Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound | Fault::Requests | Fault::Asks => false,
         }
@@ -278,6 +337,9 @@ impl Nemesis {
                         }
                     }
                 }
+                if !pairs.is_empty() {
+                    self.count("not transitive");
+                }
                 world.say(0, format_args!("and other voters lose the links {pairs:?}"));
             }
         }
@@ -357,6 +419,31 @@ impl Nemesis {
         host.at() >= self.voters || self.voters - remembering < self.founding_quorum
     }
 
+    fn apply(&mut self, world: &mut World, remedy: Remedy) {
+        match remedy {
+            Remedy::Start(host) => {
+                world.power_on(host);
+                // Where it was asked to leave and hasn't yet, it goes on.
+                world.start(host);
+            }
+            Remedy::Cut(pairs) => {
+                for (a, b) in pairs {
+                    world.cut(a, b);
+                }
+            }
+            Remedy::Mend(pairs) => {
+                world.say(pairs.first().map_or(0, |p| p.0.0), format_args!("is reached again"));
+                for (a, b) in pairs {
+                    world.mend(a, b);
+                }
+            }
+            Remedy::Hear(host) => {
+                world.deafen(host, false);
+            }
+            Remedy::Home(host) => self.bring_home(world, host),
+        }
+    }
+
     /// A candidate without a store that restarts is a new voter. A majority has to stay what it is, or nothing can be
     /// committed ever again, by design: so nobody is taken away before the one taken before is let in again.
     fn may_lose(&mut self, world: &World, host: HostId) -> bool {
@@ -364,6 +451,18 @@ impl Nemesis {
         let standing = h.process.as_ref().map_or(h.config.standing(), |p| p.node.standing());
         // Who was promoted or demoted while it runs is a new voter after each start, whatever it has.
         let same_after = h.disk.is_some() && standing == h.config.standing();
+        self.may_replace(world, host, standing, same_after)
+    }
+
+    /// The same for a voter that comes back as another one in any case.
+    fn may_lose_anew(&mut self, world: &World, host: HostId) -> bool {
+        let h = &world.hosts[host.at()];
+        let standing = h.process.as_ref().map_or(h.config.standing(), |p| p.node.standing());
+        self.may_replace(world, host, standing, false)
+    }
+
+    fn may_replace(&mut self, world: &World, host: HostId, standing: Standing, same_after: bool) -> bool {
+        let h = &world.hosts[host.at()];
         if self.faults.contains(&Fault::Line) && !same_after && !self.founders_survive(world, host) {
             return false;
         }
@@ -451,28 +550,4 @@ fn all_told(world: &World, node: &crate::proto::Node) -> bool {
         let host = world.find(id.as_str()).map(|h| &world.hosts[h.at()]);
         host.is_some_and(|h| h.standing().votes() || h.identity == identity && h.stays())
     })
-}
-
-fn apply(world: &mut World, remedy: Remedy) {
-    match remedy {
-        Remedy::Start(host) => {
-            world.power_on(host);
-            // Where it was asked to leave and hasn't yet, it goes on.
-            world.start(host);
-        }
-        Remedy::Cut(pairs) => {
-            for (a, b) in pairs {
-                world.cut(a, b);
-            }
-        }
-        Remedy::Mend(pairs) => {
-            world.say(pairs.first().map_or(0, |p| p.0.0), format_args!("is reached again"));
-            for (a, b) in pairs {
-                world.mend(a, b);
-            }
-        }
-        Remedy::Hear(host) => {
-            world.deafen(host, false);
-        }
-    }
 }

@@ -6,7 +6,7 @@ use super::inquiring::Inquiring;
 use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
 use super::process::Plant;
-use super::scenario::{Options, Scenario, liveness_bound};
+use super::scenario::{Options, Scenario};
 use super::trace::Detail;
 use super::traffic::Traffic;
 use super::world::{Checked, Counts, Violation, World};
@@ -99,6 +99,7 @@ impl Run {
             leaderships: world.leaderships(),
             recoveries: world.recoveries(),
             agreed_after: course.agreed_after,
+            agreement_bound: scenario.agreement(),
             recoverable: course.recoverable,
             violations: world.violations().to_vec(),
             claims: world.claims_checked(),
@@ -180,7 +181,7 @@ impl Course {
         }
         self.recoverable = is_recoverable(world, &self.nemesis);
         let detection = scenario.detection();
-        let bound = liveness_bound(detection);
+        let bound = scenario.agreement();
         let begun = world.now();
         // What was cut off just before may still cost a leader its lease, or its patience with what it can't commit.
         let aftermath = detection * 4;
@@ -192,6 +193,7 @@ impl Course {
             for host in world.hosts() {
                 world.start(host);
             }
+            self.nemesis.call_home(world);
             self.traffic.act(world);
             self.asking.act(world);
             // To look at all rolls takes longer than to live through that time.
@@ -266,7 +268,7 @@ impl Course {
 /// agree after that.
 fn unsettled(world: &World) -> Option<String> {
     let stays = |h: &super::HostId| world.hosts[h.at()].process.as_ref().is_some_and(|p| !p.leaving);
-    let absent = world.hosts().find(|h| !stays(h));
+    let absent = world.hosts().find(|h| !stays(h) || world.hosts[h.at()].is_elsewhere());
     absent.map(|h| format!("{} leaves or has left", world.name(h))).or_else(|| world.disagreement())
 }
 
@@ -293,6 +295,8 @@ pub struct Report {
     pub recoveries: usize,
     /// How long it took until all agreed, once the network was whole.
     pub agreed_after: Option<Duration>,
+    /// Within which time they had to ([`crate::proto::Config::agreement`]).
+    pub agreement_bound: Duration,
     /// False where so many candidates without a store were lost that no agreement can be demanded.
     pub recoverable: bool,
     /// What should never have happened.
@@ -320,6 +324,12 @@ impl Report {
         (self.simulated - Time::ZERO).as_secs_f64() / self.real.as_secs_f64().max(1e-9)
     }
 
+    /// Which share of its bound the agreement took; nothing where there was none.
+    #[must_use]
+    pub fn bound_share(&self) -> Option<f64> {
+        Some(self.agreed_after?.as_secs_f64() / self.agreement_bound.as_secs_f64().max(1e-9))
+    }
+
     /// The faults that occurred, by kind.
     #[must_use]
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
@@ -330,6 +340,7 @@ impl Report {
             ("dup", c.datagrams_duplicated),
             ("reorder", c.datagrams_reordered),
             ("corrupt", c.datagrams_corrupted),
+            ("torn", c.writes_lost),
         ];
         all.extend(single.into_iter().filter(|(_, n)| *n > 0));
         all
@@ -360,7 +371,10 @@ impl fmt::Display for Report {
         }
         write!(f, " leaderships: {}, recoveries: {}", self.leaderships, self.recoveries)?;
         match (self.agreed_after, self.recoverable) {
-            (Some(after), _) => write!(f, "; all agreed {after:?} after the network was whole")?,
+            (Some(after), _) => {
+                let bound = self.agreement_bound;
+                write!(f, "; all agreed {after:?} after the network was whole, the bound was {bound:?}")?;
+            }
             (None, false) => write!(f, "; not recoverable by design: too many candidates without a store were lost")?,
             (None, true) => {}
         }

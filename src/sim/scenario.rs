@@ -9,7 +9,7 @@ use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::walls::Wall;
 use super::world::World;
-use crate::proto::{Config, Founding, MessageLimits};
+use crate::proto::{Config, Founding, LinkAssumption, MessageLimits};
 use crate::types::{Capabilities, ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
@@ -245,6 +245,26 @@ impl Scenario {
         self.cast.first().map_or(Duration::ZERO, |c| c.config.detection())
     }
 
+    /// Within which time all have to agree, once the network is whole and all processes run.
+    pub(super) fn agreement(&self) -> Duration {
+        // What the healed network is, and what all hosts always are.
+        let link = LinkAssumption {
+            one_way: Conditions::default().delay * 2,
+            loop_lateness: self.wake_late + Duration::from_millis(1),
+            store_write: self.fsync,
+        };
+        // Members may have been promoted: all that may be on the line count.
+        let bound = self.cast.first().map(|c| {
+            c.config.agreement(
+                if self.faults.has(Fault::Line) { self.voters.max(9) } else { self.voters },
+                &link,
+                super::world::CONNECT_PATIENCE,
+            )
+        });
+        let moves = self.faults.has(Fault::Move);
+        bound.map_or(Duration::ZERO, |b| if moves { b.with_arrivals() } else { b.total() })
+    }
+
     /// What the network is like in the phase of faults.
     pub(super) fn conditions(&self, rng: &mut Rng) -> Conditions {
         let has = |f| self.faults.has(f);
@@ -269,17 +289,6 @@ impl Scenario {
             segmented: true,
         }
     }
-}
-
-/// Within which time all nodes have to agree, once the network is whole and all processes run.
-///
-/// The reason for its parts: the detection time passes a few times in a row at most (a dead leader is noticed; a lost
-/// round is repeated; a lineage that is gone is given up; dead members are probed and evicted), streams that died in
-/// the partition take up to their patience to be noticed and dialled anew at both ends, and seeking nodes back off up
-/// to some seconds between two tries.
-#[must_use]
-pub fn liveness_bound(detection: Duration) -> Duration {
-    detection * 10 + Duration::from_secs(30)
 }
 
 /// What those have who are asked.

@@ -75,6 +75,9 @@ struct Total {
     leaderships: usize,
     recoveries: usize,
     unrecoverable: u64,
+    /// How many runs agreed, and the largest share of its bound that one needed, with its seed.
+    agreed: u64,
+    slowest: (f64, u64),
     faults: BTreeMap<&'static str, u64>,
     checked: BTreeMap<usize, u64>,
     failed: Option<Report>,
@@ -87,6 +90,12 @@ impl Total {
         self.leaderships += report.leaderships;
         self.recoveries += report.recoveries;
         self.unrecoverable += u64::from(!report.recoverable);
+        if let Some(share) = report.bound_share() {
+            self.agreed += 1;
+            if share > self.slowest.0 {
+                self.slowest = (share, report.seed);
+            }
+        }
         for (word, n) in report.faults() {
             *self.faults.entry(word).or_default() += n;
         }
@@ -146,6 +155,11 @@ fn band(options: &SimOptions) -> Result<(), Failure> {
     say(&format!("faults: {}", pairs(&total.faults)))?;
     let (led, recovered) = (total.leaderships, total.recoveries);
     say(&format!("checked, by property: {}; leaderships: {led}, recoveries: {recovered}", pairs(&total.checked)))?;
+    if total.agreed > 0 {
+        let (agreed, (share, seed)) = (total.agreed, total.slowest);
+        let percent = share * 100.0;
+        say(&format!("agreement in {agreed} runs, after at most {percent:.0} % of the computed bound (seed {seed})"))?;
+    }
     if total.unrecoverable > 0 {
         let n = total.unrecoverable;
         say(&format!("not recoverable by design (too many candidates without a store were lost): {n}"))?;

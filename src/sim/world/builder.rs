@@ -11,6 +11,9 @@ use super::streams::Pipes;
 use super::{Counts, World};
 use std::time::Duration;
 
+/// How long a dial may hang, unless the builder is told otherwise.
+pub(in crate::sim) const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
 /// How a [`World`] is made.
 #[derive(Debug, Clone)]
 #[must_use]
@@ -156,7 +159,7 @@ impl World {
             echo: false,
             fsync: Duration::ZERO,
             wake_late: Duration::ZERO,
-            connect_patience: Duration::from_secs(3),
+            connect_patience: CONNECT_PATIENCE,
             stream_patience: Duration::from_secs(3),
             receive_buffer: 256,
             halt: false,

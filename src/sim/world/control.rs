@@ -33,6 +33,7 @@ impl World {
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
         h.leaves = None;
+        h.moves_to = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
         let plant = h.plant.unwrap_or(self.options.plant);
@@ -131,6 +132,21 @@ impl World {
             self.hosts[host.at()].moves_to = before;
         }
         result
+    }
+
+    /// Points a node that was moved back at the address that it began with; true where it is there, or on its way.
+    pub(in crate::sim) fn go_home(&mut self, host: HostId) -> bool {
+        let h = &mut self.hosts[host.at()];
+        let (group, seeds) = h.home.clone();
+        if h.process.is_none() {
+            // The command line of the next start counts for that start.
+            (h.options.group, h.options.seeds, h.moves_to) = (group, seeds, None);
+            return true;
+        }
+        if let Some((to, _)) = &h.moves_to {
+            return *to == group;
+        }
+        h.options.group == group || self.move_to(host, group, seeds).is_ok()
     }
 
     /// A node has left and begins anew: its host's discovery is swapped.

@@ -8,6 +8,7 @@ mod foundings;
 mod observe;
 mod streams;
 
+pub(in crate::sim) use builder::CONNECT_PATIENCE;
 pub use builder::WorldBuilder;
 pub use observe::{Checked, Violation};
 
