@@ -13,6 +13,7 @@ mod lanes;
 mod leadership;
 mod limits;
 mod log;
+mod merging;
 mod names;
 mod node;
 mod outbox;
@@ -32,9 +33,9 @@ pub use border::{
     StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
-pub use config::{Config, ConfigBuilder, ConfigError, Founding};
+pub use config::{Config, ConfigBuilder, ConfigError, Founding, Policy};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason,
+    Accusation, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason,
     Undelivered,
 };
 pub use limits::MessageLimits;

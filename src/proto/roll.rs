@@ -3,11 +3,12 @@
 //! Applying is deterministic and total: an entry that doesn't fit (a taken slot, an unknown generation, an incarnation
 //! that already left) changes nothing, on every node alike.
 
+use super::event::Conflict;
 use super::planted::{Bug, Planted};
 use crate::types::{
     Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
-use crate::wire::{Change, ClaimAnswer, Entry, Image, SlotImage};
+use crate::wire::{Change, ClaimAnswer, Entry, Image, MAX_ABSORBED, Merger, SlotImage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
@@ -46,6 +47,10 @@ pub(super) enum Applied {
         names: Vec<Name>,
     },
     Claim(Claimed),
+    /// Another lineage was taken in: before this its members joined.
+    Absorbed(Merger),
+    /// It belongs to a lineage that is being taken in.
+    Conflict(Lineage, Conflict),
     Line,
 }
 
@@ -77,6 +82,8 @@ pub(super) struct Roll {
     /// Who has which name, and the same the other way round.
     names: BTreeMap<Name, Slot>,
     names_of: BTreeMap<Slot, BTreeSet<Name>>,
+    /// The lineages that were taken in, the latest last.
+    absorbed: Vec<Merger>,
     pub(super) bug: Planted,
 }
 
@@ -91,6 +98,7 @@ impl Roll {
         Self {
             names: image.names.iter().cloned().collect(),
             names_of,
+            absorbed: image.absorbed.clone(),
             bug: Planted::default(),
             line: image.line.clone(),
             slots: image.slots.clone(),
@@ -113,6 +121,7 @@ impl Roll {
             retired: self.retired.iter().cloned().collect(),
             ranked: self.ranked.iter().map(|(id, priority)| (id.clone(), *priority)).collect(),
             names: self.names.iter().map(|(name, slot)| (name.clone(), *slot)).collect(),
+            absorbed: self.absorbed.clone(),
         }
     }
 
@@ -161,6 +170,18 @@ impl Roll {
     /// True where this member can't have another name.
     pub(super) fn is_full_of_names(&self, slot: Slot) -> bool {
         self.names.len() >= MAX_NAMES || self.names_of.get(&slot).is_some_and(|n| n.len() >= MAX_NAMES_EACH)
+    }
+
+    /// True where the member in this slot came with a lineage that was taken in.
+    pub(super) fn came_along(&self, slot: Slot) -> bool {
+        let generation = self.slots.get(slot.0 as usize).map(|s| s.generation);
+        let range = |m: &Merger| m.base.0..m.base.0.saturating_add(m.count);
+        self.absorbed.iter().any(|m| range(m).contains(&slot.0) && generation == Some(m.generation))
+    }
+
+    /// The lineages that were taken in, the latest last.
+    pub(super) fn absorbed(&self) -> &[Merger] {
+        &self.absorbed
     }
 
     /// True where this id was taken off the line for good.
@@ -223,6 +244,18 @@ impl Roll {
             }
             Change::Restood { slot, generation, revision, standing, identity } => {
                 self.restand(*slot, *generation, *revision, *standing, *identity)
+            }
+            Change::Absorbed(merger) => {
+                self.absorbed.retain(|m| m.lineage != merger.lineage);
+                if self.absorbed.len() >= MAX_ABSORBED {
+                    self.absorbed.remove(0);
+                }
+                self.absorbed.push(*merger);
+                Applied::Absorbed(*merger)
+            }
+            Change::Conflict { lineage, name, kept, lost } => {
+                let (name, kept, lost) = (name.clone(), kept.clone(), lost.clone());
+                Applied::Conflict(*lineage, Conflict::Name { name, kept, lost })
             }
             Change::Claimed { slot, generation, name } => self.claim(*slot, *generation, name),
             Change::Released { slot, generation, name } => self.release(*slot, *generation, name),

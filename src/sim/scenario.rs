@@ -7,7 +7,7 @@ use super::process::Plant;
 use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::world::World;
-use crate::proto::{Config, Founding, MessageLimits};
+use crate::proto::{Config, Founding, MessageLimits, Policy};
 use crate::types::{ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
@@ -25,13 +25,23 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// Which faults may occur: all of them means a random part for each seed, any other set exactly that (all).
     pub faults: Faults,
+    /// What a side without a majority does (drawn: with faults it goes on in one of four; without it waits).
+    pub policy: Option<Policy>,
     /// Whether the candidates have stores (drawn: all, none, or some).
     pub stores: Option<bool>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { candidates: None, members: None, duration: None, heartbeat: None, faults: Faults::all(), stores: None }
+        Self {
+            candidates: None,
+            members: None,
+            duration: None,
+            heartbeat: None,
+            faults: Faults::all(),
+            policy: None,
+            stores: None,
+        }
     }
 }
 
@@ -60,6 +70,8 @@ pub struct Scenario {
     /// can't be demanded only where none of them may lead.
     pub(super) reckless: bool,
     pub(super) founding: &'static str,
+    /// A side without a majority goes on.
+    pub(super) available: bool,
     /// Earlier candidates take over.
     pub(super) preempts: bool,
     /// Some nodes write frames as a newer version would, from one of their starts on.
@@ -101,6 +113,10 @@ impl Scenario {
             twins: !quiet && rng.one_in(8),
             reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
+            available: match options.policy {
+                Some(policy) => policy == Policy::Available,
+                None => !quiet && rng.fork(0xa7a1).one_in(4),
+            },
             preempts: false,
             rolling: false,
         };
@@ -148,6 +164,7 @@ impl Scenario {
                 .drift_ppm(DRIFT_PPM)
                 .multicast(!no_multicast)
                 .seeds(no_multicast || !quiet && rng.one_in(4))
+                .policy(if self.available { Policy::Available } else { Policy::Quorum })
                 .preempt(preempt)
                 .messages(self.message_limits(rng));
             let votes = at < self.voters;
@@ -281,9 +298,10 @@ impl fmt::Display for Scenario {
         let beat = self.cast.first().map_or(Duration::ZERO, |c| c.config.heartbeat());
         write!(
             f,
-            "{} voters ({stores} with a store), {} members, founded by {}, heartbeat {beat:?}, detection {:?}, {:?} of faults: {}",
+            "{} voters ({stores} with a store), {} members, policy {}, founded by {}, heartbeat {beat:?}, detection {:?}, {:?} of faults: {}",
             self.voters,
             self.cast.len() - self.voters,
+            if self.available { "available" } else { "quorum" },
             self.founding,
             self.detection(),
             self.safety,

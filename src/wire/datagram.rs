@@ -1,5 +1,6 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
+use super::merger::Absorbed;
 use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Slot, Standing, Term, VoterTag,
@@ -57,6 +58,8 @@ pub enum Datagram {
     Find(Find),
     /// They do.
     Found(Found),
+    /// The leader of a lineage that ended, to its members: go on in another.
+    Absorbed(Absorbed),
 }
 
 /// A message of the sender's embedder: unordered, and acknowledged by nobody.

@@ -6,6 +6,7 @@ use super::datagram::{
     Seek, Stranger, WhereIs, Whereabouts,
 };
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
+use super::merger_codec::{self as merger, kind as merges};
 use super::parts::{
     flag, put_id, put_member, put_place, put_sender, put_view, read_id, read_member, read_place, read_sender,
     read_view, tag as field,
@@ -146,6 +147,7 @@ impl<'a> DatagramView<'a> {
             asked::MISSED => padded(self.len).and_then(|()| request::missed(body)).map(Datagram::Missed),
             asked::FIND => padded(self.len).and_then(|()| request::find(body)).map(Datagram::Find),
             asked::FOUND => request::found(body).map(Datagram::Found),
+            merges::ABSORBED => merger::absorbed(body).map(Datagram::Absorbed),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -371,6 +373,7 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Missed(d) => request::put_missed(d, tag, buf),
         Datagram::Find(d) => request::put_find(d, tag, buf),
         Datagram::Found(d) => request::put_found(d, tag, buf),
+        Datagram::Absorbed(d) => merger::put_absorbed(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);

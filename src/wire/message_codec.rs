@@ -3,6 +3,7 @@
 use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, required};
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
+use super::merger_codec::{self as merger, kind as merges};
 use super::message::{
     Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Follow,
     Hello, Invite, InviteReply, Message, Muster, Open, Overruled, ProbeFor, Propose, ProposeReply, Recover,
@@ -145,6 +146,10 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
             let fixed = position(fixed, m.position).u8(flag(m.granted, GRANTED)).spare(3);
             frame::begin(buf, kind::RECOVER_REPLY, tag, fixed);
         }
+        Message::Offer(m) => merger::put_offer(m, tag, buf),
+        Message::Bequest(m) => merger::put_bequest(m, tag, buf),
+        Message::BequestReply(m) => merger::put_bequest_reply(m, tag, buf),
+        Message::Ended(m) => merger::put_ended(m, tag, buf),
         Message::Follow(m) => put_follow(m, tag, buf),
         Message::TurnedAway(m) => frame::begin(buf, kind::TURNED_AWAY, tag, FixedOut::<8>::new().u64(m.lineage.0)),
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
@@ -338,6 +343,10 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::MUSTER => muster(&body).map(Message::Muster),
         kind::RECOVER => recover(&body).map(Message::Recover),
         kind::RECOVER_REPLY => recover_reply(&body).map(Message::RecoverReply),
+        merges::OFFER => merger::offer(&body).map(Message::Offer),
+        merges::BEQUEST => merger::bequest(&body, bytes).map(Message::Bequest),
+        merges::BEQUEST_REPLY => merger::bequest_reply(&body).map(Message::BequestReply),
+        merges::ENDED => merger::ended(&body).map(Message::Ended),
         kind::FOLLOW => follow(&body).map(Message::Follow),
         kind::TURNED_AWAY => Ok(Message::TurnedAway(TurnedAway { lineage: Lineage(body.fixed::<8>()?.u64()?) })),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),

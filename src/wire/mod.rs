@@ -56,6 +56,7 @@
 //! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
 //! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
 //! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
+//! | 33 | absorbed | lineage that ends 8, its term 8, slot 4, generation 2, spare 2 | *view* of the one that goes on | ≤ 1,200 |
 //!
 //! A seek, a join, a missed or a find that isn't padded to exactly 1,200 bytes is malformed, and so are a claim of less than
 //! 128 and a *where is* of less than 320: no answer is larger than its question. Where
@@ -91,6 +92,10 @@
 //! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
 //! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |
 //! | 93 | elsewhere | as a hello | as a hello |
+//! | 94 | offer | lineage 8, term 8, candidates 4, number 4, flags 1 (1 the sender asks to be absorbed), spare 3 | |
+//! | 95 | bequest | lineage 8, into 8, term 8, position 16, number 4, candidates 4, offset 4, total 4 | *data*, up to [`MAX_PIECE`] |
+//! | 96 | its reply | lineage 8, into 8, number 4, offset 4, flags 1 (1 void), spare 3 | |
+//! | 97 | ended | lineage 8, into 8, term 8, leader's tag 4, line version 4, number 4, slot 4, generation 2, spare 2 | *lineages* where there are parents, *seat*, up to 15 |
 //! | 100 | follow | lineage 8, incarnation 8, position 16, slot 4, generation 2, spare 2 | *convention* |
 //! | 101 | turned away | lineage 8 | |
 //! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
@@ -126,6 +131,8 @@
 //! | 21, 22 | voters, gone | identities: 8 each, up to [`MAX_VOTERS`] |
 //! | 25 | name | 1 to 63 bytes of UTF-8 |
 //! | 26 | named | body: slot 4; *name* |
+//! | 40 | loser | an id, as 1 |
+//! | 41 | absorbed | body: lineage 8, term 8, slot 4, generation 2, spare 2, count 4 |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -144,10 +151,12 @@
 //! | 12 restood | body: slot 4, generation 2, standing 1, spare 1, revision 4, identity 8 |
 //! | 20 claimed | body: slot 4, generation 2, spare 2; *name* |
 //! | 21 released | body: slot 4, generation 2, spare 2; *name* |
+//! | 50 | absorbed | the body of an *absorbed* |
+//! | 51 | conflict | body: lineage 8; *name*, *id* of who has it, *loser* |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
-//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*. A store's record is its kind (1 byte) and its
+//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked*, *named* and *absorbed*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
 //! 2 sealed), spare 3; *founder* where it is bound to a founding); 2 an entry; 3 an image.
 
@@ -157,6 +166,8 @@ mod datagram;
 mod datagram_codec;
 mod frame;
 mod message;
+mod merger;
+mod merger_codec;
 mod message_codec;
 mod parts;
 mod reject;
@@ -169,6 +180,7 @@ mod stream;
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
+pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, Merger, Offer};
 pub use message::*;
 pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;

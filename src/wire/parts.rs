@@ -35,6 +35,8 @@ pub(super) mod tag {
     pub(in crate::wire) const PLACE: u8 = 23;
     pub(in crate::wire) const NAME: u8 = 25;
     pub(in crate::wire) const NAMED: u8 = 26;
+    pub(in crate::wire) const LOSER: u8 = 40;
+    pub(in crate::wire) const MERGER: u8 = 41;
 }
 
 const DURABLE: u8 = 1;

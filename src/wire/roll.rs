@@ -1,5 +1,6 @@
 //! The roll's entries, its image in a snapshot, and what a store keeps. The layout stands in [`crate::wire`].
 
+use super::merger::Merger;
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, Name, NodeId,
     Position, Seat, Slot, Standing, Term,
@@ -123,6 +124,19 @@ pub enum Change {
         /// The name.
         name: Name,
     },
+    /// Another lineage was taken in: its members stand in the slots that are named, each with the next incarnation.
+    Absorbed(Merger),
+    /// A name was claimed in a lineage that is being taken in, and here.
+    Conflict {
+        /// That lineage.
+        lineage: Lineage,
+        /// The name.
+        name: Name,
+        /// Who has it here, and keeps it.
+        kept: NodeId,
+        /// Who had it there.
+        lost: NodeId,
+    },
     /// A kind that this version doesn't know: kept and passed on as it is, changes nothing.
     Other {
         /// The kind's number.
@@ -162,6 +176,8 @@ pub struct Image {
     pub ranked: Vec<(NodeId, i32)>,
     /// The names that are taken, in their order, each with its owner's slot.
     pub names: Vec<(Name, Slot)>,
+    /// The lineages that were taken in, the latest last: at most [`super::MAX_ABSORBED`].
+    pub absorbed: Vec<Merger>,
 }
 
 /// What a voter must not forget. Small; written as a whole.

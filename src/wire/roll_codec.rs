@@ -1,6 +1,8 @@
 //! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
 
-use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
+use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
+use super::merger::MAX_ABSORBED;
+use super::merger_codec::{put_conflict, put_merger, read_conflict, read_merger};
 use super::parts::{
     flag, only_name, push_seat, put_capabilities, put_id, put_lineages, put_member, put_name, put_seat, put_seat_body,
     read_capabilities, read_id, read_lineages, read_member, read_seat, read_standing, standing_code, tag,
@@ -26,6 +28,8 @@ mod change {
     pub(super) const RESTOOD: u8 = 12;
     pub(super) const CLAIMED: u8 = 20;
     pub(super) const RELEASED: u8 = 21;
+    pub(super) const ABSORBED: u8 = 50;
+    pub(super) const CONFLICT: u8 = 51;
 }
 
 /// The numbers of a store's records.
@@ -117,6 +121,14 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             put_body(sink, owner(slot, generation).spare(2));
             put_name(sink, name);
         }
+        Change::Absorbed(merger) => {
+            sink.put(&[change::ABSORBED]);
+            put_merger(sink, merger);
+        }
+        Change::Conflict { lineage, name, kept, lost } => {
+            sink.put(&[change::CONFLICT]);
+            put_conflict(sink, *lineage, name, kept, lost);
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -150,6 +162,8 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         change::RELEASED => {
             read_claim(bytes).map(|(slot, generation, name)| Change::Released { slot, generation, name })
         }
+        change::ABSORBED => read_merger(bytes).map(Change::Absorbed),
+        change::CONFLICT => read_conflict(bytes),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -282,6 +296,9 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
             put_name(s, name);
         });
     }
+    for merger in &image.absorbed {
+        put_field(sink, tag::MERGER, |s| put_merger(s, merger));
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
@@ -296,7 +313,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
-    let (mut retired, mut ranked, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut retired, mut ranked, mut names, mut absorbed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut fields = body.fields();
     // The lists grow by what was read, each element from bytes that are there, never by a number that was claimed.
     while let Some((tag, content)) = fields.next()? {
@@ -308,6 +325,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::RETIRED => retired.push(read_only_id(&Body::nested(content)?)?),
             tag::RANKED => ranked.push(read_ranked(&Body::nested(content)?)?),
             tag::NAMED => names.push(read_named(&Body::nested(content)?)?),
+            tag::MERGER => push_bounded(&mut absorbed, read_merger(content)?, MAX_ABSORBED)?,
             _ => {}
         }
     }
@@ -320,7 +338,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
         return Err(Reject::Malformed);
     }
     let (parents, line) = (parents.unwrap_or_default(), Line::new(line_version, seats));
-    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names })
+    Ok(Image { lineage, parents, position, line, slots, departed, retired, ranked, names, absorbed })
 }
 
 fn read_named(body: &Body<'_>) -> Result<(Name, Slot), Reject> {

@@ -71,6 +71,7 @@ impl Node {
             Datagram::Missed(d) => self.on_missed(from, d),
             Datagram::Find(d) => self.on_find(from, &d),
             Datagram::Found(d) => self.on_found(d),
+            Datagram::Absorbed(d) => self.on_absorbed(now, from, d),
         }
     }
 
@@ -106,7 +107,7 @@ impl Node {
             if !self.is_kin(beat.lineage) {
                 self.note_foreign(beat.lineage);
             }
-            return;
+            return self.meet(now, from, beat);
         }
         if let Some(lead) = &self.lead {
             if beat.term <= lead.leadership.term {
@@ -120,6 +121,9 @@ impl Node {
             self.resign(now, false);
         }
         let votes = self.me.standing.votes() && ours != Lineage::ZERO && self.voter.promise.lineage == ours;
+        if votes && self.comes_back(now, from, beat) {
+            return self.abandon(now);
+        }
         if votes && !self.voter_hears(now, from, beat) {
             return;
         }
@@ -189,7 +193,7 @@ impl Node {
         }
     }
 
-    fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
+    pub(super) fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
         self.log.line().by_tag(beat.leader).is_some_and(|s| s.addrs.contains(&from))
             || self.follower.seat(beat.leader).is_some_and(|s| s.addr == from)
     }
@@ -248,7 +252,7 @@ impl Node {
             self.sought = self.sought.max(seek.term);
         }
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
-        self.outgrow(now, seek.lineage, seek.term);
+        self.outgrow(now, seek);
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),
@@ -292,11 +296,20 @@ impl Node {
         if theirs == Lineage::ZERO {
             return;
         }
+        if self.courts_foreign(&announce.view) {
+            let leader = announce.view.line.iter().find(|s| Some(s.voter) == announce.view.leader);
+            if let Some(seat) = leader {
+                self.peers.note(now, &super::members::seat_ref_info(seat), theirs, false);
+            }
+        }
         let moved = ours != Lineage::ZERO && ours != theirs && self.follow_child(now, &announce.view, announce.place);
         if ours != Lineage::ZERO && ours != theirs && !moved {
             if announce.view.parents.contains(&ours) || self.descends(ours, theirs) {
-                // A voter moves with the roll, a member not to a lower term; and nobody goes back to a parent.
-                return;
+                // A voter moves with the roll, a member not to a lower term; and nobody goes back to a parent, unless it is
+                // left alone.
+                if !self.goes_back(now, &announce.view) {
+                    return;
+                }
             }
             self.note_foreign(theirs);
             if !self.may_abandon(now) {

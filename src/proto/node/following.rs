@@ -20,7 +20,7 @@ use bytes::BytesMut;
 /// Bytes of entries that answer one fetch.
 const FETCH_BUDGET: usize = 64 * 1024;
 /// The largest image of a roll that is taken: a million members' worth would be larger, and is refused.
-const MAX_IMAGE: u32 = 512 * 1024 * 1024;
+pub(super) const MAX_IMAGE: u32 = 512 * 1024 * 1024;
 
 impl Node {
     /// Whether a stream frame of a term comes from whom this voter may follow in it; an older one is overruled.
@@ -279,8 +279,7 @@ impl Node {
             let told = std::mem::replace(&mut self.told.roll, true);
             let mut further = None;
             if !told {
-                let kin = |log: &super::Log| log.lineage() == image.lineage || image.parents.contains(&log.lineage());
-                let before = self.abandoned.take().filter(kin);
+                let before = self.abandoned.take().filter(|log| log.is_before(image));
                 // What was told before goes further than this image: it was as committed, so it counts.
                 let log = before
                     .as_ref()
@@ -294,6 +293,9 @@ impl Node {
             // What the lineage was founded out of is known only now.
             self.introduce();
             self.tell_outcome(now, &old);
+            if told {
+                self.tell_missed_mergers(&old);
+            }
             self.line_changed(now);
         }
         if last.fetched {
@@ -377,7 +379,7 @@ impl Node {
     }
 
     /// Asks everywhere that is configured, and some of those who led or could.
-    fn seek(&mut self, _now: Time, attempt: u16) {
+    pub(super) fn seek(&mut self, _now: Time, attempt: u16) {
         let seek = self.question(attempt);
         if self.config.multicast {
             self.out.datagram(Dest::Bench, seek.clone());

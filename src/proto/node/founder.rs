@@ -248,6 +248,9 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
+        if self.is_stranded(now) && !self.voter.is_bound() && !self.is_going() && self.me.standing.votes() {
+            return !self.follower.hears(now, self.config.detection()) && self.follower.attempts() >= 2;
+        }
         if self.voter.is_bound()
             || self.lead.is_some()
             || self.is_going()

@@ -201,6 +201,7 @@ impl Node {
             .filter(|(i, l, _)| {
                 *l == lineage
                     || self.log.parents().contains(l)
+                    || self.log.roll().absorbed().iter().any(|m| m.lineage == *l)
                     || self.log.line().by_identity(*i).is_some()
                     || on_roll(*i)
             })
@@ -358,6 +359,8 @@ impl Node {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
                 Applied::Claim(claimed) => self.name_claimed(claimed),
+                Applied::Absorbed(merger) => self.tell_absorbed(&merger),
+                Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
                 Applied::Line => self.line_changed(now),
             }
         }
@@ -383,7 +386,7 @@ impl Node {
     /// Makes the next change that brings the line nearer to the roll, where one is due.
     pub(super) fn reconcile_line(&mut self, now: Time) {
         let early = !self.is_ready() && !self.bug.has(Bug::EarlyLineChange);
-        let busy = self.handover.is_some();
+        let busy = self.handover.is_some() || self.merging.binds();
         if early || busy || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
             return;
         }

@@ -15,6 +15,7 @@ mod leading;
 mod lineages;
 mod looks;
 mod members;
+mod merging;
 mod messages;
 mod moving;
 mod naming;
@@ -37,6 +38,7 @@ use super::handover::{Handover, Preemption};
 use super::lanes::Lanes;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
+use super::merging::Merging;
 use super::names::{Claimant, Claims};
 use super::outbox::Outbox;
 use super::peers::Peers;
@@ -171,6 +173,7 @@ pub struct Node {
     incoming: Option<Incoming>,
     /// What is left of a line that can't go on.
     recovery: Recovery,
+    merging: Merging,
     /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
     inherited: Option<(Log, bool)>,
     /// No roll is offered to a voter that holds none before this.
@@ -234,6 +237,7 @@ impl Node {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
         self.recovery.bug = self.bug;
+        self.merging.bug = self.bug;
         self.peers.bug = self.bug;
         self.lanes.bug = self.bug;
         self.follower.bug = self.bug;
@@ -418,6 +422,7 @@ impl Node {
         self.tick_campaign(now);
         self.tick_recovery(now);
         self.tick_leader(now);
+        self.tick_merging(now);
         self.tick_leaving(now);
     }
 
@@ -427,6 +432,7 @@ impl Node {
             return;
         }
         self.drive_handover(now);
+        self.drive_merging(now);
         if self.stopped {
             return;
         }
@@ -445,7 +451,7 @@ impl Node {
     }
 
     fn find_deadline(&mut self, now: Time) {
-        let mut at = self.peers.deadline().min(self.lanes.deadline());
+        let mut at = self.peers.deadline().min(self.lanes.deadline()).min(self.merging_deadline());
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }

@@ -7,6 +7,7 @@ use super::super::founding::Founding;
 use super::super::handover::Preemption;
 use super::super::lanes::Lanes;
 use super::super::log::Log;
+use super::super::merging::Merging;
 use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
@@ -119,6 +120,7 @@ impl Node {
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             recovery: Recovery::new(now, interval, detection),
+            merging: Merging::new(now, interval, detection),
             inherited: None,
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),

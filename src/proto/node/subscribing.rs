@@ -49,7 +49,8 @@ impl Node {
             return self.subscriber.rest(&mut self.out);
         }
         if self.subscribed != lineage {
-            let kin = self.subscribed != Lineage::ZERO && self.descends(lineage, self.subscribed);
+            let crosses = self.merging.crossed == Some((self.subscribed, lineage));
+            let kin = self.subscribed != Lineage::ZERO && (crosses || self.descends(lineage, self.subscribed));
             self.subscribed = lineage;
             let known = self.abandoned.take_if(|log| log.lineage() == lineage);
             self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
@@ -179,7 +180,14 @@ impl Node {
         for told in told {
             match told {
                 Told::Replaced(old) => {
-                    self.tell_changes(now, outcome(&old, self.subscriber.log().roll()));
+                    let roll = self.subscriber.log().roll().clone();
+                    match self.merging.crossed.take_if(|(_, into)| *into == self.subscribed) {
+                        Some((from, _)) => self.tell_crossing(now, from, &old, &roll),
+                        None => {
+                            self.tell_changes(now, outcome(&old, &roll));
+                            self.tell_missed_mergers(&old);
+                        }
+                    }
                 }
                 Told::Change(applied) => self.tell_applied(now, applied),
             }
@@ -201,6 +209,8 @@ impl Node {
             Applied::Claim(claimed) if claimed.changed => {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
+            Applied::Absorbed(merger) => self.tell_absorbed(&merger),
+            Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
             Applied::Claim(_) | Applied::Nothing | Applied::Line => {}
         }
     }

@@ -218,7 +218,8 @@ impl Node {
         let was_there = |id: &NodeId| apart.members.contains(id) && !apart.lost.contains(id);
         let gained = present.iter().filter(|id| !was_there(id)).cloned().collect();
         let lost = apart.members.difference(&present).cloned().collect();
-        self.out.event(Event::Merged { gained, lost, conflicts: Vec::new() });
+        let lineage = self.lineage();
+        self.out.event(Event::Merged { lineage, absorbed: None, gained, lost, conflicts: Vec::new() });
     }
 
     /// A convention that waits for somebody names whom.

@@ -11,6 +11,7 @@ mod family;
 mod leaders;
 mod lines;
 mod members;
+mod mergers;
 mod messages;
 mod terms;
 
@@ -21,6 +22,7 @@ pub use events::Events;
 pub use family::Family;
 pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
+pub use mergers::{Mergers, Voters};
 pub use members::{OnRoll, Slots};
 pub use messages::Messages;
 pub use terms::Terms;
