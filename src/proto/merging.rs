@@ -13,8 +13,8 @@
 //! 4. A lineage that was absorbed goes on in the other: its voters promise never to act in it again before they take the
 //!    other's roll, and they come as voters that were never there before. Until they hold that roll they keep their own,
 //!    so that those who lose touch in between can go on by themselves.
-//! 5. A member that is taken in has the next incarnation and a slot that lies as far behind the first of all as its old
-//!    one did behind slot 0. So one datagram to all tells each its place, and nobody registers again.
+//! 5. A member that is taken in has the next incarnation, and a slot in a row of new ones, in the order of the old ones. So
+//!    a few datagrams to all tell each its place, and nobody registers again.
 
 use super::detector::Detector;
 use super::event::Conflict;
@@ -82,7 +82,7 @@ pub(super) enum Stage {
 /// The members are told more than once that their lineage has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Farewell {
-    pub(super) datagram: Absorbed,
+    pub(super) datagrams: Vec<Absorbed>,
     /// Those who are deaf to multicast.
     pub(super) deaf: Vec<SocketAddr>,
     left: u32,
@@ -106,6 +106,8 @@ pub(super) struct Merging {
     pub(super) deals_from: Time,
     /// A plain member went over from the first to the second.
     pub(super) crossed: Option<(Lineage, Lineage)>,
+    /// The same, to a child of it.
+    pub(super) parted: Option<(Lineage, Lineage)>,
     farewell: Option<Farewell>,
     /// Of the lineage that is being taken in.
     conflicts: Vec<Conflict>,
@@ -127,6 +129,7 @@ impl Merging {
             watch: None,
             deals_from: now,
             crossed: None,
+            parted: None,
             farewell: None,
             conflicts: Vec::new(),
             interval,
@@ -196,16 +199,16 @@ impl Merging {
     }
 
     /// Says goodbye to the members, now and twice more.
-    pub(super) fn part(&mut self, now: Time, datagram: Absorbed, deaf: Vec<SocketAddr>) {
-        self.farewell = Some(Farewell { datagram, deaf, left: 3, next: now });
+    pub(super) fn part(&mut self, now: Time, datagrams: Vec<Absorbed>, deaf: Vec<SocketAddr>) {
+        self.farewell = Some(Farewell { datagrams, deaf, left: 3, next: now });
     }
 
     /// What is to be said now.
-    pub(super) fn farewell(&mut self, now: Time) -> Option<(Absorbed, Vec<SocketAddr>)> {
+    pub(super) fn farewell(&mut self, now: Time) -> Option<(Vec<Absorbed>, Vec<SocketAddr>)> {
         let farewell = self.farewell.as_mut().filter(|f| now >= f.next)?;
         farewell.left -= 1;
         farewell.next = now + self.interval / (4 << farewell.left);
-        let said = (farewell.datagram.clone(), farewell.deaf.clone());
+        let said = (farewell.datagrams.clone(), farewell.deaf.clone());
         if farewell.left == 0 {
             self.farewell = None;
         }

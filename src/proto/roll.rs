@@ -251,6 +251,7 @@ impl Roll {
                     self.absorbed.remove(0);
                 }
                 self.absorbed.push(*merger);
+                self.use_up(merger);
                 Applied::Absorbed(*merger)
             }
             Change::Conflict { lineage, name, kept, lost } => {
@@ -265,6 +266,20 @@ impl Roll {
                 } else {
                     Applied::Nothing
                 }
+            }
+        }
+    }
+
+    /// All slots of a merger are used up under its generation, those too whose members didn't come: they may believe that
+    /// they have them.
+    fn use_up(&mut self, m: &Merger) {
+        let Some(end) = m.base.0.checked_add(m.count).filter(|end| *end <= MAX_SLOT) else { return };
+        if self.slots.len() < end as usize {
+            self.slots.resize(end as usize, SlotImage { generation: Generation(0), info: None });
+        }
+        for slot in &mut self.slots[m.base.0 as usize..end as usize] {
+            if slot.info.is_none() {
+                slot.generation = m.generation;
             }
         }
     }

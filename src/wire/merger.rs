@@ -7,6 +7,9 @@ use bytes::Bytes;
 /// How many absorbed lineages a roll remembers.
 pub const MAX_ABSORBED: usize = 16;
 
+/// How many runs one [`Absorbed`] names.
+pub const MAX_RUNS: usize = 32;
+
 /// Leader to another lineage's leader: mine may take yours in. Holds for the detection time, by the sender's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
@@ -77,7 +80,7 @@ pub struct Ended {
     pub line_version: u32,
     /// Which offer; zero where a voter tells one that missed it.
     pub number: u32,
-    /// The slot there of who had slot 0: that of all others lies as far behind it as theirs did.
+    /// The slot there of the first member: the others follow in the order of their old ones.
     pub base: Slot,
     /// The generation of all of these slots.
     pub generation: Generation,
@@ -92,12 +95,32 @@ pub struct Absorbed {
     pub lineage: Lineage,
     /// The term of its last leader.
     pub term: Term,
-    /// The slot there of who had slot 0.
-    pub base: Slot,
-    /// The generation of all of these slots.
+    /// The generation of all the new slots.
     pub generation: Generation,
+    /// Whose slot is which: some of the members.
+    pub runs: Vec<Run>,
     /// The lineage that goes on.
     pub view: View,
+}
+
+/// Slots in a row, and those that they become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The first of the old ones.
+    pub old: Slot,
+    /// How many.
+    pub count: u32,
+    /// The first of the new ones.
+    pub new: Slot,
+}
+
+impl Run {
+    /// What an old slot of it becomes.
+    #[must_use]
+    pub fn place(&self, old: Slot) -> Option<Slot> {
+        let at = old.0.checked_sub(self.old.0).filter(|at| *at < self.count)?;
+        self.new.0.checked_add(at).map(Slot)
+    }
 }
 
 /// What a roll says of a lineage that was taken in.
@@ -107,7 +130,7 @@ pub struct Merger {
     pub lineage: Lineage,
     /// The term of its last leader.
     pub term: Term,
-    /// The slot of who had slot 0 there.
+    /// The slot of the first member: the others follow in the order of their old slots.
     pub base: Slot,
     /// The generation of all the slots.
     pub generation: Generation,

@@ -1,8 +1,8 @@
 //! What two lineages say that become one, to bytes and back. The layout stands in [`crate::wire`].
 
-use super::codec::{Body, FixedOut, Sink, once, put_body, put_field, required};
+use super::codec::{Body, Cursor, FixedOut, Sink, once, put_body, put_field, required};
 use super::frame;
-use super::merger::{Absorbed, Bequest, BequestReply, Ended, Merger, Offer};
+use super::merger::{Absorbed, Bequest, BequestReply, Ended, MAX_RUNS, Merger, Offer, Run};
 use super::message_codec::MAX_PIECE;
 use super::parts::{
     flag, push_seat, put_id, put_lineages, put_name, put_seat, put_view, read_id, read_lineages, read_name, read_seat,
@@ -26,22 +26,41 @@ const ASKS: u8 = 1;
 const VOID: u8 = 1;
 
 pub(super) fn put_absorbed(d: &Absorbed, tag: u32, buf: &mut Vec<u8>) {
-    let fixed = FixedOut::<24>::new().u64(d.lineage.0).u64(d.term.0).u32(d.base.0).u16(d.generation.0).spare(2);
+    debug_assert!(d.runs.len() <= MAX_RUNS, "{} runs", d.runs.len());
+    let fixed = FixedOut::<20>::new().u64(d.lineage.0).u64(d.term.0).u16(d.generation.0).spare(2);
     frame::begin(buf, kind::ABSORBED, tag, fixed);
+    put_field(buf, field::RUNS, |s| {
+        for n in d.runs.iter().flat_map(|r| [r.old.0, r.count, r.new.0]) {
+            s.put(&n.to_be_bytes());
+        }
+    });
     put_view(buf, &d.view);
 }
 
 pub(super) fn absorbed(body: &Body<'_>) -> Result<Absorbed, Reject> {
-    let mut c = body.fixed::<24>()?;
-    let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
-    let (base, generation) = (Slot(c.u32()?), Generation(c.u16()?));
-    let (mut view, mut fields) = (None, body.fields());
+    let mut c = body.fixed::<20>()?;
+    let (lineage, term, generation) = (Lineage(c.u64()?), Term(c.count()?), Generation(c.u16()?));
+    let (mut runs, mut view, mut fields) = (None, None, body.fields());
     while let Some((tag, content)) = fields.next()? {
-        if tag == field::VIEW {
-            once(&mut view, read_view(content)?)?;
+        match tag {
+            field::RUNS => once(&mut runs, read_runs(content)?)?,
+            field::VIEW => once(&mut view, read_view(content)?)?,
+            _ => {}
         }
     }
-    Ok(Absorbed { lineage, term, base, generation, view: required(view)? })
+    Ok(Absorbed { lineage, term, generation, runs: required(runs)?, view: required(view)? })
+}
+
+fn read_runs(bytes: &[u8]) -> Result<Vec<Run>, Reject> {
+    let (runs, rest) = bytes.as_chunks::<12>();
+    if !rest.is_empty() || runs.len() > MAX_RUNS {
+        return Err(Reject::Malformed);
+    }
+    let run = |bytes: &[u8; 12]| {
+        let mut c = Cursor(bytes);
+        Ok(Run { old: Slot(c.u32()?), count: c.u32()?, new: Slot(c.u32()?) })
+    };
+    runs.iter().map(run).collect()
 }
 
 pub(super) fn put_offer(m: &Offer, tag: u32, buf: &mut BytesMut) {

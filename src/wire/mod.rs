@@ -56,7 +56,7 @@
 //! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
 //! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
 //! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
-//! | 33 | absorbed | lineage that ends 8, its term 8, slot 4, generation 2, spare 2 | *view* of the one that goes on | ≤ 1,200 |
+//! | 33 | absorbed | lineage that ends 8, its term 8, generation 2, spare 2 | *runs*, *view* of the one that goes on | ≤ 1,200 |
 //!
 //! A seek, a join, a missed or a find that isn't padded to exactly 1,200 bytes is malformed, and so are a claim of less than
 //! 128 and a *where is* of less than 320: no answer is larger than its question. Where
@@ -133,6 +133,7 @@
 //! | 26 | named | body: slot 4; *name* |
 //! | 40 | loser | an id, as 1 |
 //! | 41 | absorbed | body: lineage 8, term 8, slot 4, generation 2, spare 2, count 4 |
+//! | 42 | runs | slots in a row: the first of the old ones 4, how many 4, the first of the new ones 4; up to [`MAX_RUNS`] |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -180,7 +181,7 @@ mod stream;
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
-pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, Merger, Offer};
+pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
 pub use message::*;
 pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;

@@ -37,6 +37,7 @@ pub(super) mod tag {
     pub(in crate::wire) const NAMED: u8 = 26;
     pub(in crate::wire) const LOSER: u8 = 40;
     pub(in crate::wire) const MERGER: u8 = 41;
+    pub(in crate::wire) const RUNS: u8 = 42;
 }
 
 const DURABLE: u8 = 1;

@@ -109,6 +109,11 @@ impl Node {
             }
             return self.meet(now, from, beat);
         }
+        if self.is_available() && ours == Lineage::ZERO && beat.term < self.told.term {
+            // It may not go there yet: its question says in which term it was.
+            self.follower.wonder(now);
+            return;
+        }
         if let Some(lead) = &self.lead {
             if beat.term <= lead.leadership.term {
                 // Its own, come back by multicast, or that of a leadership that is over.
@@ -312,7 +317,8 @@ impl Node {
                 }
             }
             self.note_foreign(theirs);
-            if !self.may_abandon(now) {
+            let back = self.is_available() && announce.view.term < self.told.term;
+            if back || !self.may_abandon(now) {
                 return;
             }
             self.abandon(now);

@@ -279,7 +279,8 @@ impl Node {
             let told = std::mem::replace(&mut self.told.roll, true);
             let mut further = None;
             if !told {
-                let before = self.abandoned.take().filter(|log| log.is_before(image));
+                let available = self.is_available();
+                let before = self.abandoned.take().filter(|log| available || log.is_before(image));
                 // What was told before goes further than this image: it was as committed, so it counts.
                 let log = before
                     .as_ref()
@@ -289,12 +290,19 @@ impl Node {
                 self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
             let old = self.log.roll().clone();
+            let left = self.log.lineage();
             self.install(further.as_ref().unwrap_or(image));
             // What the lineage was founded out of is known only now.
             self.introduce();
-            self.tell_outcome(now, &old);
-            if told {
-                self.tell_missed_mergers(&old);
+            if self.is_available() && left != Lineage::ZERO && left != image.lineage {
+                // It went over alone.
+                let new = self.log.roll().clone();
+                self.tell_crossing(now, left, &old, &new);
+            } else {
+                self.tell_outcome(now, &old);
+                if told {
+                    self.tell_missed_mergers(&old);
+                }
             }
             self.line_changed(now);
         }

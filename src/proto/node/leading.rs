@@ -359,7 +359,7 @@ impl Node {
                     self.member_left(now, slot, &id, incarnation, reason)
                 }
                 Applied::Claim(claimed) => self.name_claimed(claimed),
-                Applied::Absorbed(merger) => self.tell_absorbed(&merger),
+                Applied::Absorbed(merger) => self.lineage_absorbed(now, &merger),
                 Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
                 Applied::Line => self.line_changed(now),
             }

@@ -26,11 +26,15 @@ impl Node {
             && !self.out.store_failed
             && leaderless
             && waited
+            && !self.awaits_heir(now)
     }
 
     pub(super) fn recovery_deadline(&self) -> Time {
         if self.lead.is_some() || self.voter.followed().is_some() || self.voter.promise.lineage == Lineage::ZERO {
             return Time::NEVER;
+        }
+        if self.merging.heir.is_some() {
+            return self.recovery.deadline().max(self.leaderless_since + self.config.parting());
         }
         if self.voter.promise.sealed {
             return self.recovery.deadline();
@@ -276,6 +280,7 @@ impl Node {
         let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity) || forgotten(p));
         let quiet = self.lead.is_none()
             && self.voter.followed().is_none()
+            && !self.awaits_heir(now)
             && (self.voter.promise.sealed || !self.follower.hears(now, self.config.detection()));
         let complete = recovery::names_all(order, &self.possible_voters()) || self.bug.has(Bug::RecoverWithoutAll);
         let granted = quiet
@@ -416,6 +421,7 @@ impl Node {
         }
         self.voter.enter(child, term, granted, &mut self.out);
         self.recovery.reset();
+        self.merging.heir = None;
         self.campaign.idle();
         self.follower.unbind(now);
         self.follower.move_to(child);
@@ -459,7 +465,9 @@ impl Node {
     /// The whole roll of a child of this voter's lineage has come: from here on it belongs there. True where it does.
     pub(super) fn adopt_child(&mut self, now: Time, image: &Image) -> bool {
         let merged = self.is_absorbed_by(image);
-        let child = image.parents.contains(&self.voter.promise.lineage) && !self.is_heir(image.lineage);
+        // Where sides go on by themselves, a child has no more of the parent than those had who founded it.
+        let founded = !self.is_available() || image.line.votes(self.voter.identity());
+        let child = image.parents.contains(&self.voter.promise.lineage) && founded && !self.is_heir(image.lineage);
         if !(merged || child) || image.lineage == Lineage::ZERO {
             self.out.stats.dropped_unexpected += 1;
             return false;
@@ -507,9 +515,10 @@ impl Node {
             // It is isolated no longer: it goes on.
             self.told.apart = None;
             self.out.event(Event::Parted { lineage, parent, without: lost, kept });
-        } else {
-            self.out.event(Event::Recovered { lineage, parent, lost, kept });
+            let new = self.log.roll().clone();
+            return self.tell_other_roll(now, &old, &new);
         }
+        self.out.event(Event::Recovered { lineage, parent, lost, kept });
         self.tell_outcome(now, &old);
     }
 
@@ -531,6 +540,7 @@ impl Node {
         }
         self.told.lineage = view.lineage;
         let home = self.follower.home;
+        self.merging.parted = self.is_available().then_some((home, view.lineage));
         if let Some(log) = &mut self.abandoned {
             log.goes_on(home, view.lineage);
         }
@@ -557,6 +567,10 @@ impl Node {
         let (lineage, seen) = (seek.lineage, seek.term);
         // Or one of another lineage that hears nobody: it asks again and again.
         let astray = self.is_available() && seek.attempt >= 3 && lineage != Lineage::ZERO;
+        if self.is_available() && !astray || !self.merging.is_idle() {
+            // Leaders that look for each other ask once; they get above each other's terms when they become one.
+            return;
+        }
         let ours = (astray || self.log.parents().contains(&lineage)) && self.voter.credible(seen);
         let since = self.lead.as_ref().filter(|l| l.leadership.term < seen).map(|l| l.leadership.since);
         if ours && self.is_ready() && since.is_some_and(|s| now - s > self.config.detection()) {

@@ -14,11 +14,11 @@ use super::following::MAX_IMAGE;
 use super::streams::Origin;
 use crate::types::{Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
 use crate::wire::{
-    self, Absorbed, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, Merger, Message, Offer,
-    Promise, SeatRef, View,
+    self, Absorbed, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS, Merger, Message,
+    Offer, Promise, Run, SeatRef, View,
 };
 use bytes::BytesMut;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 impl Node {
@@ -66,8 +66,8 @@ impl Node {
     }
 
     pub(super) fn tick_merging(&mut self, now: Time) {
-        while let Some((datagram, deaf)) = self.merging.farewell(now) {
-            self.say_farewell(&datagram, deaf);
+        while let Some((datagrams, deaf)) = self.merging.farewell(now) {
+            self.say_farewell(&datagrams, &deaf);
         }
         if self.voter.followed().is_some() {
             self.merging.yields_to = None;
@@ -380,14 +380,15 @@ impl Node {
     ) -> Vec<Change> {
         let (into, mut changes) = (self.voter.promise.lineage, Vec::new());
         let old_slots = self.bug.has(Bug::MergeWithoutNewSlots);
-        let width = theirs.members().map(|(slot, ..)| slot.0 + 1).max().unwrap_or(0);
+        let width = theirs.len() as u32;
         let most = self.config.max_members;
         let Some(lead) = &mut self.lead else { return changes };
         let roll = self.log.roll();
         let block = if old_slots { Some((Slot(0), crate::types::Generation(1))) } else { lead.registrar.block(now, roll, width) };
         let (base, generation) = block.unwrap_or_default();
-        let (mut taken, mut room) = (BTreeSet::new(), most.saturating_sub(roll.len()));
-        for (slot, _, info) in theirs.members().filter(|_| block.is_some()) {
+        let (mut taken, mut room) = (BTreeMap::new(), most.saturating_sub(roll.len()));
+        for (at, (old, _, info)) in (0u32..).zip(theirs.members()).filter(|_| block.is_some()) {
+            let slot = if old_slots { old } else { Slot(base.0 + at) };
             let next = Incarnation(info.incarnation.0.saturating_add(1));
             let here = roll.find(&info.id);
             let newer = here.is_some_and(|(_, _, i)| i.incarnation >= next);
@@ -410,18 +411,17 @@ impl Node {
             let identity = if same { info.identity } else { reborn(info.identity, into) };
             let info = MemberInfo { incarnation: next, identity, standing, revision: 0, ..info.clone() };
             lead.registrar.absorbs(&info.id, next);
-            taken.insert(info.id.clone());
-            changes.push(Change::Joined { slot: Slot(base.0 + slot.0), generation, info });
+            taken.insert(info.id.clone(), slot);
+            changes.push(Change::Joined { slot, generation, info });
         }
         for (name, lost) in theirs.names() {
-            match roll.owner(name).filter(|(_, owner)| !taken.contains(&owner.id) && owner.id != lost.id) {
+            match roll.owner(name).filter(|(_, owner)| !taken.contains_key(&owner.id) && owner.id != lost.id) {
                 Some((_, kept)) => {
                     let (name, kept, lost) = (name.clone(), kept.id.clone(), lost.id.clone());
                     changes.push(Change::Conflict { lineage, name, kept, lost });
                 }
                 None => {
-                    let slot = theirs.find(&lost.id).map(|(slot, ..)| Slot(base.0 + slot.0));
-                    let slot = slot.filter(|_| taken.contains(&lost.id));
+                    let slot = taken.get(&lost.id).copied();
                     changes.extend(slot.map(|slot| Change::Claimed { slot, generation, name: name.clone() }));
                 }
             }
@@ -484,23 +484,26 @@ impl Node {
             line: ended.seats.iter().filter_map(seat_ref).collect(),
         };
         let deaf = lead.detector.deaf().filter_map(|slot| self.log.roll().get(slot)?.1.addrs.first().copied());
-        let datagram =
-            Absorbed { lineage: ours, term: lead.leadership.term, base: ended.base, generation: ended.generation, view };
-        self.merging.part(now, datagram, deaf.collect());
+        let (deaf, term, generation) = (deaf.collect(), lead.leadership.term, ended.generation);
+        let some = |runs: &[Run]| Absorbed { lineage: ours, term, generation, runs: runs.to_vec(), view: view.clone() };
+        let datagrams = runs(self.log.roll(), ended.base).chunks(MAX_RUNS).map(some).collect();
+        self.merging.part(now, datagrams, deaf);
         self.merging.rest(now);
         self.voter.resigned(now);
         self.await_heir(now, into);
-        while let Some((datagram, deaf)) = self.merging.farewell(now) {
-            self.say_farewell(&datagram, deaf);
+        while let Some((datagrams, deaf)) = self.merging.farewell(now) {
+            self.say_farewell(&datagrams, &deaf);
         }
     }
 
-    fn say_farewell(&mut self, datagram: &Absorbed, deaf: Vec<SocketAddr>) {
-        if self.config.multicast {
-            self.out.datagram(Dest::Floor, Datagram::Absorbed(datagram.clone()));
-        }
-        for addr in deaf {
-            self.out.datagram(Dest::Addr(addr), Datagram::Absorbed(datagram.clone()));
+    fn say_farewell(&mut self, datagrams: &[Absorbed], deaf: &[SocketAddr]) {
+        for datagram in datagrams {
+            if self.config.multicast {
+                self.out.datagram(Dest::Floor, Datagram::Absorbed(datagram.clone()));
+            }
+            for addr in deaf {
+                self.out.datagram(Dest::Addr(*addr), Datagram::Absorbed(datagram.clone()));
+            }
         }
     }
 
@@ -512,6 +515,11 @@ impl Node {
         self.follower.unbind(now);
         self.leaderless_since = now;
         self.incoming = None;
+    }
+
+    /// True where this voter's lineage has just ended, and it waits for the roll of the one that took it in.
+    pub(super) fn awaits_heir(&self, now: Time) -> bool {
+        self.merging.heir.is_some() && now - self.leaderless_since <= self.config.parting()
     }
 
     /// True where this voter's lineage ended in that one, as far as it was told.
@@ -559,11 +567,11 @@ impl Node {
     /// The lineage of this plain member was taken into another: so its leader says, and where this member is on the roll
     /// there.
     pub(super) fn on_absorbed(&mut self, now: Time, from: SocketAddr, absorbed: Absorbed) {
-        let Absorbed { lineage, term, base, generation, view } = absorbed;
+        let Absorbed { lineage, term, generation, runs, view } = absorbed;
         let by_leader = self.follower.bond().is_some_and(|b| (b.lineage, b.term, b.addr) == (lineage, term, from));
         let registration = self.follower.registration.filter(|r| r.lineage == lineage);
         let sane = view.lineage != Lineage::ZERO && view.lineage != lineage && view.term >= self.told.term;
-        let slot = registration.and_then(|r| base.0.checked_add(r.slot.0)).filter(|slot| *slot < MAX_SLOT);
+        let slot = registration.and_then(|r| runs.iter().find_map(|run| run.place(r.slot))).filter(|s| s.0 < MAX_SLOT);
         let (Some(slot), true) = (slot, by_leader && sane && !self.me.standing.votes() && !self.is_going()) else {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -574,7 +582,7 @@ impl Node {
         self.told.lineage = into;
         self.follower.unbind(now);
         self.follower.move_to(into);
-        let place = Registration { lineage: into, slot: Slot(slot), generation, revision: 0 };
+        let place = Registration { lineage: into, slot, generation, revision: 0 };
         self.follower.registered(now, place);
         self.follower.told(now, &view);
         self.follower.spread(now);
@@ -589,6 +597,12 @@ impl Node {
         let (gained, lost) = difference(old, new);
         let conflicts = if self.bug.has(Bug::ConflictNotTold) { Vec::new() } else { conflicts(old, new) };
         self.out.event(Event::Merged { lineage, absorbed: Some(from), gained, lost, conflicts });
+        self.tell_other_roll(now, old, new);
+    }
+
+    /// What the roll of another lineage says otherwise: who isn't there left with the lineage that it was in; who was told to
+    /// have left there may be here.
+    pub(super) fn tell_other_roll(&mut self, now: Time, old: &Roll, new: &Roll) {
         let changes = super::following::outcome(old, new);
         let (left, joined): (Vec<Event>, Vec<Event>) = changes.into_iter().partition(is_departure);
         self.tell_changes(now, left);
@@ -599,6 +613,16 @@ impl Node {
             }
         }
         self.tell_changes(now, joined);
+    }
+
+    /// That another lineage is part of this one is committed.
+    pub(super) fn lineage_absorbed(&mut self, now: Time, merger: &Merger) {
+        if let Some(lead) = &mut self.lead {
+            let block = merger.base.0..merger.base.0.saturating_add(merger.count).min(MAX_SLOT);
+            let free = block.map(Slot).filter(|slot| self.log.roll().get(*slot).is_none());
+            free.for_each(|slot| lead.registrar.freed(now, slot));
+        }
+        self.tell_absorbed(merger);
     }
 
     pub(super) fn tell_absorbed(&mut self, merger: &Merger) {
@@ -682,6 +706,18 @@ impl Node {
 
 fn is_departure(event: &Event) -> bool {
     matches!(event, Event::Left { .. } | Event::Name { owner: None, .. })
+}
+
+/// Which slots the members of a roll have where they are taken in: in a row, in the order of their old ones.
+fn runs(roll: &Roll, base: Slot) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (at, (slot, ..)) in (0u32..).zip(roll.members()) {
+        match runs.last_mut() {
+            Some(run) if run.old.0 + run.count == slot.0 => run.count += 1,
+            _ => runs.push(Run { old: slot, count: 1, new: Slot(base.0.saturating_add(at)) }),
+        }
+    }
+    runs
 }
 
 /// Who is on the second roll and not on the first, and the other way round.

@@ -49,8 +49,12 @@ impl Node {
             return self.subscriber.rest(&mut self.out);
         }
         if self.subscribed != lineage {
-            let crosses = self.merging.crossed == Some((self.subscribed, lineage));
-            let kin = self.subscribed != Lineage::ZERO && (crosses || self.descends(lineage, self.subscribed));
+            let available = self.is_available();
+            let kin = self.subscribed != Lineage::ZERO && (available || self.descends(lineage, self.subscribed));
+            let passes = Some((self.subscribed, lineage));
+            if kin && available && self.merging.parted != passes {
+                self.merging.crossed = passes;
+            }
             self.subscribed = lineage;
             let known = self.abandoned.take_if(|log| log.lineage() == lineage);
             self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
@@ -183,6 +187,14 @@ impl Node {
                     let roll = self.subscriber.log().roll().clone();
                     match self.merging.crossed.take_if(|(_, into)| *into == self.subscribed) {
                         Some((from, _)) => self.tell_crossing(now, from, &old, &roll),
+                        None if self.merging.parted.take_if(|(_, into)| *into == self.subscribed).is_some() => {
+                            let (lineage, log) = (self.subscribed, self.subscriber.log());
+                            let parent = log.parents().first().copied().unwrap_or_default();
+                            let here = |s: &&crate::types::Seat| !log.line().votes(s.identity);
+                            let without = old.line().voters().filter(here).map(|s| s.id.clone()).collect();
+                            self.out.event(Event::Parted { lineage, parent, without, kept: log.commit() });
+                            self.tell_other_roll(now, &old, &roll);
+                        }
                         None => {
                             self.tell_changes(now, outcome(&old, &roll));
                             self.tell_missed_mergers(&old);

@@ -64,7 +64,9 @@ impl Node {
         let lineage = self.lineage();
         if lineage != self.told.lineage && lineage != Lineage::ZERO {
             // Terms are compared within a lineage and its children only. One that was left counts until there is another.
-            if self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage) {
+            // Where sides go on by themselves and meet again, terms go up wherever a node goes.
+            let other = self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage);
+            if other && !self.is_available() {
                 self.told.term = Term::ZERO;
             }
             self.told.lineage = lineage;

@@ -285,6 +285,9 @@ impl Watch {
             }
             Event::Parted { lineage, without, .. } => {
                 *self.recovered.entry(*lineage).or_default() |= !without.is_empty();
+                let before = self.told_in.get(&who).copied().unwrap_or(*lineage);
+                self.events.crossed(who, self.family.root(before), family);
+                self.crossing = Some(who);
                 Ok(())
             }
             Event::Recovered { lineage, lost, .. } => {
