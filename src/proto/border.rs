@@ -353,6 +353,8 @@ pub struct Stats {
     pub news_in: u64,
     pub news_out: u64,
     pub repairs: u64,
+    pub joins_out: u64,
+    pub mergers: u64,
     pub late: u64,
     pub messages_out: u64,
     pub messages_in: u64,

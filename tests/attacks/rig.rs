@@ -71,6 +71,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        absorbed: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

@@ -95,6 +95,7 @@ fn datagrams() -> Vec<Datagram> {
     let Seat { id, priority, voting, addrs, .. } = seat();
     let line = vec![SeatRef { id, voter: identity.tag(), incarnation, priority, voting, addr: addrs[0] }];
     let view = View { lineage, parents: vec![], term, leader: Some(identity.tag()), line_version: 8, line };
+    let absorbing = View { lineage: Lineage(2), ..view.clone() };
     let probe = Probe { slot, generation, lineage: 1, token: 9 };
     let leave = Leave { lineage, slot, generation, incarnation };
     vec![
@@ -148,6 +149,13 @@ fn datagrams() -> Vec<Datagram> {
         Datagram::Missed(Missed { nonce: 1, lineage, after: Position { term, index }, slot, generation }),
         Datagram::Find(Find { nonce: 1, lineage, wanted: wanted() }),
         Datagram::Found(Found { nonce: 1, lineage, total: 2, members: vec![info().id] }),
+        Datagram::Absorbed(Absorbed {
+            lineage,
+            term,
+            generation,
+            runs: vec![Run { old: slot, count: 2, new: Slot(9) }],
+            view: absorbing,
+        }),
     ]
 }
 
@@ -169,8 +177,19 @@ fn entries() -> Vec<Entry> {
         Change::Other { kind: 200, body: Bytes::from_static(b"later") },
         Change::Claimed { slot, generation, name: Name::new("printer").unwrap() },
         Change::Released { slot, generation, name: Name::new("printer").unwrap() },
+        Change::Absorbed(merger()),
+        Change::Conflict {
+            lineage: Lineage(1),
+            name: Name::new("printer").unwrap(),
+            kept: info().id,
+            lost: seat().id,
+        },
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
+}
+
+fn merger() -> Merger {
+    Merger { lineage: Lineage(1), term: Term(2), base: Slot(3), generation: Generation(4), count: 5 }
 }
 
 fn image() -> Image {
@@ -189,6 +208,7 @@ fn image() -> Image {
         retired: vec![],
         ranked: vec![],
         names: vec![(Name::new("printer").unwrap(), Slot(0))],
+        absorbed: vec![merger()],
     }
 }
 
@@ -236,6 +256,31 @@ fn messages() -> Vec<Message> {
             generation: Generation(2),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+        Message::Offer(Offer { lineage, term, candidates: 3, number: 4, asks: false }),
+        Message::Bequest(Bequest {
+            lineage,
+            into: Lineage(2),
+            term,
+            position,
+            number: 5,
+            candidates: 3,
+            offset: 0,
+            total: 5,
+            data: Bytes::from_static(b"image"),
+        }),
+        Message::BequestReply(BequestReply { lineage, into: Lineage(2), number: 4, offset: 5, void: false }),
+        Message::Ended(Ended {
+            lineage,
+            into: Lineage(2),
+            parents: vec![Lineage(5)],
+            term,
+            leader: identity.tag(),
+            line_version: 6,
+            number: 7,
+            base: Slot(8),
+            generation: Generation(9),
+            seats: vec![seat()],
+        }),
     ]
 }
 

@@ -85,7 +85,7 @@ counters! {
     dropped_truncated dropped_oversized dropped_not_ours dropped_other_version dropped_other_convention
     dropped_other_lineage dropped_checksum dropped_unknown_kind dropped_malformed dropped_keyed dropped_stale
     dropped_unexpected dropped_term_leap
-    streams_cut canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
+    streams_cut canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs joins_out mergers late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
 }
 

@@ -364,6 +364,7 @@ impl Node {
                     self.out.datagram(Dest::Addr(addr), seek);
                 }
                 Need::Join(addr) => {
+                    self.out.stats.joins_out += 1;
                     let join = Join {
                         nonce: self.follower.nonce,
                         lineage: self.lineage(),

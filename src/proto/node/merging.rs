@@ -626,6 +626,7 @@ impl Node {
     }
 
     pub(super) fn tell_absorbed(&mut self, merger: &Merger) {
+        self.out.stats.mergers += 1;
         let conflicts = self.merging.take_conflicts();
         let range = merger.base.0..merger.base.0.saturating_add(merger.count);
         let ours = |(slot, g, _): &(Slot, crate::types::Generation, &MemberInfo)| {

@@ -185,6 +185,13 @@ pub(super) fn datagrams() -> Vec<Datagram> {
         }),
         Datagram::Find(Find { nonce: 1, lineage: Lineage(2), wanted: wanted("gpu", "2") }),
         Datagram::Found(Found { nonce: 1, lineage: Lineage(2), total: 3, members: vec![id("a"), id("b")] }),
+        Datagram::Absorbed(Absorbed {
+            lineage: Lineage(1),
+            term: Term(2),
+            generation: Generation(3),
+            runs: vec![Run { old: Slot(4), count: 5, new: Slot(6) }],
+            view: view(),
+        }),
     ]
 }
 
@@ -211,6 +218,8 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         },
         Change::Claimed { slot, generation, name: name("printer") },
         Change::Released { slot, generation, name: name("printer") },
+        Change::Absorbed(merger()),
+        Change::Conflict { lineage: Lineage(1), name: name("printer"), kept: id("a"), lost: id("b") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -295,7 +304,36 @@ pub(super) fn messages() -> Vec<Message> {
             generation: Generation(6),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+        Message::Offer(Offer { lineage, term, candidates: 3, number: 4, asks: true }),
+        Message::Bequest(Bequest {
+            lineage,
+            into: Lineage(3),
+            term,
+            position,
+            number: 5,
+            candidates: 6,
+            offset: 5,
+            total: 10,
+            data: Bytes::from_static(b"image"),
+        }),
+        Message::BequestReply(BequestReply { lineage, into: Lineage(3), number: 4, offset: 5, void: true }),
+        Message::Ended(Ended {
+            lineage,
+            into: Lineage(3),
+            parents: vec![Lineage(4)],
+            term,
+            leader: VoterTag(5),
+            line_version: 6,
+            number: 7,
+            base: Slot(8),
+            generation: Generation(9),
+            seats: vec![seat()],
+        }),
     ]
+}
+
+fn merger() -> Merger {
+    Merger { lineage: Lineage(1), term: Term(2), base: Slot(3), generation: Generation(4), count: 5 }
 }
 
 pub(super) fn image() -> Image {
@@ -312,6 +350,7 @@ pub(super) fn image() -> Image {
         retired: vec![],
         ranked: vec![],
         names: vec![],
+        absorbed: vec![],
     }
 }
 
@@ -334,6 +373,7 @@ pub(super) fn records() -> Vec<Record> {
         Record::Promise(Promise { granted: Some(Identity(5)), sealed: true, ..Promise::default() }),
         Record::Image(Image { parents: vec![Lineage(3)], ..Image::default() }),
         Record::Image(Image { names: vec![(name("printer"), Slot(0)), (name("scanner"), Slot(0))], ..image() }),
+        Record::Image(Image { absorbed: vec![merger()], ..Image::default() }),
     ]
 }
 
@@ -639,7 +679,16 @@ fn any_change() -> impl Strategy<Value = Change> {
         }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Claimed { slot, generation, name }),
         (owner(), any_name()).prop_map(|((slot, generation), name)| Change::Released { slot, generation, name }),
-        (30..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
+        (owner(), any::<(u64, u64, u32)>()).prop_map(|((base, generation), (l, t, count))| {
+            Change::Absorbed(Merger { lineage: Lineage(l), term: Term(t >> 1), base, generation, count })
+        }),
+        (any::<u64>(), any_name(), any_id(), any_id()).prop_map(|(l, name, kept, lost)| Change::Conflict {
+            lineage: Lineage(l),
+            name,
+            kept,
+            lost
+        }),
+        (60..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
 
@@ -675,6 +724,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 departed: departed.into_iter().map(|(id, i)| (id, Incarnation(i >> 1))).collect(),
                 retired: retired.into_iter().map(|(id, _)| id).collect(),
                 ranked,
+                absorbed: (0..line_version % 3).map(|n| Merger { count: n, ..merger() }).collect(),
             }
         },
     )
@@ -860,6 +910,48 @@ fn any_message_datagram() -> impl Strategy<Value = Datagram> {
     )
 }
 
+fn any_merger_message() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, u64, u32, u32, bool)>();
+    (0..4_u8, numbers, any_position(), any_seats(MAX_SEATS), vec(any::<u8>(), 0..2_000)).prop_map(
+        |(which, (l, k, t, n, m, yes), position, seats, data)| {
+            let (lineage, into, term) = (Lineage(l), Lineage(k), Term(t >> 1));
+            match which {
+                0 => Message::Offer(Offer { lineage, term, candidates: n, number: m, asks: yes }),
+                1 => Message::Bequest(Bequest {
+                    lineage,
+                    into,
+                    term,
+                    position,
+                    number: n,
+                    candidates: m,
+                    offset: n / 2,
+                    total: n / 2 + data.len() as u32,
+                    data: data.into(),
+                }),
+                2 => Message::BequestReply(BequestReply { lineage, into, number: n, offset: m, void: yes }),
+                _ => Message::Ended(Ended {
+                    lineage,
+                    into,
+                    parents: parents(k),
+                    term,
+                    leader: VoterTag(n),
+                    line_version: m,
+                    number: n,
+                    base: Slot(m),
+                    generation: Generation(n as u16),
+                    seats,
+                }),
+            }
+        },
+    )
+}
+
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message()]
+    prop_oneof![
+        any_bulk_message(),
+        any_founding_message(),
+        any_election_message(),
+        any_lane_message(),
+        any_merger_message()
+    ]
 }
