@@ -334,6 +334,7 @@ fn under_quorum_the_minority_waits_and_is_back_within_two_heartbeats() {
     let took = site.world.now() - healed;
     assert!(took <= BEAT * 2, "{took:?}");
     site.until("agreement", SECOND * 10, |w| w.disagreement().is_none());
+    site.world.run_for(BEAT * 2);
     let events = site.events();
     let merged = |e: &Event| matches!(e, Event::Merged { absorbed: None, conflicts, .. } if conflicts.is_empty());
     assert_eq!(who(&events, merged), BTreeSet::from(["a", "b"]));

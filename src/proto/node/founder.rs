@@ -142,6 +142,8 @@ impl Node {
         self.told.roll = false;
         let me = self.voter.identity();
         self.voter.enter(lineage, term, Some(me), &mut self.out);
+        // Else others would take it for one that belongs nowhere.
+        self.introduce();
         self.become_leader(now, term, true);
     }
 

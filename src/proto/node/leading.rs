@@ -293,7 +293,10 @@ impl Node {
         {
             return;
         }
-        let Some(progress) = lead.leadership.progress.get_mut(&from.identity) else { return };
+        let Some(progress) = lead.leadership.progress.get_mut(&from.identity) else {
+            // One of a lineage that was taken in is ready.
+            return if reply.matched { () } else { self.replicate_to(now, from.identity, from.conn) };
+        };
         progress.in_flight = None;
         if reply.matched {
             progress.snapshot = None;

@@ -420,6 +420,9 @@ impl Node {
             self.told.term = Term::ZERO;
         }
         self.voter.enter(child, term, granted, &mut self.out);
+        if self.is_available() {
+            self.claimant.pass_over();
+        }
         self.recovery.reset();
         self.merging.heir = None;
         self.campaign.idle();
@@ -537,6 +540,9 @@ impl Node {
             || self.follower.hears(now, self.config.detection())
         {
             return false;
+        }
+        if self.is_available() {
+            self.claimant.pass_over();
         }
         self.told.lineage = view.lineage;
         let home = self.follower.home;

@@ -12,9 +12,9 @@ use super::super::roll::{MAX_SLOT, Roll};
 use super::Node;
 use super::following::MAX_IMAGE;
 use super::streams::Origin;
-use crate::types::{Incarnation, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
+use crate::types::{Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
 use crate::wire::{
-    self, Absorbed, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS, Merger, Message,
+    self, Absorbed, AppendReply, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS, Merger, Message,
     Offer, Promise, Run, SeatRef, View,
 };
 use bytes::BytesMut;
@@ -343,7 +343,7 @@ impl Node {
                     let changes = self.absorption(now, &theirs, &here, about);
                     let last = self.log.last().index.0 + changes.len() as u64;
                     if let Stage::Absorbing(a) = &mut self.merging.stage {
-                        a.done_at = Some(crate::types::Index(last));
+                        a.done_at = Some(Index(last));
                         a.image = None;
                         a.until = now + self.config.detection() * 3;
                     }
@@ -459,12 +459,12 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        self.await_heir(now, ended.into);
+        self.await_heir(now, &ended);
     }
 
     /// This leader's lineage is part of another one now: it tells all, and acts in it no more.
     fn end_lineage(&mut self, now: Time, ended: Ended) {
-        let (ours, into) = (self.voter.promise.lineage, ended.into);
+        let (ours, into, done) = (self.voter.promise.lineage, ended.into, ended.clone());
         let Some(mut lead) = self.lead.take() else { return };
         let told = Ended { number: 0, ..ended.clone() };
         let voters: Vec<_> = self.peers.ready().filter(|(p, _)| p.lineage == ours).map(|(_, conn)| conn).collect();
@@ -490,7 +490,7 @@ impl Node {
         self.merging.part(now, datagrams, deaf);
         self.merging.rest(now);
         self.voter.resigned(now);
-        self.await_heir(now, into);
+        self.await_heir(now, &done);
         while let Some((datagrams, deaf)) = self.merging.farewell(now) {
             self.say_farewell(&datagrams, &deaf);
         }
@@ -508,13 +508,22 @@ impl Node {
     }
 
     /// Promises never to act in its lineage again, and waits for the roll of the one that took it in.
-    fn await_heir(&mut self, now: Time, into: Lineage) {
+    fn await_heir(&mut self, now: Time, ended: &Ended) {
+        let into = ended.into;
         self.merging.heir = Some((self.voter.promise.lineage, into));
         self.voter.seal(&mut self.out);
         self.campaign.idle();
         self.follower.unbind(now);
         self.leaderless_since = now;
         self.incoming = None;
+        // What the other leader sent before this voter knew was for nothing: it is ready now.
+        let leads = |p: &super::super::peers::Peer| p.lineage == into && p.info.identity.tag() == ended.leader;
+        let leader = self.peers.ready().find(|(p, _)| leads(p)).map(|(_, conn)| conn);
+        if let Some(conn) = leader {
+            let (term, identity) = (ended.term, self.voter.identity());
+            let reply = AppendReply { lineage: into, term, identity, matched: false, index: Index::ZERO };
+            self.out.send_durably(conn, Message::AppendReply(reply));
+        }
     }
 
     /// True where this voter's lineage has just ended, and it waits for the roll of the one that took it in.

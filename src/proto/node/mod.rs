@@ -202,6 +202,8 @@ pub struct Node {
     leaderless_since: Time,
     /// Its lease ended, though it was there in time to see it renewed: it has no majority. Until it knows a leader.
     lease_lost: bool,
+    /// The voters whose acknowledgements were missing when the lease ended.
+    mute: Vec<Identity>,
     /// How far the leader's roll was committed by its latest heartbeat.
     heard_commit: Index,
     /// When somebody with a roll last spoke of this node's lineage.
@@ -383,6 +385,7 @@ impl Node {
         }
         if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) {
             self.out.stats.leases_lost += 1;
+            self.mute = self.mute_voters(now);
             self.resign(now, true);
             self.lease_lost = now - self.deadline <= self.tolerated_lateness();
         }

@@ -153,6 +153,7 @@ impl Node {
             abstain_until: Time::ZERO,
             leaderless_since: now,
             lease_lost: false,
+            mute: Vec::new(),
             heard_commit: Index::ZERO,
             lineage_seen: now,
             leaving: None,

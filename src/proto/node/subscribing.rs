@@ -56,7 +56,7 @@ impl Node {
                 self.merging.crossed = passes;
             }
             self.subscribed = lineage;
-            let known = self.abandoned.take_if(|log| log.lineage() == lineage);
+            let known = self.abandoned.take_if(|log| log.lineage() == lineage && !kin);
             self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
         }
         let patience = self.patience();

@@ -2,7 +2,7 @@
 
 use super::super::event::{Event, Notice, Role};
 use super::{Apart, Node};
-use crate::types::{Lineage, NodeId, Seat, Standing, Term, Time};
+use crate::types::{Identity, Lineage, NodeId, Seat, Standing, Term, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -189,9 +189,22 @@ impl Node {
         self.tell_waiting(now);
     }
 
+    /// The voters that this leader hasn't heard for as long as a lease lasts.
+    pub(super) fn mute_voters(&self, now: Time) -> Vec<Identity> {
+        let Some(lead) = &self.lead else { return Vec::new() };
+        let (me, lease) = (self.voter.identity(), self.config.lease());
+        let mute = |s: &&Seat| {
+            s.identity != me && lead.leadership.acked_at(s.identity).is_none_or(|at| now - at >= lease)
+        };
+        self.log.line().voters().filter(mute).map(|s| s.identity).collect()
+    }
+
     fn tell_isolated(&mut self) {
         let seats = self.log.line().seats().iter();
-        let lost: Vec<NodeId> = seats.filter(|s| s.voting && !self.reaches(s)).map(|s| s.id.clone()).collect();
+        // A connection that has died may still stand.
+        let mute = |s: &Seat| self.lease_lost && self.mute.contains(&s.identity);
+        let lost = seats.filter(|s| s.voting && (!self.reaches(s) || mute(s)));
+        let lost: Vec<NodeId> = lost.map(|s| s.id.clone()).collect();
         match &mut self.told.apart {
             // Once more, before it was merged: what it knew when it began still counts.
             Some(apart) => apart.lost.extend(lost.iter().cloned()),
