@@ -213,7 +213,10 @@ fn a_name_that_both_sides_have_is_a_conflict_with_both_owners() {
     assert_eq!(who(&events, lost), BTreeSet::from(["m5", "m6", "m8"]));
     let a = site.world.node(site.host("a")).unwrap();
     let owners: Vec<_> = a.names().map(|(n, o)| (n.as_str(), o.as_str())).collect();
-    assert_eq!(owners, [("both", "m1"), ("kept", "m3"), ("of-d", "d"), ("old", "m0"), ("ours", "m2"), ("theirs", "m7")]);
+    assert_eq!(
+        owners,
+        [("both", "m1"), ("kept", "m3"), ("of-d", "d"), ("old", "m0"), ("ours", "m2"), ("theirs", "m7")]
+    );
 }
 
 /// Either leader, or the link between them, is lost at any moment of a merger: all agree in the end.
@@ -307,7 +310,9 @@ fn under_quorum_the_minority_waits_and_is_back_within_two_heartbeats() {
     let mut site = Site::new(5, 10, QUORUM);
     let lineage = site.lineage("a");
     site.part(&["a", "b", "m5", "m6", "m7", "m8", "m9"]);
-    site.until("c leads", SECOND * 20, |w| w.leaders().count() == 1 && w.node(HostId(2)).unwrap().role() == Role::Leader);
+    site.until("c leads", SECOND * 20, |w| {
+        w.leaders().count() == 1 && w.node(HostId(2)).unwrap().role() == Role::Leader
+    });
     site.world.run_for(SECOND * 20);
     assert_eq!(site.world.leaders().count(), 1);
     for name in ["a", "b"] {
@@ -350,7 +355,9 @@ fn under_quorum_the_minority_waits_and_is_back_within_two_heartbeats() {
 fn under_quorum_members_follow_the_side_that_has_a_majority_of_candidates() {
     let mut site = Site::new(5, 40, QUORUM);
     site.part(&["c", "d", "e", "m0"]);
-    site.until("c leads", SECOND * 20, |w| w.leaders().count() == 1 && w.node(HostId(2)).unwrap().role() == Role::Leader);
+    site.until("c leads", SECOND * 20, |w| {
+        w.leaders().count() == 1 && w.node(HostId(2)).unwrap().role() == Role::Leader
+    });
     site.world.run_for(SECOND * 20);
     let follows = |s: &Site, n: &str| s.world.node(s.host(n)).unwrap().leader().map(|l| l.id);
     assert_eq!(follows(&site, "m0"), Some(id("c")));

@@ -35,8 +35,8 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding, Policy};
 pub use event::{
-    Accusation, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role, StopReason,
-    Undelivered,
+    Accusation, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Role,
+    StopReason, Undelivered,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

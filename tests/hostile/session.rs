@@ -6,7 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 use convoke::proto::{
-    Policy,    Command, Config, Dest, Event, Founding, Lane, Node, Restored, Role, Start, StoreWrite, StreamInput, StreamOutput,
+    Command, Config, Dest, Event, Founding, Lane, Node, Policy, Restored, Role, Start, StoreWrite, StreamInput,
+    StreamOutput,
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
@@ -791,7 +792,18 @@ impl<'a> Session<'a> {
                 let (base, generation, seats) = (self.slot_(), self.generation_(), self.seats_());
                 let (leader, parents) = (VoterTag(100), self.parents_());
                 let line_version = self.input.u8().into();
-                Message::Ended(Ended { lineage, into, parents, term, leader, line_version, number, base, generation, seats })
+                Message::Ended(Ended {
+                    lineage,
+                    into,
+                    parents,
+                    term,
+                    leader,
+                    line_version,
+                    number,
+                    base,
+                    generation,
+                    seats,
+                })
             }
         }
     }

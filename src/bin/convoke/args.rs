@@ -198,16 +198,15 @@ fn demo(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
 }
 
 fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
-    let mut o =
-        SimOptions {
-            seeds: 1..2,
-            story: true,
-            candidates: None,
-            members: None,
-            time: None,
-            policy: None,
-            faults: Faults::all(),
-        };
+    let mut o = SimOptions {
+        seeds: 1..2,
+        story: true,
+        candidates: None,
+        members: None,
+        time: None,
+        policy: None,
+        faults: Faults::all(),
+    };
     while let Some(arg) = parser.next().map_err(Failure::usage)? {
         match arg {
             Long("help") | Short('h') => return Ok(Order::Help(help::SIM)),

@@ -132,8 +132,11 @@ impl Node {
             |s: &&Seat| self.recovery.ordered.contains(&s.id) && self.peers.conn_of(&s.id, s.identity).is_none();
         // What others know of may be told apart here as well.
         let all = voters.iter().chain(self.recovery.named());
-        let gone: BTreeSet<Identity> =
-            all.filter(|s| self.is_voter_gone(s) || ordered(s) || self.is_given_up(now, s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
+        let gone: BTreeSet<Identity> = all
+            .filter(|s| self.is_voter_gone(s) || ordered(s) || self.is_given_up(now, s))
+            .map(|s| s.identity)
+            .take(wire::MAX_VOTERS)
+            .collect();
         let gone = gone.into_iter().collect();
         let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
         let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
@@ -153,8 +156,7 @@ impl Node {
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
         let patient = self.is_available() && now - self.leaderless_since > self.config.parting();
-        let here =
-            |id: &NodeId| patient || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
+        let here = |id: &NodeId| patient || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
         let outlook = self.recovery.outlook(me, &own, hollow, here);
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {

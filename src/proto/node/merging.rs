@@ -14,8 +14,8 @@ use super::following::MAX_IMAGE;
 use super::streams::Origin;
 use crate::types::{Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
 use crate::wire::{
-    self, Absorbed, AppendReply, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS, Merger, Message,
-    Offer, Promise, Run, SeatRef, View,
+    self, Absorbed, AppendReply, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS,
+    Merger, Message, Offer, Promise, Run, SeatRef, View,
 };
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,8 +77,12 @@ impl Node {
         }
         if now >= self.merging.next_seek {
             let me = self.voter.identity();
-            let whole =
-                self.log.line().seats().iter().all(|s| s.identity == me || self.peers.conn_of(&s.id, s.identity).is_some());
+            let whole = self
+                .log
+                .line()
+                .seats()
+                .iter()
+                .all(|s| s.identity == me || self.peers.conn_of(&s.id, s.identity).is_some());
             let pause = self.config.heartbeat() * if whole { 4 } else { 1 };
             self.merging.next_seek = now + pause + self.rng.up_to(pause / 4);
             self.seek(now, 0);
@@ -338,7 +342,11 @@ impl Node {
                 }
             }
             (Some((image, above)), None) => {
-                if term > *above && self.is_ready() && self.handover.is_none() && self.log.committed() == self.log.last() {
+                if term > *above
+                    && self.is_ready()
+                    && self.handover.is_none()
+                    && self.log.committed() == self.log.last()
+                {
                     let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term));
                     let changes = self.absorption(now, &theirs, &here, about);
                     let last = self.log.last().index.0 + changes.len() as u64;
@@ -384,7 +392,11 @@ impl Node {
         let most = self.config.max_members;
         let Some(lead) = &mut self.lead else { return changes };
         let roll = self.log.roll();
-        let block = if old_slots { Some((Slot(0), crate::types::Generation(1))) } else { lead.registrar.block(now, roll, width) };
+        let block = if old_slots {
+            Some((Slot(0), crate::types::Generation(1)))
+        } else {
+            lead.registrar.block(now, roll, width)
+        };
         let (base, generation) = block.unwrap_or_default();
         let (mut taken, mut room) = (BTreeMap::new(), most.saturating_sub(roll.len()));
         for (at, (old, _, info)) in (0u32..).zip(theirs.members()).filter(|_| block.is_some()) {

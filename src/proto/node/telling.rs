@@ -193,9 +193,8 @@ impl Node {
     pub(super) fn mute_voters(&self, now: Time) -> Vec<Identity> {
         let Some(lead) = &self.lead else { return Vec::new() };
         let (me, lease) = (self.voter.identity(), self.config.lease());
-        let mute = |s: &&Seat| {
-            s.identity != me && lead.leadership.acked_at(s.identity).is_none_or(|at| now - at >= lease)
-        };
+        let mute =
+            |s: &&Seat| s.identity != me && lead.leadership.acked_at(s.identity).is_none_or(|at| now - at >= lease);
         self.log.line().voters().filter(mute).map(|s| s.identity).collect()
     }
 

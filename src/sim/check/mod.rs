@@ -22,8 +22,8 @@ pub use events::Events;
 pub use family::Family;
 pub use leaders::{Leaders, Leases};
 pub use lines::{LineView, Lines};
-pub use mergers::{Mergers, Voters};
 pub use members::{OnRoll, Slots};
+pub use mergers::{Mergers, Voters};
 pub use messages::Messages;
 pub use terms::Terms;
 

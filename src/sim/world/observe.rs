@@ -224,9 +224,7 @@ impl Watch {
         let (from, to) = (self.family.root(before), self.family.root(into));
         let led = self.led.get(&absorbed) == Some(&who);
         let names = self.events.names(who, from);
-        self.mergers
-            .lost(who, (into, absorbed), conflicts, names, |name| node.owner(name), led)
-            .map_err(|e| (4, e))?;
+        self.mergers.lost(who, (into, absorbed), conflicts, names, |name| node.owner(name), led).map_err(|e| (4, e))?;
         self.events.crossed(who, from, to);
         self.crossing = Some(who);
         Ok(())
