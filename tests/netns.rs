@@ -248,3 +248,37 @@ fn an_interface_that_goes_and_comes_is_joined_again() {
     site.successor(term, killed_us, LONG);
     site.close();
 }
+
+/// Policy available: both sides of a partition go on, and are one again when it heals; a name that both claimed is told.
+#[test]
+fn two_sides_go_on_and_become_one() {
+    let more = ["--policy", "available"].map(String::from).to_vec();
+    let Some(mut site) = Site::founded("two_sides", Options { members: 4, more, ..Options::default() }) else { return };
+    let leader = site.leader().0;
+    let others: Vec<usize> = site.candidates().filter(|h| *h != leader).collect();
+    let members: Vec<usize> = site.members().collect();
+    let side = [others[0], others[1], members[0], members[1]];
+    site.hosts().part(&side);
+    let leads = |s: &Site, h: usize| s.view(h).role == "leader";
+    site.wait("both sides have a leader", LONG, |s| side.iter().any(|h| leads(s, *h)) && leads(s, leader));
+    site.pass(site.options.detection() * 5);
+    for member in [members[0], members[2]] {
+        site.say(member, "claim printer");
+        site.wait("it has the name", LONG, |s| s.view(member).last("claimed").is_some_and(|c| c["outcome"] == "yours"));
+    }
+    let registered: Vec<usize> = members.iter().map(|m| site.view(*m).registered).collect();
+    site.hosts().unite(&side);
+    site.settle("all are one again", LONG);
+    site.wait("the conflict is told on both sides", LONG, |s| {
+        let told = |h: usize| s.view(h).last("merged").is_some_and(|m| m["conflicts"][0]["name"] == "printer");
+        s.candidates().all(told)
+    });
+    site.wait("one of the two lost it", LONG, |s| {
+        let lost = |h: &&usize| s.view(**h).last("claimed").is_some_and(|c| c["outcome"] == "lost");
+        members.iter().filter(lost).count() == 1
+    });
+    for (member, before) in members.iter().zip(registered) {
+        assert!(site.view(*member).registered <= before + 1, "who is taken in has one new place");
+    }
+    site.close();
+}

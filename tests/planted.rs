@@ -7,7 +7,7 @@
 #![cfg(feature = "planted-bugs")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Bug, Command, Config, Event, Founding, Notice, Role};
+use convoke::proto::{Bug, Command, Config, Event, Founding, Notice, Policy, Role};
 use convoke::sim::explore;
 use convoke::sim::{Conditions, Cut, Faults, HostId, NodeOptions, Options, Run, World};
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing, Term};
@@ -37,7 +37,14 @@ fn caught(bug: Bug, property: u8, seeds: std::ops::Range<u64>, options: &Options
 
 fn faults(words: &str) -> Options {
     let faults: Faults = words.parse().unwrap();
-    Options { faults, candidates: Some(3), members: Some(2), heartbeat: Some(ms(100)), ..Options::default() }
+    Options {
+        faults,
+        candidates: Some(3),
+        members: Some(2),
+        heartbeat: Some(ms(100)),
+        policy: Some(Policy::Quorum),
+        ..Options::default()
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Command, Config, Founding, Role};
+use convoke::proto::{Command, Config, Founding, Policy, Role};
 use convoke::sim::{Conditions, Faults, HostId, NodeOptions, Options, Run, World};
 use convoke::types::{ConventionId, NodeId};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn builder(name: &str) -> convoke::proto::ConfigBuilder {
 /// A node that told who had left, and then gave up its roll, handed on what that one said afterwards.
 #[test]
 fn who_left_stays_silent_for_one_who_has_no_roll_any_more() {
-    let options = Options { faults: Faults::all(), ..Options::default() };
+    let options = Options { faults: Faults::all(), policy: Some(Policy::Quorum), ..Options::default() };
     let report = Run::seed(383).options(options).execute();
     assert!(report.is_clean(), "{report}");
 }
@@ -152,7 +152,7 @@ fn two_parts_of_a_list_don_t_both_found() {
 
 /// The run of a seed has to be clean.
 fn clean(seed: u64, faults: &str) {
-    let options = Options { faults: faults.parse().unwrap(), ..Options::default() };
+    let options = Options { faults: faults.parse().unwrap(), policy: Some(Policy::Quorum), ..Options::default() };
     let report = Run::seed(seed).options(options).execute();
     assert!(report.is_clean(), "{report}");
     assert!(report.recoverable, "{report}");

@@ -7,19 +7,20 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Command, Config, Founding, Role};
+use convoke::proto::{Command, Config, Founding, Policy, Role};
 use convoke::sim::{Cut, Detail, HostId, NodeOptions, World};
-use convoke::types::{ConventionId, NodeId, Standing};
+use convoke::types::{ConventionId, Name, NodeId, Standing};
 use std::fmt::Write;
 use std::time::Duration;
 
 struct Script {
     world: World,
+    policy: Policy,
 }
 
 impl Script {
     fn new() -> Self {
-        Self { world: World::builder(1).trace(Detail::Story, usize::MAX).build() }
+        Self { world: World::builder(1).trace(Detail::Story, usize::MAX).build(), policy: Policy::Quorum }
     }
 
     fn host(&self, name: &str) -> HostId {
@@ -28,7 +29,8 @@ impl Script {
 
     fn add(&mut self, names: &[&str], candidate: bool, store: bool) {
         for name in names {
-            let mut builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap());
+            let builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap());
+            let mut builder = builder.policy(self.policy);
             if candidate {
                 builder = builder.candidate().found(Founding::Expect(names.len()));
             }
@@ -43,6 +45,9 @@ impl Script {
         let (verb, args) = words.split_first().expect("a command");
         let hosts = |s: &Self| args.iter().map(|n| s.host(n)).collect::<Vec<_>>();
         match *verb {
+            "policy" => self.policy = if args == ["available"] { Policy::Available } else { Policy::Quorum },
+            "part" => self.part(&hosts(self)),
+            "claim" => return self.order(self.host(args[0]), Command::Claim(Name::new(args[1]).unwrap())),
             "candidates" => self.add(args, true, false),
             "stored" => self.add(args, true, true),
             "members" => self.add(args, false, false),
@@ -73,6 +78,15 @@ impl Script {
         }
         let lines = self.world.take_lines();
         lines.iter().fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// Cuts these off from all others.
+    fn part(&mut self, side: &[HostId]) {
+        for host in self.world.hosts() {
+            for other in side.iter().filter(|_| !side.contains(&host)) {
+                self.world.cut(host, *other);
+            }
+        }
     }
 
     /// Gives a command that may be refused.

@@ -1,6 +1,6 @@
 //! The types at the border of the core: what goes in and what comes out.
 
-use crate::types::{Capabilities, CapabilityError, ConnId, Incarnation, Name, NodeId, Standing};
+use crate::types::{Capabilities, CapabilityError, ConnId, Incarnation, Lineage, Name, NodeId, Standing};
 use crate::wire::{Entry, Image, Promise, Record, Reject};
 use bytes::Bytes;
 use std::fmt;
@@ -156,6 +156,11 @@ pub enum Command {
         /// Whom to give up.
         without: Vec<NodeId>,
     },
+    /// As leader: this lineage is to end, and to be taken into that one, which is about as well
+    /// ([`super::Notice::ForeignLineage`]): its members get new places there, names that both have are those of the other.
+    /// What [`super::Policy::Available`] decides by itself is under [`super::Policy::Quorum`] decided by this alone. It
+    /// stands for as long as this node leads. [`super::Event::Merged`] tells that it is done.
+    Yield(Lineage),
     /// Hand the leadership over: to this candidate, or to the first of the line that is in sync. How it went is told in
     /// [`super::Notice::Handover`].
     Handover(Option<NodeId>),
@@ -346,6 +351,8 @@ pub enum CommandError {
     NoWay,
     /// Nobody can connect to this node, so it can't be a voter.
     OutboundOnly,
+    /// It is the lineage that this node leads, or none.
+    NoOther,
     /// A handover to this very leader.
     LeadsAlready,
     /// No other candidate is in sync.
@@ -365,6 +372,7 @@ impl fmt::Display for CommandError {
             ),
             Self::NoSuccessor => f.write_str("no other candidate is in sync"),
             Self::OutboundOnly => f.write_str("nobody can connect to this node, so it can't vote"),
+            Self::NoOther => f.write_str("a lineage can be taken into another one only"),
             Self::LeadsAlready => f.write_str("it leads already"),
             Self::NotInSync(id) => write!(f, "{id} is not in sync"),
             Self::NotACandidate(id) => write!(f, "{id} is no candidate in the line that may lead"),
@@ -433,6 +441,8 @@ pub struct Stats {
     pub news_in: u64,
     pub news_out: u64,
     pub repairs: u64,
+    pub joins_out: u64,
+    pub mergers: u64,
     pub late: u64,
     pub messages_out: u64,
     pub messages_in: u64,

@@ -16,6 +16,16 @@ pub enum Founding {
     Alone,
 }
 
+/// What a side without a majority of the voters does. All nodes of a convention have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// It decides nothing, and waits.
+    #[default]
+    Quorum,
+    /// It goes on in a child lineage, once it has waited for [`Config::parting`]; when the sides meet again they become one.
+    Available,
+}
+
 /// What is wrong with a configuration, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
@@ -49,6 +59,7 @@ pub struct Config {
     pub(crate) outbound_only: bool,
     pub(crate) capabilities: Capabilities,
     pub(crate) preempt: Option<Duration>,
+    pub(crate) policy: Policy,
     pub(crate) messages: MessageLimits,
     pub(crate) request_patience: Option<Duration>,
     pub(crate) warnings: Vec<String>,
@@ -87,6 +98,7 @@ impl Config {
             outbound_only: false,
             capabilities: Capabilities::new(),
             preempt: None,
+            policy: Policy::Quorum,
             messages: MessageLimits::default(),
             request_patience: None,
             warnings: Vec::new(),
@@ -149,6 +161,20 @@ impl Config {
         let rho = u64::from(self.drift_ppm);
         let shrunk = d / 1_000 * (1_000_000 - rho) / (1_000_000 + rho) * 1_000;
         Duration::from_micros(shrunk - d / 50)
+    }
+
+    /// What a side without a majority does.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Under [`Policy::Available`]: how long a side has no leader, beyond the silence that showed it, until it gives up the
+    /// voters that it doesn't reach. Twice the detection time, in which those that do reach each other elect one if they
+    /// can, and four election rounds.
+    #[must_use]
+    pub fn parting(&self) -> Duration {
+        self.detection() * 2 + self.step() * 16
     }
 
     /// One election step: how much later each further rank bids, and the round of a canvass. A tenth of the heartbeat
@@ -269,6 +295,12 @@ impl ConfigBuilder {
     /// each time.
     pub fn preempt(mut self, after: Option<Duration>) -> Self {
         self.0.preempt = after;
+        self
+    }
+
+    /// What a side without a majority of the voters does ([`Policy::Quorum`]: it waits). The same at all nodes.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.0.policy = policy;
         self
     }
 

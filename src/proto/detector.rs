@@ -119,6 +119,18 @@ impl Detector {
         self.deaf.remove(&slot.0);
     }
 
+    /// True where the owner of a slot spoke in this leadership, and was heard within the detection time.
+    pub(super) fn hears(&self, now: Time, slot: Slot) -> bool {
+        self.watch
+            .get(slot.0 as usize)
+            .is_some_and(|w| w.state != State::Free && w.verified && now - w.last <= self.detection)
+    }
+
+    /// True where the owner of a slot spoke at any time in this leadership.
+    pub(super) fn has_spoken(&self, slot: Slot) -> bool {
+        self.watch.get(slot.0 as usize).is_some_and(|w| w.verified)
+    }
+
     /// A member's beat; false where it is nobody's.
     #[inline]
     pub(super) fn beat(&mut self, now: Time, slot: Slot, generation: Generation, heard: u16) -> bool {

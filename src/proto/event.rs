@@ -286,6 +286,29 @@ impl UnknownReason {
     }
 }
 
+/// What was decided on both sides, and could not stand on both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// A name was claimed on both sides.
+    Name {
+        /// The name.
+        name: Name,
+        /// Who had it on the side that took the other in, and keeps it.
+        kept: NodeId,
+        /// Who had it on the side that was taken in. It is told [`ClaimOutcome::Lost`].
+        lost: NodeId,
+    },
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name { name, kept, lost } => write!(f, "the name {name}: {kept} keeps it, {lost} loses it"),
+        }
+    }
+}
+
 /// What came of a claim, or of what was claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -300,7 +323,8 @@ pub enum ClaimOutcome {
     TooMany,
     /// This node had to register anew before it had an answer. Where the name was its own meanwhile, it isn't any more.
     Unknown,
-    /// The name was this node's own, and isn't any more: it was taken off the roll while alive, or is in another lineage.
+    /// The name was this node's own, and isn't any more: it was taken off the roll while alive, or is in another lineage,
+    /// in which somebody else has it.
     Lost,
 }
 
@@ -405,6 +429,19 @@ pub enum Event {
         /// How far this node's own roll of the old lineage reached: all of it is in the child's.
         kept: Index,
     },
+    /// This side has no majority, and goes on without: in a child of the lineage, with the furthest roll of those that are
+    /// here ([`super::Policy::Available`]). The others may go on as well; what is decided on both sides is put together when
+    /// they meet ([`Event::Merged`]). Told by those who hold the roll.
+    Parted {
+        /// The child.
+        lineage: Lineage,
+        /// What it was founded out of.
+        parent: Lineage,
+        /// The voters that are not here.
+        without: Vec<NodeId>,
+        /// How far this node's own roll of the old lineage reached: all of it is in the child's.
+        kept: Index,
+    },
     /// A name has another owner, or none. (Told by those who hold the roll, before the `Left` of who had it.)
     Name {
         /// The name.
@@ -435,14 +472,21 @@ pub enum Event {
         /// Who of the line it doesn't reach, in the order of the line.
         lost: Vec<NodeId>,
     },
-    /// It follows or leads its lineage again, and holds the roll up to where the leader was then.
+    /// Two sides are one again. Either this node was isolated, and follows or leads its lineage again and holds the roll up
+    /// to where the leader was then; or two lineages became one. Those of the lineage that was taken in are told this
+    /// first, then what the roll of the other says otherwise: who was told to have left in the lineage that ended may so
+    /// join again. Those of the other are told it after the joins.
     Merged {
-        /// Who is on the roll now, and was lost or not on it when the isolation began.
+        /// The lineage that goes on.
+        lineage: Lineage,
+        /// The one that was taken in; nothing after an isolation.
+        absorbed: Option<Lineage>,
+        /// Who is on the roll now, and was lost or not on it when the isolation began; whom the other side brought.
         gained: Vec<NodeId>,
         /// Who was on the roll then, and is not now.
         lost: Vec<NodeId>,
         /// What was decided on both sides. Nothing where a side without a majority decides nothing.
-        conflicts: Vec<String>,
+        conflicts: Vec<Conflict>,
     },
     /// It has left its convention and begins anew at another address ([`super::Command::Move`]). What was told of members,
     /// line and leader before counts no more, and nothing more is told of it; where the same lineage is found again, all of

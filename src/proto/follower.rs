@@ -436,6 +436,11 @@ impl Follower {
         self.nonce = self.rng.nonzero();
     }
 
+    /// A whole side goes over at once: not all of them beat in the same millisecond.
+    pub(super) fn spread(&mut self, now: Time) {
+        self.next_beat = now + self.rng.up_to(self.interval / 4);
+    }
+
     /// A refused registration is tried again then.
     pub(super) fn join_again(&mut self, at: Time) {
         self.next_join = at;

@@ -20,6 +20,8 @@ pub(super) struct Log {
     lineage: Lineage,
     /// What the lineage was founded out of, the nearest first.
     parents: Vec<Lineage>,
+    /// The latest known child of it, for one who holds it no longer and goes on there.
+    heir: Lineage,
     /// The position right before the first entry kept.
     base: Position,
     entries: VecDeque<Entry>,
@@ -50,6 +52,7 @@ impl Log {
         Self {
             lineage: Lineage::ZERO,
             parents: Vec::new(),
+            heir: Lineage::ZERO,
             base: Position::default(),
             entries: VecDeque::new(),
             bulk: 0,
@@ -65,6 +68,7 @@ impl Log {
         Self {
             lineage: image.lineage,
             parents: image.parents.clone(),
+            heir: Lineage::ZERO,
             base: image.position,
             entries: VecDeque::new(),
             bulk: 0,
@@ -90,6 +94,19 @@ impl Log {
     /// What the lineage was founded out of, the nearest first.
     pub(super) fn parents(&self) -> &[Lineage] {
         &self.parents
+    }
+
+    /// Who held this went over from one lineage to a child of it.
+    pub(super) fn goes_on(&mut self, from: Lineage, child: Lineage) {
+        if from == self.lineage || from == self.heir {
+            self.heir = child;
+        }
+    }
+
+    /// True where this is of the lineage of an image, or of one that it was founded out of.
+    pub(super) fn is_before(&self, image: &Image) -> bool {
+        let known = |l: Lineage| l != Lineage::ZERO && (l == image.lineage || image.parents.contains(&l));
+        known(self.lineage) || known(self.heir)
     }
 
     pub(super) fn plant(&mut self, bug: super::planted::Planted) {

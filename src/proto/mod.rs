@@ -17,6 +17,7 @@ mod lanes;
 mod leadership;
 mod limits;
 mod log;
+mod merging;
 mod names;
 mod node;
 mod outbox;
@@ -38,10 +39,10 @@ pub use border::{
     StoreWrite, StreamInput, StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
-pub use config::{Config, ConfigBuilder, ConfigError, Founding};
+pub use config::{Config, ConfigBuilder, ConfigError, Founding, Policy};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome, Path,
-    RequestOutcome, Role, StopReason, Undelivered, UnknownReason,
+    Accusation, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome,
+    Path, RequestOutcome, Role, StopReason, Undelivered, UnknownReason,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

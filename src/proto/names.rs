@@ -28,6 +28,8 @@ struct Wish {
     release: bool,
     /// Nobody waits for the outcome.
     silent: bool,
+    /// It was this node's own in a lineage that was taken into another: only where it isn't any more that is told.
+    again: bool,
 }
 
 /// What to ask the leader.
@@ -71,7 +73,7 @@ impl Claimant {
     pub(super) fn wish(&mut self, name: Name, release: bool) -> bool {
         let room = self.waiting.len() < MAX_WAITING;
         if room {
-            self.waiting.push_back(Wish { name, release, silent: false });
+            self.waiting.push_back(Wish { name, release, silent: false, again: false });
         }
         room
     }
@@ -100,19 +102,32 @@ impl Claimant {
         let Some(former) = self.place.replace(place) else { return };
         let mut lost = std::mem::take(&mut self.owned);
         if let Some(wish) = if self.asked.is_some() { self.done() } else { None } {
-            if !wish.silent {
+            if wish.again {
+                told(wish.name.clone(), ClaimOutcome::Lost);
+            } else if !wish.silent {
                 told(wish.name.clone(), ClaimOutcome::Unknown);
             }
             lost.remove(&wish.name);
             if former.3 == place.3 {
-                self.waiting.push_front(Wish { name: wish.name, release: true, silent: true });
+                self.waiting.push_front(Wish { name: wish.name, release: true, silent: true, again: false });
             }
         }
         for name in lost {
             told(name.clone(), ClaimOutcome::Lost);
             if former.3 == place.3 {
-                self.waiting.push_front(Wish { name, release: true, silent: true });
+                self.waiting.push_front(Wish { name, release: true, silent: true, again: false });
             }
+        }
+    }
+
+    /// Its lineage was taken into another, and its names with it, unless somebody has them there: it asks for each once
+    /// more, and goes on with what waits.
+    pub(super) fn pass_over(&mut self) {
+        self.place = None;
+        self.asked = None;
+        self.next = Time::ZERO;
+        for name in std::mem::take(&mut self.owned) {
+            self.waiting.push_front(Wish { name, release: false, silent: true, again: true });
         }
     }
 
@@ -158,11 +173,14 @@ impl Claimant {
         if self.asked != Some(term) || number != self.number || release != (outcome == ClaimOutcome::Released) {
             return None;
         }
-        let Wish { name, silent, .. } = self.done()?;
+        let Wish { name, silent, again, .. } = self.done()?;
         if outcome == ClaimOutcome::Yours {
             self.owned.insert(name.clone());
         } else {
             self.owned.remove(&name);
+        }
+        if again && outcome != ClaimOutcome::Yours {
+            return Some(Some((name, ClaimOutcome::Lost)));
         }
         Some((!silent).then_some((name, outcome)))
     }

@@ -224,6 +224,11 @@ impl Peers {
         self.peers.get(id)
     }
 
+    /// Who listens at this address, as far as this node knows.
+    pub(super) fn listening_at(&self, addr: SocketAddr) -> Option<NodeId> {
+        self.peers.values().find(|p| p.info.addrs.contains(&addr)).map(|p| p.info.id.clone())
+    }
+
     /// Those known to be dead, with the incarnation that is.
     pub(super) fn dead(&self) -> impl Iterator<Item = (&NodeId, Incarnation)> {
         self.peers.iter().filter_map(|(id, p)| p.dead.map(|incarnation| (id, incarnation)))

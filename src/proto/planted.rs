@@ -127,6 +127,20 @@ pub enum Bug {
     FreeWithoutProof,
     /// Who is bound to a founding is free once its proposer is no more, whatever others have of it.
     FreeWithoutAsking,
+    /// Members that are taken in keep the slots that they had.
+    MergeWithoutNewSlots,
+    /// Of two lineages that meet both yield.
+    BothYield,
+    /// Of two lineages that meet none yields.
+    NobodyYields,
+    /// Who yields goes on deciding while it hands its roll over.
+    YielderDecides,
+    /// A lineage takes another in without bidding above both terms.
+    MergeInOldTerm,
+    /// A name that both sides had is told by nobody.
+    ConflictNotTold,
+    /// A voter of a lineage that was taken in stays the voter that it was.
+    SameVoterAfterMerge,
     /// A subscriber takes what comes though it missed what was before.
     SkipsGap,
 }

@@ -93,7 +93,49 @@ impl Registrar {
         (slot, Generation(before.0.wrapping_add(1)))
     }
 
-    pub(super) fn join(&mut self, now: Time, roll: &Roll, info: &MemberInfo, asker: Option<Asker>) -> Answer {
+    /// Slots in a row for so many who come together, all under one generation: free ones where there are, else new ones.
+    pub(super) fn block(&mut self, now: Time, roll: &Roll, width: u32) -> Option<(Slot, Generation)> {
+        let before = |slot: u32| roll.slots().get(slot as usize).map_or(0, |s| s.generation.0);
+        let ready: BTreeSet<u32> = self.free.iter().filter(|(_, at)| *at <= now).map(|(slot, _)| slot.0).collect();
+        let (mut run, mut last) = (0, None);
+        for slot in ready {
+            run = if last.is_some_and(|l| l + 1 == slot) { run + 1 } else { 1 };
+            last = Some(slot);
+            // A generation that was used up is none.
+            if before(slot) == u16::MAX {
+                run = 0;
+            }
+            if run >= width && width > 0 {
+                let base = slot + 1 - width;
+                self.free.retain(|(s, _)| !(base..=slot).contains(&s.0));
+                let highest = (base..=slot).map(before).max().unwrap_or(0);
+                return Some((Slot(base), Generation(highest + 1)));
+            }
+        }
+        let (base, next) = (self.next_slot, self.next_slot.checked_add(width).filter(|n| *n < MAX_SLOT)?);
+        self.next_slot = next;
+        Some((Slot(base), Generation(1)))
+    }
+
+    /// True where a registration of this id waits for its commit.
+    pub(super) fn is_pending(&self, id: &NodeId) -> bool {
+        self.pending.contains_key(id)
+    }
+
+    /// A member comes with others of its lineage: where it asks itself before that is committed, it waits.
+    pub(super) fn absorbs(&mut self, id: &NodeId, incarnation: Incarnation) {
+        self.pending.insert(id.clone(), Pending { incarnation, revision: 0, asker: None });
+    }
+
+    /// `spoke`: whether the member in this slot was ever heard by this leader.
+    pub(super) fn join(
+        &mut self,
+        now: Time,
+        roll: &Roll,
+        info: &MemberInfo,
+        asker: Option<Asker>,
+        spoke: impl Fn(Slot) -> bool,
+    ) -> Answer {
         if let Some(p) = self.pending.get_mut(&info.id) {
             if p.incarnation == info.incarnation && p.revision >= info.revision {
                 p.asker = asker.or(p.asker);
@@ -102,6 +144,14 @@ impl Registrar {
         }
         let mut changes = Vec::new();
         match roll.find(&info.id) {
+            Some((_, _, old)) if old.incarnation > info.incarnation && old.identity == info.identity => {
+                // It was taken in with its lineage, and missed it: it is that incarnation itself.
+                return Answer::Refuse(RefuseReason::Departed, Incarnation(old.incarnation.0 - 1));
+            }
+            Some((slot, _, old)) if old.incarnation > info.incarnation && roll.came_along(slot) && !spoke(slot) => {
+                // Who was to come with its lineage, and never came: it may be this one, elsewhere by then.
+                return Answer::Refuse(RefuseReason::Departed, old.incarnation);
+            }
             Some((_, _, old)) if old.incarnation > info.incarnation => {
                 return Answer::Refuse(RefuseReason::Superseded, old.incarnation);
             }

@@ -4,13 +4,16 @@
 //! that already left) changes nothing, on every node alike.
 
 use super::broadcasts::Kept;
+use super::event::Conflict;
 use super::planted::{Bug, Planted};
 use super::requests::table::{Over, Table};
 use super::requests::{Key, Place};
 use crate::types::{
     Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
 };
-use crate::wire::{Change, ClaimAnswer, Entry, Image, Ledger, Lost, Outcome, Said, SlotImage, Stage};
+use crate::wire::{
+    Change, ClaimAnswer, Entry, Image, Ledger, Lost, MAX_ABSORBED, Merger, Outcome, Said, SlotImage, Stage,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many departed ids are remembered, so that a late copy of their registration revives nobody.
@@ -65,6 +68,10 @@ pub(super) enum Applied {
         prev: Position,
         said: Said,
     },
+    /// Another lineage was taken in: before this its members joined.
+    Absorbed(Merger),
+    /// It belongs to a lineage that is being taken in.
+    Conflict(Lineage, Conflict),
     Line,
 }
 
@@ -98,6 +105,8 @@ pub(super) struct Roll {
     names_of: BTreeMap<Slot, BTreeSet<Name>>,
     said: Kept,
     requests: Table,
+    /// The lineages that were taken in, the latest last.
+    absorbed: Vec<Merger>,
     pub(super) bug: Planted,
 }
 
@@ -114,6 +123,7 @@ impl Roll {
             names: image.names.iter().cloned().collect(),
             names_of,
             said: Kept::new(image.said_before, &image.said, &image.speakers),
+            absorbed: image.absorbed.clone(),
             bug: Planted::default(),
             line: image.line.clone(),
             slots: image.slots.clone(),
@@ -140,6 +150,7 @@ impl Roll {
             said: self.said.iter().cloned().collect(),
             speakers: self.said.numbers().collect(),
             requests: self.requests.image(),
+            absorbed: self.absorbed.clone(),
         }
     }
 
@@ -246,6 +257,18 @@ impl Roll {
         self.names.len() >= MAX_NAMES || self.names_of.get(&slot).is_some_and(|n| n.len() >= MAX_NAMES_EACH)
     }
 
+    /// True where the member in this slot came with a lineage that was taken in.
+    pub(super) fn came_along(&self, slot: Slot) -> bool {
+        let generation = self.slots.get(slot.0 as usize).map(|s| s.generation);
+        let range = |m: &Merger| m.base.0..m.base.0.saturating_add(m.count);
+        self.absorbed.iter().any(|m| range(m).contains(&slot.0) && generation == Some(m.generation))
+    }
+
+    /// The lineages that were taken in, the latest last.
+    pub(super) fn absorbed(&self) -> &[Merger] {
+        &self.absorbed
+    }
+
     /// True where this id was taken off the line for good.
     pub(super) fn is_retired(&self, id: &NodeId) -> bool {
         self.retired.contains(id)
@@ -307,6 +330,20 @@ impl Roll {
             Change::Restood { slot, generation, revision, standing, identity } => {
                 self.restand(*slot, *generation, *revision, *standing, *identity)
             }
+            Change::Absorbed(merger) => {
+                let merger = &Merger { since: self.said.last(), ..*merger };
+                self.absorbed.retain(|m| m.lineage != merger.lineage);
+                if self.absorbed.len() >= MAX_ABSORBED {
+                    self.absorbed.remove(0);
+                }
+                self.absorbed.push(*merger);
+                self.use_up(merger);
+                Applied::Absorbed(*merger)
+            }
+            Change::Conflict { lineage, name, kept, lost } => {
+                let (name, kept, lost) = (name.clone(), kept.clone(), lost.clone());
+                Applied::Conflict(*lineage, Conflict::Name { name, kept, lost })
+            }
             Change::Claimed { slot, generation, name } => self.claim(*slot, *generation, name),
             Change::Released { slot, generation, name } => self.release(*slot, *generation, name),
             Change::Said { slot, generation, number, body } => {
@@ -342,6 +379,23 @@ impl Roll {
                 } else {
                     Applied::Nothing
                 }
+            }
+        }
+    }
+
+    /// All slots of a merger are used up under its generation, those too whose members didn't come: they may believe that
+    /// they have them.
+    fn use_up(&mut self, m: &Merger) {
+        let Some(end) = m.base.0.checked_add(m.count).filter(|end| *end <= MAX_SLOT) else { return };
+        if self.slots.len() < end as usize {
+            self.slots.resize(end as usize, SlotImage { generation: Generation(0), info: None, since: m.since });
+        }
+        for slot in &mut self.slots[m.base.0 as usize..end as usize] {
+            if slot.info.is_none() {
+                slot.generation = m.generation;
+            }
+            if slot.generation == m.generation {
+                slot.since = m.since;
             }
         }
     }

@@ -104,7 +104,8 @@ impl Subscriber {
     /// `known`: what this node held as a voter, and told. `kin`: true where the lineage was founded out of the one before.
     pub(super) fn enter(&mut self, now: Time, lineage: Lineage, known: Option<Log>, kin: bool) {
         let held = known.map(|log| Log::from_image(&log.image()));
-        let held = held.or_else(|| self.former.take_if(|log| log.lineage() == lineage));
+        // Where it was told something else since, that counts.
+        let held = held.or_else(|| self.former.take_if(|log| !kin && log.lineage() == lineage));
         let log = std::mem::replace(&mut self.log, held.unwrap_or_else(Log::empty));
         self.inherited = self.inherited.take().filter(|_| kin && self.log.is_empty());
         if !log.is_empty() {
@@ -123,7 +124,11 @@ impl Subscriber {
     pub(super) fn give_up(&mut self, out: &mut Outbox) -> Option<Log> {
         self.rest(out);
         let log = std::mem::replace(&mut self.log, Log::empty());
-        (!log.is_empty()).then_some(log)
+        if log.is_empty() {
+            // Nothing of this lineage was told yet: what was told of the one before counts.
+            return self.inherited.take().and_then(|_| self.former.take());
+        }
+        Some(log)
     }
 
     /// Asks nobody any more.

@@ -365,6 +365,14 @@ impl Voter {
         true
     }
 
+    /// Never acts in its lineage again: that was taken into another one.
+    pub(super) fn seal(&mut self, out: &mut Outbox) {
+        self.promise.sealed = true;
+        self.followed = None;
+        self.evidence = None;
+        self.store(out);
+    }
+
     /// This node's own leadership of a term: it follows itself, and is free again when it resigns.
     pub(super) fn lead(&mut self, now: Time, term: Term) {
         self.followed = None;

@@ -39,6 +39,7 @@ pub(super) struct Nemesis {
     reckless: bool,
     /// Who was pointed elsewhere, and has not been called home since.
     away: BTreeSet<HostId>,
+    available: bool,
     pub(super) injected: BTreeMap<&'static str, u64>,
 }
 
@@ -61,6 +62,7 @@ impl Nemesis {
             founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.voters },
             reckless: scenario.reckless,
             away: BTreeSet::new(),
+            available: scenario.available,
             injected: BTreeMap::new(),
         }
     }
@@ -525,6 +527,13 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
         return world.hosts.iter().take(nemesis.voters).filter(|h| h.standing().votes()).count() == nemesis.voters;
     };
     let may_lead = world.hosts.iter().any(|h| h.standing() == Standing::Candidate);
+    if nemesis.available {
+        // Whoever holds some of a roll and may lead goes on, and takes the others in.
+        let goes_on = |l: Lineage| {
+            world.hosts.iter().any(|h| h.holds_roll(l) && h.standing() == Standing::Candidate && h.stays())
+        };
+        return held.iter().any(|(l, _)| goes_on(*l));
+    }
     let recovers = |l: Lineage| {
         let left = || world.hosts.iter().filter(move |h| h.holds_roll(l) && h.standing().votes() && h.stays());
         left().next().is_some() && left().flat_map(|h| h.process.as_ref()).all(|p| all_told(world, &p.node))

@@ -9,7 +9,7 @@ use super::rng::{Rng, mix};
 use super::trace::Detail;
 use super::walls::Wall;
 use super::world::World;
-use crate::proto::{Config, Founding, LinkAssumption, MessageLimits};
+use crate::proto::{Config, Founding, LinkAssumption, MessageLimits, Policy};
 use crate::types::{Capabilities, ConventionId, NodeId, Time};
 use std::fmt;
 use std::time::Duration;
@@ -27,13 +27,23 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// Which faults may occur: all of them means a random part for each seed, any other set exactly that (all).
     pub faults: Faults,
+    /// What a side without a majority does (drawn: with faults it goes on in one of four; without it waits).
+    pub policy: Option<Policy>,
     /// Whether the candidates have stores (drawn: all, none, or some).
     pub stores: Option<bool>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { candidates: None, members: None, duration: None, heartbeat: None, faults: Faults::all(), stores: None }
+        Self {
+            candidates: None,
+            members: None,
+            duration: None,
+            heartbeat: None,
+            faults: Faults::all(),
+            policy: None,
+            stores: None,
+        }
     }
 }
 
@@ -62,6 +72,8 @@ pub struct Scenario {
     /// can't be demanded only where none of them may lead.
     pub(super) reckless: bool,
     pub(super) founding: &'static str,
+    /// A side without a majority goes on.
+    pub(super) available: bool,
     /// Earlier candidates take over.
     pub(super) preempts: bool,
     /// Some nodes write frames as a newer version would, from one of their starts on.
@@ -106,6 +118,10 @@ impl Scenario {
             twins: !quiet && rng.one_in(8),
             reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
+            available: match options.policy {
+                Some(policy) => policy == Policy::Available,
+                None => !quiet && rng.fork(0xa7a1).one_in(4),
+            },
             preempts: false,
             rolling: false,
         };
@@ -153,6 +169,7 @@ impl Scenario {
                 .drift_ppm(DRIFT_PPM)
                 .multicast(!no_multicast)
                 .seeds(no_multicast || !quiet && rng.one_in(4))
+                .policy(if self.available { Policy::Available } else { Policy::Quorum })
                 .preempt(preempt)
                 .messages(self.message_limits(rng));
             let votes = at < self.voters;
@@ -316,9 +333,10 @@ impl fmt::Display for Scenario {
         let beat = self.cast.first().map_or(Duration::ZERO, |c| c.config.heartbeat());
         write!(
             f,
-            "{} voters ({stores} with a store), {} members, founded by {}, heartbeat {beat:?}, detection {:?}, {:?} of faults: {}",
+            "{} voters ({stores} with a store), {} members, policy {}, founded by {}, heartbeat {beat:?}, detection {:?}, {:?} of faults: {}",
             self.voters,
             self.cast.len() - self.voters,
+            if self.available { "available" } else { "quorum" },
             self.founding,
             self.detection(),
             self.safety,

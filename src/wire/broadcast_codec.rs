@@ -3,7 +3,7 @@
 use super::broadcast::{BROADCAST_PIECE, Broadcast, BroadcastRecord, MAX_BROADCAST, Said, Unheard};
 use super::codec::{Body, Counter, Cursor, FixedOut, PADDING, Sink, once, put_body, put_field, required};
 use super::frame::{self, CHECKSUM, HEADER, MAX_DATAGRAM};
-use super::parts::{put_id, read_id, tag as field};
+use super::parts::{position, put_id, read_id, read_position, tag as field};
 use super::reject::Reject;
 use crate::types::{Generation, Incarnation, Index, Lineage, Position, Slot, Term};
 use bytes::{Bytes, BytesMut};
@@ -21,14 +21,6 @@ pub(super) mod kind {
 mod what {
     pub(super) const SAY: u8 = 1;
     pub(super) const HEARD: u8 = 2;
-}
-
-fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N> {
-    out.u64(position.term.0).u64(position.index.0)
-}
-
-fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
-    Ok(Position { term: Term(c.count()?), index: Index(c.count()?) })
 }
 
 /// A place alone in a field.

@@ -1,6 +1,7 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
 use super::broadcast::{Broadcast, Unheard};
+use super::merger::Absorbed;
 use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, VoterTag,
@@ -62,6 +63,8 @@ pub enum Datagram {
     Broadcast(Broadcast),
     /// A member to a candidate: I have the broadcasts up to here, and there are more.
     Unheard(Unheard),
+    /// The leader of a lineage that ended, to its members: go on in another.
+    Absorbed(Absorbed),
 }
 
 /// A message of the sender's embedder: unordered, and acknowledged by nobody.

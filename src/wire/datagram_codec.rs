@@ -7,6 +7,7 @@ use super::datagram::{
     Seek, Stranger, WhereIs, Whereabouts,
 };
 use super::frame::{self, CHECKSUM, MAX_DATAGRAM};
+use super::merger_codec::{self as merger, kind as merges};
 use super::parts::{
     flag, put_id, put_member, put_place, put_sender, put_view, read_id, read_member, read_place, read_sender,
     read_view, tag as field,
@@ -149,6 +150,7 @@ impl<'a> DatagramView<'a> {
             asked::FOUND => request::found(body).map(Datagram::Found),
             said::BROADCAST => spoken::broadcast(body).map(Datagram::Broadcast),
             said::UNHEARD => padded(self.len).and_then(|()| spoken::unheard(body)).map(Datagram::Unheard),
+            merges::ABSORBED => merger::absorbed(body).map(Datagram::Absorbed),
             unknown => Err(Reject::UnknownKind(unknown)),
         }
     }
@@ -383,6 +385,7 @@ pub fn encode_datagram(datagram: &Datagram, tag: u32, buf: &mut Vec<u8>) {
         Datagram::Found(d) => request::put_found(d, tag, buf),
         Datagram::Broadcast(d) => spoken::put_broadcast(d, tag, buf),
         Datagram::Unheard(d) => spoken::put_unheard(d, tag, buf),
+        Datagram::Absorbed(d) => merger::put_absorbed(d, tag, buf),
     }
     let check = frame::checksum(buf);
     buf.extend_from_slice(&check);

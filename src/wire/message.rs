@@ -3,6 +3,7 @@
 use super::Resigned;
 use super::circuit::Circuit;
 use super::datagram::{Note, View};
+use super::merger::{Bequest, BequestReply, Ended, Offer};
 use super::roll::Entry;
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
 use bytes::Bytes;
@@ -58,6 +59,14 @@ pub enum Message {
     Recover(Recover),
     /// Recovery: the answer.
     RecoverReply(RecoverReply),
+    /// Leader to another lineage's leader: mine may take yours in.
+    Offer(Offer),
+    /// The acceptance of an [`Offer`], with a piece of the roll.
+    Bequest(Bequest),
+    /// The answer to a [`Bequest`].
+    BequestReply(BequestReply),
+    /// A lineage was taken into another.
+    Ended(Ended),
     /// In place of a Hello, before the connection is closed: I am this one, and another connection of this pair is kept.
     Elsewhere(Hello),
     /// A subscriber's first frame, and its next ones: give me what is committed after this.

@@ -1,22 +1,23 @@
 //! A stream's frames to bytes and back. The layout stands in [`crate::wire`].
 
 use super::circuit_codec;
-use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, required};
+use super::codec::{Body, FixedOut, Sink, once, push_bounded, put_field, required};
 use super::datagram_codec::{fixed_resigned, read_resigned};
 use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
+use super::merger_codec::{self as merger, kind as merges};
 use super::message::{
     Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Follow,
     Hello, Invite, InviteReply, Message, Muster, Open, Overruled, ProbeFor, Propose, ProposeReply, Recover,
     RecoverReply, Release, Resume, Snapshot, SnapshotReply, Taken, TurnedAway,
 };
 use super::parts::{
-    flag, push_seat, put_addr, put_identities, put_lineages, put_member, put_seat, read_addr, read_identities,
-    read_lineages, read_member, read_seat, read_str, tag as field,
+    flag, position, push_seat, put_addr, put_identities, put_lineages, put_member, put_seat, read_addr,
+    read_identities, read_lineages, read_member, read_position, read_seat, read_str, tag as field,
 };
 use super::reject::Reject;
 use super::roll::MAX_VOTERS;
 use super::roll_codec::{decode_entry, put_entry};
-use crate::types::{ConventionId, Generation, Identity, Incarnation, Index, Lineage, Position, Slot, Term};
+use crate::types::{ConventionId, Generation, Identity, Incarnation, Index, Lineage, Slot, Term};
 use bytes::{Bytes, BytesMut};
 
 /// The most entries that one [`Append`] may carry.
@@ -89,10 +90,6 @@ pub fn encode_message(message: &Message, tag: u32, buf: &mut BytesMut) {
     buf.patch(start, &(len as u32).to_be_bytes());
 }
 
-fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N> {
-    out.u64(position.term.0).u64(position.index.0)
-}
-
 /// All of a frame but its length and its checksum.
 fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
     match message {
@@ -146,6 +143,10 @@ fn put_message(message: &Message, tag: u32, buf: &mut BytesMut) {
             let fixed = position(fixed, m.position).u8(flag(m.granted, GRANTED)).spare(3);
             frame::begin(buf, kind::RECOVER_REPLY, tag, fixed);
         }
+        Message::Offer(m) => merger::put_offer(m, tag, buf),
+        Message::Bequest(m) => merger::put_bequest(m, tag, buf),
+        Message::BequestReply(m) => merger::put_bequest_reply(m, tag, buf),
+        Message::Ended(m) => merger::put_ended(m, tag, buf),
         Message::Follow(m) => put_follow(m, tag, buf),
         Message::TurnedAway(m) => frame::begin(buf, kind::TURNED_AWAY, tag, FixedOut::<8>::new().u64(m.lineage.0)),
         Message::Ping(n) => frame::begin(buf, kind::PING, tag, FixedOut::<8>::new().u64(*n)),
@@ -342,6 +343,10 @@ pub(super) fn decode_message(bytes: &Bytes, tag: u32) -> Result<Message, Reject>
         kind::MUSTER => muster(&body).map(Message::Muster),
         kind::RECOVER => recover(&body).map(Message::Recover),
         kind::RECOVER_REPLY => recover_reply(&body).map(Message::RecoverReply),
+        merges::OFFER => merger::offer(&body).map(Message::Offer),
+        merges::BEQUEST => merger::bequest(&body, bytes).map(Message::Bequest),
+        merges::BEQUEST_REPLY => merger::bequest_reply(&body).map(Message::BequestReply),
+        merges::ENDED => merger::ended(&body).map(Message::Ended),
         kind::FOLLOW => follow(&body).map(Message::Follow),
         kind::TURNED_AWAY => Ok(Message::TurnedAway(TurnedAway { lineage: Lineage(body.fixed::<8>()?.u64()?) })),
         kind::PING => Ok(Message::Ping(body.fixed::<8>()?.u64()?)),
@@ -392,10 +397,6 @@ fn declined(body: &Body<'_>) -> Result<Declined, Reject> {
         other => DeclineReason::Other(other),
     };
     Ok(Declined { number, reason })
-}
-
-fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
-    Ok(Position { term: Term(c.count()?), index: Index(c.count()?) })
 }
 
 fn hello(body: &Body<'_>) -> Result<Hello, Reject> {

@@ -56,6 +56,7 @@
 //! | 30 | note | lineage 8, incarnation 8, the receiver's incarnation 8 | *id* of the sender, *data* up to [`MAX_NOTE`] | ≤ 1,130 |
 //! | 31 | where is | nonce 8, lineage 8 | *id* | 320 |
 //! | 32 | whereabouts | nonce 8, lineage 8, flags 1 (1 a leader says so), spare 3 | *id*, *sender* where it is on the roll | ≤ 320 |
+//! | 33 | absorbed | lineage that ends 8, its term 8, place of the last broadcast there 16, generation 2, spare 2 | *runs*, *view* of the one that goes on | ≤ 1,200 |
 //! | 50 | broadcast | nonce 8, lineage 8, term 8, place before 16, newest place 16 | *said*, as many as fit | ≤ 1,200 |
 //! | 51 | unheard | nonce 8, lineage 8, place 16, slot 4, generation 2, spare 2, offset 4 | | 1,200 |
 //!
@@ -93,6 +94,10 @@
 //! | 91 | recover | lineage 8, parent 8, term 8 | *voters*, *gone* |
 //! | 92 | its reply | lineage 8, term 8, seen 8, position 16, flags 1 (1 granted), spare 3 | |
 //! | 93 | elsewhere | as a hello | as a hello |
+//! | 94 | offer | lineage 8, term 8, candidates 4, number 4, flags 1 (1 the sender asks to be absorbed), spare 3 | |
+//! | 95 | bequest | lineage 8, into 8, term 8, position 16, number 4, candidates 4, offset 4, total 4 | *data*, up to [`MAX_PIECE`] |
+//! | 96 | its reply | lineage 8, into 8, number 4, offset 4, flags 1 (1 void), spare 3 | |
+//! | 97 | ended | lineage 8, into 8, term 8, leader's tag 4, line version 4, number 4, slot 4, generation 2, spare 2 | *lineages* where there are parents, *seat*, up to 15 |
 //! | 100 | follow | lineage 8, incarnation 8, position 16, slot 4, generation 2, spare 2 | *convention* |
 //! | 101 | turned away | lineage 8 | |
 //! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
@@ -161,6 +166,9 @@
 //! | 35 | since | the place of the last broadcast before: 16 |
 //! | 36 | said | body: place 16, the sender's incarnation 8, number 8, offset 4, total 4; *id*, *data* |
 //! | 37 | speaker | body: slot 4, spare 4, number of its last broadcast 8 |
+//! | 40 | loser | an id, as 1 |
+//! | 41 | absorbed | body: lineage 8, term 8, place of the last broadcast before 16, slot 4, generation 2, spare 2, count 4 |
+//! | 42 | runs | slots in a row: the first of the old ones 4, how many 4, the first of the new ones 4; up to [`MAX_RUNS`] |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!
@@ -180,11 +188,13 @@
 //! | 20 claimed | body: slot 4, generation 2, spare 2; *name* |
 //! | 21 released | body: slot 4, generation 2, spare 2; *name* |
 //! | 40 said | body: slot 4, generation 2, spare 2, number 8; *data* up to [`MAX_BROADCAST`] |
+//! | 50 | absorbed | the body of an *absorbed* |
+//! | 51 | conflict | body: lineage 8; *name*, *id* of who has it, *loser* |
 //! | others | kept as they are |
 //!
 //! An image is a body: lineage 8, position 16, line version 4; *lineages* where there are parents, *seat*, up to 15, then
-//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked* and *named*, *since* before the oldest broadcast that is
-//! kept, *said*, each whole, *speaker*, and *ledger*, each with its *stages*. A store's record is its kind (1 byte) and its
+//! *slot* for each slot from 0 on, then *departed*, *retired*, *ranked*, *named*, *absorbed*, *since* before the oldest broadcast
+//! that is kept, *said*, each whole, *speaker*, and *ledger*, each with its *stages*. A store's record is its kind (1 byte) and its
 //! content: 1 promise, a body (identity 8, incarnation 8, lineage 8, term 8, granted to 8, seen 8, flags 1 (1 granted,
 //! 2 sealed), spare 3; *founder* and each *seat* of the founding that it is bound to, *lineages*: the one that it stepped down in); 2 an entry; 3 an image.
 
@@ -199,6 +209,8 @@ mod codec;
 mod datagram;
 mod datagram_codec;
 mod frame;
+mod merger;
+mod merger_codec;
 mod message;
 mod message_codec;
 mod parts;
@@ -218,6 +230,7 @@ pub use circuit_codec::{ASK_COST, decode_ask, encode_ask};
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
+pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
 pub use message::*;
 pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
 pub use reject::Reject;

@@ -1,13 +1,13 @@
 //! The parts that several frames have in common: members, seats, addresses, capabilities, the view of a convention.
 
-use super::codec::{Body, Counter, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
+use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
 use super::datagram::{Place, SeatRef, Sender, View};
 use super::frame::{CHECKSUM, MAX_DATAGRAM};
 use super::reject::Reject;
 use super::roll::{MAX_PARENTS, MAX_VOTERS};
 use crate::types::{
-    Capabilities, Generation, Identity, Incarnation, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, Name, NodeId, Seat,
-    Slot, Standing, Term, VoterTag,
+    Capabilities, Generation, Identity, Incarnation, Index, Lineage, MAX_ADDRS, MAX_SEATS, MemberInfo, Name, NodeId,
+    Position, Seat, Slot, Standing, Term, VoterTag,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -43,6 +43,17 @@ pub(super) mod tag {
     pub(in crate::wire) const CLOSED: u8 = 32;
     pub(in crate::wire) const LEDGER: u8 = 33;
     pub(in crate::wire) const STAGE: u8 = 34;
+    pub(in crate::wire) const LOSER: u8 = 40;
+    pub(in crate::wire) const MERGER: u8 = 41;
+    pub(in crate::wire) const RUNS: u8 = 42;
+}
+
+pub(super) fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N> {
+    out.u64(position.term.0).u64(position.index.0)
+}
+
+pub(super) fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
+    Ok(Position { term: Term(c.count()?), index: Index(c.count()?) })
 }
 
 const DURABLE: u8 = 1;

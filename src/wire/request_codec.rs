@@ -1,12 +1,15 @@
 //! Requests about the roll, and their answers, to bytes and back. The layout stands in [`crate::wire`].
 
-use super::codec::{Body, Cursor, FixedOut, PADDING, once, put_field, required};
+use super::codec::{Body, FixedOut, PADDING, once, put_field, required};
 use super::frame::{self, CHECKSUM, HEADER, MAX_DATAGRAM};
-use super::parts::{flag, only_name, put_capabilities, put_id, put_name, read_capabilities, read_id, tag as field};
+use super::parts::{
+    flag, only_name, position, put_capabilities, put_id, put_name, read_capabilities, read_id, read_position,
+    tag as field,
+};
 use super::reject::Reject;
 use super::request::{Claim, ClaimAnswer, ClaimReply, Find, Found, Missed, News};
 use super::roll_codec::{decode_entry, put_entry};
-use crate::types::{Generation, Incarnation, Index, Lineage, Position, Slot, Term};
+use crate::types::{Generation, Incarnation, Index, Lineage, Slot, Term};
 
 /// The bytes of a claim, padding included: at least as many as any answer to it has.
 const CLAIM: usize = 128;
@@ -24,14 +27,6 @@ pub(super) mod kind {
     pub(in crate::wire) const MISSED: u8 = 23;
     pub(in crate::wire) const FIND: u8 = 24;
     pub(in crate::wire) const FOUND: u8 = 25;
-}
-
-fn position<const N: usize>(out: FixedOut<N>, position: Position) -> FixedOut<N> {
-    out.u64(position.term.0).u64(position.index.0)
-}
-
-fn read_position(c: &mut Cursor<'_>) -> Result<Position, Reject> {
-    Ok(Position { term: Term(c.count()?), index: Index(c.count()?) })
 }
 
 pub(super) fn put_claim(d: &Claim, tag: u32, buf: &mut Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use super::asking::{Begun, Closed, Ledger};
 use super::broadcast::Said;
+use super::merger::Merger;
 use crate::types::{
     Capabilities, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage, MemberInfo, Name, NodeId,
     Position, Seat, Slot, Standing, Term,
@@ -147,6 +148,19 @@ pub enum Change {
         /// The name.
         name: Name,
     },
+    /// Another lineage was taken in: its members stand in the slots that are named, each with the next incarnation.
+    Absorbed(Merger),
+    /// A name was claimed in a lineage that is being taken in, and here.
+    Conflict {
+        /// That lineage.
+        lineage: Lineage,
+        /// The name.
+        name: Name,
+        /// Who has it here, and keeps it.
+        kept: NodeId,
+        /// Who had it there.
+        lost: NodeId,
+    },
     /// A member told all others something: its place among the broadcasts follows from that of this entry.
     Said {
         /// The member's slot.
@@ -217,6 +231,8 @@ pub struct Image {
     pub speakers: Vec<(Slot, u64)>,
     /// What is kept of requests, in the order of the senders' slots; nothing in what plain members are given.
     pub requests: Vec<Ledger>,
+    /// The lineages that were taken in, the latest last: at most [`super::MAX_ABSORBED`].
+    pub absorbed: Vec<Merger>,
 }
 
 /// What a voter must not forget. Small; written as a whole.

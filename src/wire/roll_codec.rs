@@ -3,7 +3,9 @@
 use super::asking_codec::{put_answered, put_begun, put_ledger, read_answered, read_begun, read_ledger, read_stage};
 use super::broadcast::{MAX_BROADCAST, Said};
 use super::broadcast_codec::{put_only_place, put_said, read_only_place, read_said};
-use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, put_body, put_field, required};
+use super::codec::{Body, Counter, Cursor, FixedOut, Sink, once, push_bounded, put_body, put_field, required};
+use super::merger::MAX_ABSORBED;
+use super::merger_codec::{put_conflict, put_merger, read_conflict, read_merger};
 use super::parts::{
     flag, only_name, push_seat, put_capabilities, put_id, put_lineages, put_member, put_name, put_seat, put_seat_body,
     read_capabilities, read_id, read_lineages, read_member, read_seat, read_standing, standing_code, tag,
@@ -30,6 +32,8 @@ mod change {
     pub(super) const CLAIMED: u8 = 20;
     pub(super) const RELEASED: u8 = 21;
     pub(super) const SAID: u8 = 40;
+    pub(super) const ABSORBED: u8 = 50;
+    pub(super) const CONFLICT: u8 = 51;
 }
 
 /// The numbers of a store's records.
@@ -134,6 +138,14 @@ pub(super) fn put_entry<S: Sink>(sink: &mut S, entry: &Entry) {
             sink.put(&[Change::ANSWERED]);
             put_answered(sink, closed);
         }
+        Change::Absorbed(merger) => {
+            sink.put(&[change::ABSORBED]);
+            put_merger(sink, merger);
+        }
+        Change::Conflict { lineage, name, kept, lost } => {
+            sink.put(&[change::CONFLICT]);
+            put_conflict(sink, *lineage, name, kept, lost);
+        }
         Change::Other { kind, body } => {
             sink.put(&[*kind]);
             sink.put(body);
@@ -171,6 +183,8 @@ fn read_change(kind: u8, bytes: &[u8]) -> Result<Change, Reject> {
         // Of these plain members are told no more than that there are some.
         Change::BEGUN if !bytes.is_empty() => read_begun(bytes).map(Change::Begun),
         Change::ANSWERED if !bytes.is_empty() => read_answered(bytes).map(Change::Answered),
+        change::ABSORBED => read_merger(bytes).map(Change::Absorbed),
+        change::CONFLICT => read_conflict(bytes),
         // Copied: a slice would keep the whole frame that it came in.
         _ => Ok(Change::Other { kind, body: Bytes::copy_from_slice(bytes) }),
     }
@@ -328,6 +342,9 @@ fn put_image<S: Sink>(sink: &mut S, image: &Image) {
     for ledger in &image.requests {
         put_ledger(sink, ledger);
     }
+    for merger in &image.absorbed {
+        put_field(sink, tag::MERGER, |s| put_merger(s, merger));
+    }
 }
 
 /// Reads a whole roll that takes all of `bytes`. No id may stand twice among its seats or among its members, and each name
@@ -342,6 +359,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
     let position = Position { term: Term(c.count()?), index: Index(c.count()?) };
     let line_version = c.u32()?;
     let (mut parents, mut seats, mut slots, mut departed) = (None, Vec::new(), Vec::new(), Vec::new());
+    let mut absorbed = Vec::new();
     let (mut retired, mut ranked, mut names, mut requests) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut said_before, mut said, mut speakers) = (None, Vec::new(), Vec::new());
     let mut fields = body.fields();
@@ -360,6 +378,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
             tag::SPEAKER => speakers.push(read_speaker(&Body::nested(content)?)?),
             tag::LEDGER => requests.push(read_ledger(content)?),
             tag::STAGE => read_stage(content, &mut requests)?,
+            tag::MERGER => push_bounded(&mut absorbed, read_merger(content)?, MAX_ABSORBED)?,
             _ => {}
         }
     }
@@ -390,6 +409,7 @@ pub fn decode_image(bytes: &[u8]) -> Result<Image, Reject> {
         retired,
         ranked,
         names,
+        absorbed,
         said_before,
         said,
         speakers,

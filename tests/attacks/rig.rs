@@ -80,6 +80,7 @@ pub(crate) fn image(lineage: u64, term: u64, index: u64, names: &[&str]) -> Imag
         said: vec![],
         speakers: vec![],
         requests: vec![],
+        absorbed: vec![],
     }
 }
 pub(crate) fn member(n: u64) -> MemberInfo {

@@ -21,7 +21,8 @@ impl Hosts {
         let bridge = hosts.bridge();
         run("ip", &["netns", "add", &bridge]);
         // Without snooping: no querier is needed, and what a test wants lost it drops itself.
-        batch(&bridge, "link add br0 type bridge mcast_snooping 0\nlink set br0 up\n");
+        let bridges = ["br0", "br1"].map(|b| format!("link add {b} type bridge mcast_snooping 0\nlink set {b} up\n"));
+        batch(&bridge, &bridges.concat());
         for host in 0..count {
             let name = hosts.name(host);
             run("ip", &["netns", "add", &name]);
@@ -53,6 +54,21 @@ impl Hosts {
     /// Pulls the cable out behind the switch: nothing passes any more, and the host's own interface stays up.
     pub fn cut(&self, host: usize) {
         batch(&self.bridge(), &format!("link set v{host} nomaster\n"));
+    }
+
+    /// These hosts reach each other, and nobody else.
+    pub fn part(&self, side: &[usize]) {
+        self.plug(side, "br1");
+    }
+
+    /// All of them reach all others again, at once.
+    pub fn unite(&self, side: &[usize]) {
+        self.plug(side, "br0");
+    }
+
+    fn plug(&self, hosts: &[usize], bridge: &str) {
+        let commands: String = hosts.iter().map(|h| format!("link set v{h} master {bridge}\n")).collect();
+        batch(&self.bridge(), &commands);
     }
 
     pub fn heal(&self, host: usize) {

@@ -309,7 +309,9 @@ impl Site {
         view::check_terms(self.views.iter());
         // A lease is over when it is over; that it is, a busy process may tell later.
         let grace = self.options.detection() / 2;
-        view::check_leaderships(self.views.iter(), u64::try_from(grace.as_micros()).unwrap_or(u64::MAX));
+        if !self.options.more.iter().any(|o| o == "available") {
+            view::check_leaderships(self.views.iter(), u64::try_from(grace.as_micros()).unwrap_or(u64::MAX));
+        }
         loudly(&format!("netns: ran {}", self.name));
     }
 }

@@ -29,6 +29,8 @@ pub struct View {
     last_term: u64,
     /// The members that it knows to have left, by incarnation.
     gone: BTreeMap<String, u64>,
+    /// It went over to another lineage, and tells who left with the one before.
+    crossing: bool,
 }
 
 impl View {
@@ -53,6 +55,13 @@ impl View {
             assert!(term >= self.last_term, "{}: the term goes back from {} in {event}", self.id, self.last_term);
             self.last_term = term;
         }
+        // Who left counts within a lineage.
+        let crosses = kind == "parted" || kind == "merged" && !event["absorbed"].is_null();
+        if crosses {
+            self.gone.clear();
+        }
+        let still = self.crossing && (kind == "left" || kind == "name" && event["owner"].is_null());
+        self.crossing = crosses || still;
         match kind.as_str() {
             "started" => self.incarnation = number("incarnation"),
             "role" => self.role = text("role").unwrap_or_default(),
@@ -91,7 +100,9 @@ impl View {
                 self.id
             );
         }
-        if kind == "left" {
+        if kind == "left" && self.crossing {
+            // In the lineage that it was in.
+        } else if kind == "left" {
             self.gone.insert(member, incarnation);
         } else {
             self.gone.remove(&member);

@@ -6,7 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 use convoke::proto::{
-    Command, Config, Dest, Event, Founding, Lane, Node, Restored, Role, Start, StoreWrite, StreamInput, StreamOutput,
+    Command, Config, Dest, Event, Founding, Lane, Node, Policy, Restored, Role, Start, StoreWrite, StreamInput,
+    StreamOutput,
 };
 use convoke::types::{
     Capabilities, ConnId, ConventionId, Generation, Identity, Incarnation, Index, LeftReason, Line, Lineage,
@@ -180,6 +181,7 @@ impl<'a> Session<'a> {
         let tag = convention.tag();
         let (kind, durable) = (input.below(8), input.yes());
         let builder = Config::builder(convention, id(PEERS)).max_members(MEMBERS).seeds(true).broadcast(input.yes());
+        let builder = builder.policy(if input.yes() { Policy::Available } else { Policy::Quorum });
         let list = || Founding::List((0..3).map(id).chain([id(PEERS)]).collect());
         let builder = match kind {
             0 | 1 => builder.candidate().found(Founding::Alone),
@@ -415,7 +417,14 @@ impl<'a> Session<'a> {
 
     fn a_datagram(&mut self) -> Datagram {
         let lineage = self.lineage_();
-        match self.input.below(25) {
+        match self.input.below(26) {
+            25 => {
+                let (term, generation, view) = (self.term_(), self.generation_(), self.view_());
+                let (old, new) = (self.slot_(), self.slot_());
+                let runs = vec![Run { old, count: self.input.u8().into(), new }];
+                let since = Position { term, index: Index(self.input.below(8).into()) };
+                Datagram::Absorbed(Absorbed { lineage, term, generation, since, runs, view })
+            }
             20 => {
                 let (from, incarnation, to) =
                     (id(self.input.below(PEERS + 2)), self.incarnation_(), self.incarnation_());
@@ -702,6 +711,11 @@ impl<'a> Session<'a> {
                 }
             }
             7 => self.about_requests(slot, generation),
+            8 => {
+                let count = self.input.number(&[1, 4, u64::from(u32::MAX)]) as u32;
+                let since = Position::default();
+                Change::Absorbed(Merger { lineage: self.lineage_(), term, base: slot, generation, since, count })
+            }
             _ => Change::Other { kind: 99, body: Bytes::from_static(b"later") },
         };
         Entry { index, term, change }
@@ -744,7 +758,8 @@ impl<'a> Session<'a> {
 
     fn a_message(&mut self) -> Message {
         let (lineage, term) = (self.lineage_(), self.term_());
-        match self.input.below(31) {
+        match self.input.below(35) {
+            31..=34 => self.a_merger(lineage, term),
             22..=26 => self.a_lane_message(),
             0 => {
                 let (parents, info) = (self.parents_(), self.info_());
@@ -814,6 +829,44 @@ impl<'a> Session<'a> {
                 Message::RecoverReply(RecoverReply { lineage, term, granted, seen, position })
             }
             _ => Message::Ping(self.input.u8().into()),
+        }
+    }
+
+    /// About two lineages that become one.
+    fn a_merger(&mut self, lineage: Lineage, term: Term) -> Message {
+        let (into, number) = (self.lineage_(), self.input.below(4).into());
+        match self.input.below(4) {
+            0 => {
+                let (candidates, asks) = (self.input.below(8).into(), self.input.yes());
+                Message::Offer(Offer { lineage, term, candidates, number, asks })
+            }
+            1 => {
+                let position = self.position_();
+                let data = encode_image(&an_image(&mut self.input, lineage, position));
+                let (candidates, total) = (self.input.below(8).into(), data.len() as u32);
+                Message::Bequest(Bequest { lineage, into, term, position, number, candidates, offset: 0, total, data })
+            }
+            2 => {
+                let (offset, void) = (self.input.u8().into(), self.input.yes());
+                Message::BequestReply(BequestReply { lineage, into, number, offset, void })
+            }
+            _ => {
+                let (base, generation, seats) = (self.slot_(), self.generation_(), self.seats_());
+                let (leader, parents) = (VoterTag(100), self.parents_());
+                let line_version = self.input.u8().into();
+                Message::Ended(Ended {
+                    lineage,
+                    into,
+                    parents,
+                    term,
+                    leader,
+                    line_version,
+                    number,
+                    base,
+                    generation,
+                    seats,
+                })
+            }
         }
     }
 
@@ -958,6 +1011,17 @@ impl<'a> Session<'a> {
                 identity,
                 matched: s.offset as usize + s.data.len() == s.total as usize,
                 index: s.position.index,
+            }),
+            Message::Offer(o) => Message::Bequest(Bequest {
+                lineage,
+                into: o.lineage,
+                term,
+                position,
+                number: o.number,
+                candidates: o.candidates,
+                offset: 0,
+                total: 1,
+                data: Bytes::from_static(&[0]),
             }),
             Message::Recover(r) => Message::RecoverReply(RecoverReply {
                 lineage: r.lineage,
@@ -1155,6 +1219,7 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
         said: vec![],
         speakers: vec![],
         requests: (0..=PEERS).filter(|i| n & 3 == 3 && n >> i & 1 == 1).map(|i| ledger(input, i)).collect(),
+        absorbed: vec![],
     }
 }
 

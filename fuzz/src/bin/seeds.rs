@@ -96,6 +96,7 @@ fn datagrams() -> Vec<Datagram> {
     let Seat { id, priority, voting, addrs, .. } = seat();
     let line = vec![SeatRef { id, voter: identity.tag(), incarnation, priority, voting, addr: addrs[0] }];
     let view = View { lineage, parents: vec![], term, leader: Some(identity.tag()), line_version: 8, line };
+    let absorbing = View { lineage: Lineage(2), ..view.clone() };
     let probe = Probe { slot, generation, lineage: 1, token: 9 };
     let leave = Leave { lineage, slot, generation, incarnation };
     vec![
@@ -159,6 +160,14 @@ fn datagrams() -> Vec<Datagram> {
             said: vec![said()],
         }),
         Datagram::Unheard(Unheard { nonce: 1, lineage, after: Position { term, index }, slot, generation, offset: 0 }),
+        Datagram::Absorbed(Absorbed {
+            lineage,
+            term,
+            generation,
+            since: Position { term, index },
+            runs: vec![Run { old: slot, count: 2, new: Slot(9) }],
+            view: absorbing,
+        }),
     ]
 }
 
@@ -189,8 +198,19 @@ fn entries() -> Vec<Entry> {
         Change::Said { slot, generation, number: 1, body: Bytes::from_static(b"hello") },
         Change::Begun(Begun { slot, generation, opened: vec![Opened { slot, generation, below: 5, numbers: vec![5, 7] }] }),
         Change::Answered(vec![Closed { slot, generation, number: 5, outcome: Outcome::Answered("yes".into()) }]),
+        Change::Absorbed(merger()),
+        Change::Conflict {
+            lineage: Lineage(1),
+            name: Name::new("printer").unwrap(),
+            kept: info().id,
+            lost: seat().id,
+        },
     ];
     (5..).zip(changes).map(|(n, change)| Entry { index: Index(n), term: Term(2), change }).collect()
+}
+
+fn merger() -> Merger {
+    Merger { lineage: Lineage(1), term: Term(2), base: Slot(3), generation: Generation(4), since: Position::default(), count: 5 }
 }
 
 fn image() -> Image {
@@ -221,6 +241,7 @@ fn image() -> Image {
                 (7, Stage::Done(Outcome::Unknown(Lost::Gone))),
             ],
         }],
+        absorbed: vec![merger()],
     }
 }
 
@@ -268,6 +289,31 @@ fn messages() -> Vec<Message> {
             generation: Generation(2),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+        Message::Offer(Offer { lineage, term, candidates: 3, number: 4, asks: false }),
+        Message::Bequest(Bequest {
+            lineage,
+            into: Lineage(2),
+            term,
+            position,
+            number: 5,
+            candidates: 3,
+            offset: 0,
+            total: 5,
+            data: Bytes::from_static(b"image"),
+        }),
+        Message::BequestReply(BequestReply { lineage, into: Lineage(2), number: 4, offset: 5, void: false }),
+        Message::Ended(Ended {
+            lineage,
+            into: Lineage(2),
+            parents: vec![Lineage(5)],
+            term,
+            leader: identity.tag(),
+            line_version: 6,
+            number: 7,
+            base: Slot(8),
+            generation: Generation(9),
+            seats: vec![seat()],
+        }),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::options::{DemoOptions, Found, NodeOptions, Settings, SimOptions, SwarmOptions, duration};
 use crate::{Failure, help};
-use convoke::proto::{Bounds, Config, LinkAssumption};
+use convoke::proto::{Bounds, Config, LinkAssumption, Policy};
 use convoke::sim::Faults;
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use lexopt::prelude::*;
@@ -130,7 +130,7 @@ fn node(parser: &mut lexopt::Parser, mut crowd: Option<Crowd>) -> Result<Order, 
             Long("json") => o.json = true,
             Long("outbound-only") => o.outbound_only = true,
             Long("secret-file") => return Err(not_yet("--secret-file", "frames are not signed so far")),
-            Long("policy") => policy(&text(parser)?)?,
+            Long("policy") => o.policy = policy(&text(parser)?)?,
             Long("preempt") => o.preempt = preempt(&text(parser)?)?,
             other => match (&mut crowd, other) {
                 (Some(c), Long("members")) => c.members = value(parser, "--members", "a number, 1 to 100000")?,
@@ -176,10 +176,10 @@ fn capability(capabilities: &mut Capabilities, text: &str) -> Result<(), Failure
     capabilities.set(key, value).map_err(|e| Failure::usage(format!("--capability {text}: {e}")))
 }
 
-fn policy(text: &str) -> Result<(), Failure> {
+fn policy(text: &str) -> Result<Policy, Failure> {
     match text {
-        "quorum" => Ok(()),
-        "available" => Err(not_yet("--policy available", "a side without a majority waits so far (quorum)")),
+        "quorum" => Ok(Policy::Quorum),
+        "available" => Ok(Policy::Available),
         other => Err(Failure::usage(format!("--policy {other}: say quorum or available"))),
     }
 }
@@ -232,8 +232,15 @@ fn demo(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
 }
 
 fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
-    let mut o =
-        SimOptions { seeds: 1..2, story: true, candidates: None, members: None, time: None, faults: Faults::all() };
+    let mut o = SimOptions {
+        seeds: 1..2,
+        story: true,
+        candidates: None,
+        members: None,
+        time: None,
+        policy: None,
+        faults: Faults::all(),
+    };
     while let Some(arg) = parser.next().map_err(Failure::usage)? {
         match arg {
             Long("help") | Short('h') => return Ok(Order::Help(help::SIM)),
@@ -245,6 +252,7 @@ fn sim(parser: &mut lexopt::Parser) -> Result<Order, Failure> {
             Long("candidates") => o.candidates = Some(value(parser, "--candidates", "a number, 1 to 15")?),
             Long("members") => o.members = Some(value(parser, "--members", "a number")?),
             Long("for") => o.time = Some(duration("--for", &text(parser)?)?),
+            Long("policy") => o.policy = Some(policy(&text(parser)?)?),
             Long("faults") => o.faults = text(parser)?.parse().map_err(|e| Failure::usage(format!("--faults: {e}")))?,
             other => return Err(unknown("sim", &other)),
         }
@@ -312,7 +320,7 @@ mod tests {
         let o = options(
             "--candidate --priority -3 --interface eth* --interface 10.0.0.0/8 --multicast [ff15::1]:4000 --seed h:1 \
              --broadcast --found list=a@h1:1,b@h2:2 --admin 127.0.0.1:0 --advertise pub:9 --heartbeat 100 --detect 4 \
-             --policy quorum --preempt never --store /s --give-up 5000 --capability k=v=w --subscribe --json",
+             --policy available --preempt never --store /s --give-up 5000 --capability k=v=w --subscribe --json",
         );
         assert_eq!((o.set.priority, o.set.interfaces.len(), o.set.detect), (-3, 2, Some(4)));
         assert_eq!(o.set.capabilities.get("k"), Some("v=w"));
@@ -342,7 +350,6 @@ mod tests {
             ("node --convention c --multicast 239.0.0.1", "ADDR:PORT"),
             ("node --convention c --capability k", "KEY=VALUE"),
             ("node --convention c --secret-file f", "not yet"),
-            ("node --convention c --policy available", "not yet"),
             ("node --convention c --policy maybe", "quorum"),
             ("node --convention c --preempt soon", "never"),
             ("node --convention", "missing"),

@@ -1,7 +1,7 @@
 //! What may be said on stdin, a line each.
 
 use crate::args::pair;
-use convoke::types::{Name, NodeId, Standing};
+use convoke::types::{Lineage, Name, NodeId, Standing};
 use std::net::SocketAddr;
 
 /// An order to a running node.
@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Move(Option<Option<SocketAddr>>, Vec<String>),
     Stats,
     Recover(Vec<NodeId>),
+    Yield(Lineage),
     /// To this candidate, or to the next that is in sync.
     Handover(Option<String>),
     Leave,
@@ -48,6 +49,10 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         "members" => alone(word, rest, Command::Members)?,
         "line" => alone(word, rest, Command::Line)?,
         "recover" => Command::Recover(ids(rest)?),
+        "yield" => match u64::from_str_radix(rest, 16) {
+            Ok(n) => Command::Yield(Lineage(n)),
+            Err(_) => return Err("yield: say the LINEAGE that shall take this one in, as events tell it".into()),
+        },
         "send" => with_text(word, rest, Command::Send)?,
         "ask" => {
             let (wanted, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -78,7 +83,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         other => {
             return Err(format!(
                 "there is no command {other:?}: send, datagram, broadcast, request, ask, path, set, unset, find, members, line, \
-                 claim, release, retire, priority, promote, demote, move, handover, stats, recover, leave, quit"
+                 claim, release, retire, priority, promote, demote, move, handover, stats, recover, yield, leave, quit"
             ));
         }
     };

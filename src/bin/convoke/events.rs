@@ -2,8 +2,8 @@
 
 use crate::notices;
 use crate::report::{Line, Reporter};
-use convoke::proto::{ClaimOutcome, Event, LinePlace, Outcome, Path, RequestOutcome, Role, StopReason};
-use convoke::types::{Capabilities, MemberInfo, Name, NodeId, Slot};
+use convoke::proto::{ClaimOutcome, Conflict, Event, LinePlace, Outcome, Path, RequestOutcome, Role, StopReason};
+use convoke::types::{Capabilities, Lineage, MemberInfo, Name, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
 /// The lines for an event. The reporter learns the term first: it stands on the line that brings it.
@@ -25,13 +25,6 @@ pub(crate) fn report(reporter: &mut Reporter, event: &Event) {
             Line::new("isolated", format!("{reason}; not reached: {}", names(lost)))
                 .with("reason", reason)
                 .with("lost", list(lost))
-        }
-        Event::Merged { gained, lost, conflicts } => {
-            let text = format!("back again; gained: {}; lost: {}", names(gained), names(lost));
-            Line::new("merged", text)
-                .with("gained", list(gained))
-                .with("lost", list(lost))
-                .with("conflicts", conflicts.clone())
         }
         Event::Leader { leader, term, lineage } => {
             reporter.set_term(*term);
@@ -88,6 +81,17 @@ fn rarer(event: &Event) -> Line {
             notices::line("moved", format!("begins anew at another address, as incarnation {incarnation}; from {from}"))
                 .with("incarnation", incarnation.0)
                 .with("left", format!("{:016x}", left.0))
+        }
+        Event::Merged { lineage, absorbed, gained, lost, conflicts } => {
+            merged(*lineage, *absorbed, (gained, lost), conflicts)
+        }
+        Event::Parted { lineage, parent, without, kept } => {
+            let text = format!("no majority is here: a child lineage goes on without {}", names(without));
+            Line::new("parted", text)
+                .with("without", list(without))
+                .with("kept", kept.0)
+                .with("lineage", format!("{:016x}", lineage.0))
+                .with("parent", format!("{:016x}", parent.0))
         }
         Event::Recovered { lineage, parent, lost, kept } => {
             let ids: Vec<&str> = lost.iter().map(|id| id.as_str()).collect();
@@ -221,6 +225,34 @@ pub(crate) type Entry = (Slot, MemberInfo, Option<Path>);
 fn unknown(number: u64, reason: &'static str) -> Line {
     let line = Line::new("answer", format!("to {number}: nobody knows what came of it ({reason})"));
     line.with("number", number).with("unknown", true).with("reason", reason)
+}
+
+/// Two sides are one again.
+fn merged(
+    lineage: Lineage,
+    absorbed: Option<Lineage>,
+    (gained, lost): (&[NodeId], &[NodeId]),
+    conflicts: &[Conflict],
+) -> Line {
+    let hex = |l: Lineage| format!("{:016x}", l.0);
+    let what = absorbed.map_or("back again".into(), |l| format!("lineage {} is now part of {}", hex(l), hex(lineage)));
+    let told: Vec<String> = conflicts.iter().map(Conflict::to_string).collect();
+    let apart = if told.is_empty() { String::new() } else { format!("; conflicts: {}", told.join(", ")) };
+    Line::new("merged", format!("{what}; gained: {}; lost: {}{apart}", names(gained), names(lost)))
+        .with("gained", list(gained))
+        .with("lost", list(lost))
+        .with("conflicts", conflicts.iter().map(conflict).collect::<Vec<_>>())
+        .with("lineage", hex(lineage))
+        .with("absorbed", absorbed.map_or(Value::Null, |l| Value::from(hex(l))))
+}
+
+fn conflict(conflict: &Conflict) -> Value {
+    match conflict {
+        Conflict::Name { name, kept, lost } => {
+            json!({ "name": name.as_str(), "kept": kept.as_str(), "lost": lost.as_str() })
+        }
+        other => json!({ "other": other.to_string() }),
+    }
 }
 
 /// The leader's answer to `find`, for a member that doesn't hold the roll: names only.

@@ -31,7 +31,7 @@ convoke node: one node, in the foreground
   --outbound-only           others cannot connect to this node (plain members only; name seeds)
   --heartbeat MS            interval (1000)
   --detect N                intervals of silence until a node is taken for gone (3)
-  --policy quorum           what a side without a majority does: nothing (quorum); available: not yet
+  --policy quorum           what a side without a majority does: it waits (quorum); available: it goes on by itself
   --preempt never, MS       whether an earlier candidate takes over after being in sync for MS (never)
   --store DIR               where terms and votes survive a restart (none)
   --repair-store            cut off a last write there that a crash left unfinished
@@ -64,6 +64,7 @@ Commands, a line each on stdin:
   stats                     all counters
   recover ID...             without a leader: go on without these voters, for good; what they alone hold is lost,
                             and should one of them live, there are two conventions
+  yield LINEAGE             as leader: this lineage ends, and goes on in that one (see foreign_lineage)
   handover [ID]             as leader: hand over, to ID or to the next that is in sync
   leave                     leave in order; a leader hands over first
   quit                      stop at once, without a word to the others

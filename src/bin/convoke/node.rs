@@ -304,6 +304,9 @@ impl Running {
             Command::Stand(standing) => self.order(proto::Command::SetStanding(standing))?,
             Command::Move(group, seeds) => self.move_to(group, &seeds)?,
             Command::Stats => self.stats()?,
+            Command::Yield(into) => {
+                self.handle.command(proto::Command::Yield(into)).map_err(|e| e.to_string())?;
+            }
             Command::Recover(without) => {
                 let asked = without.clone();
                 self.ask(move |node| node.check_recovery(&asked))?.map_err(|e| format!("recover: {e}"))?;

@@ -94,7 +94,7 @@ counters! {
     dropped_truncated dropped_oversized dropped_not_ours dropped_other_version dropped_other_convention
     dropped_other_lineage dropped_checksum dropped_unknown_kind dropped_malformed dropped_keyed dropped_stale
     dropped_unexpected dropped_term_leap
-    streams_cut streams_cut_crowded streams_cut_silent streams_cut_malformed streams_cut_flooding canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs late
+    streams_cut streams_cut_crowded streams_cut_silent streams_cut_malformed streams_cut_flooding canvasses bids grants leaderships leases_lost probes_sent news_in news_out repairs joins_out mergers late
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
     broadcasts_out broadcasts_in broadcasts_missed said_multicast said_unicast
     calls calls_failed circuits_opened circuits_refused circuits_cut relayed_bytes

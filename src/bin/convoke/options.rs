@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use convoke::net::NetConfig;
-use convoke::proto::{Config, Founding};
+use convoke::proto::{Config, Founding, Policy};
 use convoke::sim::Faults;
 use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::net::SocketAddr;
@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) detect: Option<u32>,
     /// Nothing: never.
+    pub(crate) policy: Policy,
     pub(crate) preempt: Option<Duration>,
     pub(crate) store: Option<PathBuf>,
     pub(crate) repair_store: bool,
@@ -103,6 +104,7 @@ impl NodeOptions {
     /// The core's configuration.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let mut builder = Config::builder(self.convention.clone(), self.id.clone())
+            .policy(self.set.policy)
             .preempt(self.set.preempt)
             .priority(self.set.priority)
             .multicast(!self.set.no_multicast)
@@ -192,6 +194,8 @@ pub(crate) struct SimOptions {
     pub(crate) members: Option<usize>,
     /// Of the phase of faults.
     pub(crate) time: Option<Duration>,
+    /// Nothing: drawn.
+    pub(crate) policy: Option<Policy>,
     pub(crate) faults: Faults,
 }
 

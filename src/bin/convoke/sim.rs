@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::options::SimOptions;
+use convoke::proto::Policy;
 use convoke::sim::{Detail, Faults, Options, Report, Run};
 use convoke::types::Time;
 use std::collections::BTreeMap;
@@ -26,8 +27,8 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn fixed(options: &SimOptions) -> Options {
-    let SimOptions { candidates, members, time, faults, .. } = *options;
-    Options { candidates, members, duration: time, faults, ..Options::default() }
+    let SimOptions { candidates, members, time, policy, faults, .. } = *options;
+    Options { candidates, members, duration: time, policy, faults, ..Options::default() }
 }
 
 /// How to make the run of this seed again.
@@ -41,6 +42,9 @@ fn replay(seed: u64, options: &SimOptions) -> String {
     }
     if let Some(time) = options.time {
         text += &format!(" --for {}ms", time.as_millis());
+    }
+    if let Some(policy) = options.policy {
+        text += if policy == Policy::Available { " --policy available" } else { " --policy quorum" };
     }
     if options.faults != Faults::all() {
         text += &format!(" --faults {}", options.faults);

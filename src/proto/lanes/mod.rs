@@ -566,6 +566,14 @@ impl Lanes {
         }
     }
 
+    /// This incarnation is on the roll of the lineage that this node is in now, whatever was told in the one before.
+    pub(super) fn back(&mut self, id: &NodeId, incarnation: Incarnation) {
+        let Some(at) = self.by_id.get(id).copied() else { return };
+        if let Some(p) = self.get(at) {
+            p.gone = p.gone.filter(|gone| *gone < incarnation);
+        }
+    }
+
     /// This incarnation, and all before it, are off the roll.
     pub(super) fn left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
         if self.bug.has(Bug::MessageAfterLeft) {

@@ -34,6 +34,7 @@ impl Node {
                 self.check_recovery(&without)?;
                 self.order_recovery(now, without);
             }
+            Command::Yield(into) => self.order_yield(now, into)?,
             Command::Claim(name) => self.wish(name, false)?,
             Command::Release(name) => self.wish(name, true)?,
             Command::Find { number, key, value } => self.find_for(number, &key, &value)?,

@@ -73,6 +73,7 @@ impl Node {
             Datagram::Found(d) => self.on_found(now, d),
             Datagram::Broadcast(d) => self.on_broadcast(now, from, d),
             Datagram::Unheard(d) => self.on_unheard(from, d),
+            Datagram::Absorbed(d) => self.on_absorbed(now, from, d),
         }
     }
 
@@ -108,6 +109,11 @@ impl Node {
             if !self.is_kin(beat.lineage) {
                 self.note_foreign(beat.lineage);
             }
+            return self.meet(now, from, beat);
+        }
+        if self.is_available() && ours == Lineage::ZERO && beat.term < self.told.term {
+            // It may not go there yet: its question says in which term it was.
+            self.follower.wonder(now);
             return;
         }
         if let Some(lead) = &self.lead {
@@ -122,6 +128,9 @@ impl Node {
             self.resign(now, false);
         }
         let votes = self.me.standing.votes() && ours != Lineage::ZERO && self.voter.promise.lineage == ours;
+        if votes && self.comes_back(now, from, beat) {
+            return self.abandon(now);
+        }
         if votes && !self.voter_hears(now, from, beat) {
             return;
         }
@@ -195,7 +204,7 @@ impl Node {
         }
     }
 
-    fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
+    pub(super) fn leader_addr_known(&self, beat: &Heartbeat, from: SocketAddr) -> bool {
         self.log.line().by_tag(beat.leader).is_some_and(|s| s.addrs.contains(&from))
             || self.follower.seat(beat.leader).is_some_and(|s| s.addr == from)
     }
@@ -254,7 +263,7 @@ impl Node {
             self.sought = self.sought.max(seek.term);
         }
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
-        self.outgrow(now, seek.lineage, seek.term);
+        self.outgrow(now, seek);
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),
@@ -298,14 +307,24 @@ impl Node {
         if theirs == Lineage::ZERO {
             return;
         }
+        if self.courts_foreign(&announce.view) {
+            let leader = announce.view.line.iter().find(|s| Some(s.voter) == announce.view.leader);
+            if let Some(seat) = leader {
+                self.peers.note(now, &super::members::seat_ref_info(seat), theirs, false);
+            }
+        }
         let moved = ours != Lineage::ZERO && ours != theirs && self.follow_child(now, &announce.view, announce.place);
         if ours != Lineage::ZERO && ours != theirs && !moved {
             if announce.view.parents.contains(&ours) || self.descends(ours, theirs) {
-                // A voter moves with the roll, a member not to a lower term; and nobody goes back to a parent.
-                return;
+                // A voter moves with the roll, a member not to a lower term; and nobody goes back to a parent, unless it is
+                // left alone.
+                if !self.goes_back(now, &announce.view) {
+                    return;
+                }
             }
             self.note_foreign(theirs);
-            if !self.may_abandon(now) {
+            let back = self.is_available() && announce.view.term < self.told.term;
+            if back || !self.may_abandon(now) {
                 return;
             }
             self.abandon(now);

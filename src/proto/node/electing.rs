@@ -337,18 +337,9 @@ impl Node {
 
     /// A leader bids at once above a term that was seen elsewhere, by its own blessing.
     pub(super) fn bid_above(&mut self, now: Time, seen: Term) {
-        let lineage = self.voter.promise.lineage;
-        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| seen > *t) else { return };
-        // Its lease ends for good in the old term; what it does next rests on the grants for the new one.
-        self.lead = None;
-        self.voter.resigned(now);
-        self.leaderless_since = now;
-        self.voter.see(seen, &mut self.out);
-        let mut campaign = self.campaign.clone();
-        let at = Standpoint { promised: self.voter.promise.term.max(seen), ..self.standpoint(now) };
-        let step = campaign.bid(at, lineage, Some(term));
-        self.campaign = campaign;
-        self.campaign_step(now, step);
+        if self.lead.as_ref().is_some_and(|l| seen > l.leadership.term) {
+            self.bid_anew(now, seen);
+        }
     }
 
     /// True where the roll, as far as it reaches, says that this incarnation has left.
@@ -369,6 +360,20 @@ impl Node {
         gone
     }
 
+    /// Watches all members of the roll, none of whom it heard yet.
+    fn new_detector(&mut self, now: Time) -> Detector {
+        let interval = self.config.heartbeat();
+        self.merging.deals_from = now + interval + interval / 4;
+        let mut detector = Detector::new(now, interval, self.config.detection());
+        detector.bug = self.bug;
+        for (slot, generation, info) in self.log.roll().members() {
+            if info.id != self.me.id {
+                detector.add(now, slot, generation, info.multicast);
+            }
+        }
+        detector
+    }
+
     /// Leads from now on: a majority granted this term, and the own roll covers theirs.
     pub(super) fn become_leader(&mut self, now: Time, term: Term, founding: bool) {
         if term != self.voter.promise.term
@@ -387,14 +392,11 @@ impl Node {
         self.follower.unbind(now);
         self.incoming = None;
         self.serving = None;
-        let (interval, detection) = (self.config.heartbeat(), self.config.detection());
-        let mut detector = Detector::new(now, interval, detection);
-        detector.bug = self.bug;
-        for (slot, generation, info) in self.log.roll().members() {
-            if info.id != self.me.id {
-                detector.add(now, slot, generation, info.multicast && !info.outbound);
-            }
-        }
+        let detection = self.config.detection();
+        let detector = match self.merging.watch.take().filter(|(at, _)| *at == self.log.last()) {
+            Some((_, detector)) => detector,
+            None => self.new_detector(now),
+        };
         let followers = self.log.roll().members().filter(|(_, _, i)| i.follows && !i.standing.votes());
         let telling = Telling::new(self.log.commit(), followers.map(|(slot, ..)| slot).collect());
         let first = self.log.last().index.next().unwrap_or_default();

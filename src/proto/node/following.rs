@@ -20,7 +20,7 @@ use bytes::BytesMut;
 /// Bytes of entries that answer one fetch.
 const FETCH_BUDGET: usize = 64 * 1024;
 /// The largest image of a roll that is taken: a million members' worth would be larger, and is refused.
-const MAX_IMAGE: u32 = 512 * 1024 * 1024;
+pub(super) const MAX_IMAGE: u32 = 512 * 1024 * 1024;
 
 impl Node {
     /// Whether a stream frame of a term comes from whom this voter may follow in it; an older one is overruled.
@@ -284,8 +284,8 @@ impl Node {
                 return self.refuse_image(from, last);
             }
             if !told {
-                let kin = |log: &super::Log| log.lineage() == image.lineage || image.parents.contains(&log.lineage());
-                let before = self.abandoned.take().filter(kin);
+                let available = self.is_available();
+                let before = self.abandoned.take().filter(|log| available || log.is_before(image));
                 // What was told before goes further than this image: it was as committed, so it counts.
                 let log = before
                     .as_ref()
@@ -299,10 +299,20 @@ impl Node {
                 self.log = before.filter(|_| !self.told.anew).unwrap_or_else(super::Log::empty);
             }
             let old = self.log.roll().clone();
+            let left = self.log.lineage();
             self.install(further.as_ref().unwrap_or(image));
             // What the lineage was founded out of is known only now.
             self.introduce();
-            self.tell_outcome(now, &old);
+            if self.is_available() && left != Lineage::ZERO && left != image.lineage {
+                // It went over alone.
+                let new = self.log.roll().clone();
+                self.tell_crossing(now, left, &old, &new);
+            } else {
+                self.tell_outcome(now, &old);
+                if told {
+                    self.tell_missed_mergers(&old);
+                }
+            }
             self.line_changed(now);
         }
         if last.fetched {
@@ -380,6 +390,7 @@ impl Node {
                     self.out.datagram(Dest::Addr(addr), seek);
                 }
                 Need::Join(addr) => {
+                    self.out.stats.joins_out += 1;
                     let join = Join {
                         nonce: self.follower.nonce,
                         lineage: self.lineage(),
@@ -403,7 +414,7 @@ impl Node {
     }
 
     /// Asks everywhere that is configured, and some of those who led or could.
-    fn seek(&mut self, _now: Time, attempt: u16) {
+    pub(super) fn seek(&mut self, _now: Time, attempt: u16) {
         let seek = self.question(attempt);
         if self.config.multicast {
             self.out.datagram(Dest::Bench, seek.clone());

@@ -141,6 +141,8 @@ impl Node {
         self.told.roll = false;
         let me = self.voter.identity();
         self.voter.enter(lineage, term, Some(me), &mut self.out);
+        // Else others would take it for one that belongs nowhere.
+        self.introduce();
         self.become_leader(now, term, true);
     }
 
@@ -249,6 +251,9 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
+        if self.is_stranded(now) && self.voter.bound().is_none() && !self.is_going() && self.me.standing.votes() {
+            return !self.follower.hears(now, self.config.detection()) && self.follower.attempts() >= 2;
+        }
         if self.voter.bound().is_some()
             || self.lead.is_some()
             || self.is_going()

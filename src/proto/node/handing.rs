@@ -17,10 +17,11 @@ use crate::types::{ConnId, Identity, NodeId, Position, Seat, Time};
 use crate::wire::{Bid, Bless, Invite, InviteReply, Message};
 
 impl Node {
-    /// True where this node leads, has committed an entry of its own term, and waits for no successor: only then does
-    /// it decide anything.
+    /// True where this node leads, has committed an entry of its own term, waits for no successor, and is about to become
+    /// one with nobody: only then does it decide anything.
     pub(super) fn decides(&self) -> bool {
-        self.is_ready() && self.handover.as_ref().is_none_or(|h| h.phase == Phase::Asking)
+        let handing = self.handover.as_ref().is_some_and(|h| h.phase != Phase::Asking);
+        self.is_ready() && !handing && !self.merging.binds()
     }
 
     /// True where this seat's voter may be handed the leadership at all.

@@ -212,6 +212,7 @@ impl Node {
             .filter(|(i, l, _)| {
                 *l == lineage
                     || self.log.parents().contains(l)
+                    || self.log.roll().absorbed().iter().any(|m| m.lineage == *l)
                     || self.log.line().by_identity(*i).is_some()
                     || on_roll(*i)
             })
@@ -303,7 +304,10 @@ impl Node {
         {
             return;
         }
-        let Some(progress) = lead.leadership.progress.get_mut(&from.identity) else { return };
+        let Some(progress) = lead.leadership.progress.get_mut(&from.identity) else {
+            // One of a lineage that was taken in is ready.
+            return if reply.matched { () } else { self.replicate_to(now, from.identity, from.conn) };
+        };
         progress.in_flight = None;
         if reply.matched {
             progress.snapshot = None;
@@ -379,6 +383,8 @@ impl Node {
                 Applied::Over(over) => self.requests_over(now, over),
                 Applied::Claim(claimed) => self.name_claimed(claimed),
                 Applied::Said { prev, said } => self.said_committed(prev, &said),
+                Applied::Absorbed(merger) => self.lineage_absorbed(now, &merger),
+                Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
                 Applied::Line => self.line_changed(now),
             }
         }
@@ -404,7 +410,7 @@ impl Node {
     /// Makes the next change that brings the line nearer to the roll, where one is due.
     pub(super) fn reconcile_line(&mut self, now: Time) {
         let early = !self.is_ready() && !self.bug.has(Bug::EarlyLineChange);
-        let busy = self.handover.is_some();
+        let busy = self.handover.is_some() || self.merging.binds();
         if early || busy || self.log.line_pending() && !self.bug.has(Bug::TwoLineChanges) {
             return;
         }

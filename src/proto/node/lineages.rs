@@ -13,7 +13,7 @@ use super::Node;
 use super::leading::piece;
 use super::streams::Origin;
 use crate::types::{ConnId, Identity, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
-use crate::wire::{self, Change, Entry, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, View};
+use crate::wire::{self, Change, Entry, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, Seek, View};
 use std::collections::BTreeSet;
 
 impl Node {
@@ -26,11 +26,15 @@ impl Node {
             && !self.out.store_failed
             && leaderless
             && waited
+            && !self.awaits_heir(now)
     }
 
     pub(super) fn recovery_deadline(&self) -> Time {
         if self.lead.is_some() || self.voter.followed().is_some() || self.voter.promise.lineage == Lineage::ZERO {
             return Time::NEVER;
+        }
+        if self.merging.heir.is_some() {
+            return self.recovery.deadline().max(self.leaderless_since + self.config.parting());
         }
         if self.voter.promise.sealed {
             return self.recovery.deadline();
@@ -113,14 +117,26 @@ impl Node {
         seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
     }
 
-    fn account(&self) -> Muster {
+    /// True where a side without a majority goes on without this voter: it isn't reached, and nobody led for long.
+    fn is_given_up(&self, now: Time, seat: &Seat) -> bool {
+        self.is_available()
+            && now - self.leaderless_since > self.config.parting()
+            && seat.identity != Identity::ZERO
+            && seat.identity != self.voter.identity()
+            && self.peers.conn_of(&seat.id, seat.identity).is_none()
+    }
+
+    fn account(&self, now: Time) -> Muster {
         let voters = self.possible_voters();
         let ordered =
             |s: &&Seat| self.recovery.ordered.contains(&s.id) && self.peers.conn_of(&s.id, s.identity).is_none();
         // What others know of may be told apart here as well.
         let all = voters.iter().chain(self.recovery.named());
-        let gone: BTreeSet<Identity> =
-            all.filter(|s| self.is_voter_gone(s) || ordered(s)).map(|s| s.identity).take(wire::MAX_VOTERS).collect();
+        let gone: BTreeSet<Identity> = all
+            .filter(|s| self.is_voter_gone(s) || ordered(s) || self.is_given_up(now, s))
+            .map(|s| s.identity)
+            .take(wire::MAX_VOTERS)
+            .collect();
         let gone = gone.into_iter().collect();
         let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
         let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
@@ -135,11 +151,12 @@ impl Node {
     }
 
     /// How it stands with the line of this lineage, as far as this node knows.
-    fn outlook(&self) -> (Muster, Outlook) {
-        let own = self.account();
+    fn outlook(&self, now: Time) -> (Muster, Outlook) {
+        let own = self.account(now);
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
-        let here = |id: &NodeId| *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
+        let patient = self.is_available() && now - self.leaderless_since > self.config.parting();
+        let here = |id: &NodeId| patient || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
         let outlook = self.recovery.outlook(me, &own, hollow, here);
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {
@@ -189,7 +206,7 @@ impl Node {
         for seat in self.possible_voters().iter().chain(self.recovery.named()).filter(provable) {
             self.peers.prove(now, seat, &mut self.out);
         }
-        let (own, outlook) = self.outlook();
+        let (own, outlook) = self.outlook(now);
         let conns: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.lineage == lineage).map(|(_, c)| c).collect();
         let mut told = own.clone();
         // Where there are more nobody can name all of them, and this node promises nothing to whoever doesn't.
@@ -265,6 +282,7 @@ impl Node {
         let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity) || forgotten(p));
         let quiet = self.lead.is_none()
             && self.voter.followed().is_none()
+            && !self.awaits_heir(now)
             && (self.voter.promise.sealed || !self.follower.hears(now, self.config.detection()));
         let complete = recovery::names_all(order, &self.possible_voters()) || self.bug.has(Bug::RecoverWithoutAll);
         let granted = quiet
@@ -404,7 +422,11 @@ impl Node {
             self.told.term = Term::ZERO;
         }
         self.voter.enter(child, term, granted, &mut self.out);
+        if self.is_available() {
+            self.claimant.pass_over();
+        }
         self.recovery.reset();
+        self.merging.heir = None;
         self.campaign.idle();
         self.follower.unbind(now);
         self.follower.move_to(child);
@@ -439,14 +461,19 @@ impl Node {
         let ours = self.voter.promise.lineage;
         let child = ours != Lineage::ZERO
             && ours != lineage
-            && self.peers.get(peer).is_some_and(|p| p.lineage == lineage && p.parents.contains(&ours));
+            && (self.is_heir(lineage)
+                || self.peers.get(peer).is_some_and(|p| p.lineage == lineage && p.parents.contains(&ours)));
         let quiet = self.voter.promise.sealed || !self.follower.hears(now, self.config.detection());
         child && self.lead.is_none() && self.voter.followed().is_none() && quiet && !self.out.store_failed
     }
 
     /// The whole roll of a child of this voter's lineage has come: from here on it belongs there. True where it does.
     pub(super) fn adopt_child(&mut self, now: Time, image: &Image) -> bool {
-        if !image.parents.contains(&self.voter.promise.lineage) || image.lineage == Lineage::ZERO {
+        let merged = self.is_absorbed_by(image);
+        // Where sides go on by themselves, a child has no more of the parent than those had who founded it.
+        let founded = !self.is_available() || image.line.votes(self.voter.identity());
+        let child = image.parents.contains(&self.voter.promise.lineage) && founded && !self.is_heir(image.lineage);
+        if !(merged || child) || image.lineage == Lineage::ZERO {
             self.out.stats.dropped_unexpected += 1;
             return false;
         }
@@ -455,17 +482,28 @@ impl Node {
         let mut told = std::mem::replace(&mut self.told.roll, true);
         if !told {
             // What was told of the parent, or of its own parents, before it ceased to hold that roll.
-            let kin = |log: &Log| image.parents.contains(&log.lineage());
+            let kin = |log: &Log| log.is_before(image) || merged && log.lineage() == parent;
             let known = self.abandoned.take().filter(kin).filter(|_| !self.told.anew);
             told = known.is_some();
             before = known.unwrap_or(before);
         }
+        if merged {
+            self.be_reborn(image.lineage);
+        }
         self.install(image);
         self.belong_to_child(now, image.lineage, seen, None);
-        self.tell_inheritance(now, parent, &before, told);
+        if merged {
+            self.follower.unregister(now);
+            self.told.apart = None;
+            let old = if told { before.roll().clone() } else { Roll::default() };
+            let new = self.log.roll().clone();
+            self.tell_crossing(now, parent, &old, &new);
+        } else {
+            self.tell_inheritance(now, parent, &before, told);
+        }
         let known = self.log.roll().find(&self.me.id).map(|(_, _, info)| info.incarnation);
         let lost = known != Some(self.me.incarnation);
-        if lost && self.told.registered.is_some() {
+        if lost && self.told.registered.is_some() && !merged {
             // As in `follow_child`.
             self.renew_incarnation(now, known.unwrap_or_default());
         } else if lost {
@@ -482,6 +520,13 @@ impl Node {
         let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
         let lineage = self.log.lineage();
         let kept = before.last().index;
+        if self.is_available() {
+            // It is isolated no longer: it goes on.
+            self.told.apart = None;
+            self.out.event(Event::Parted { lineage, parent, without: lost, kept });
+            let new = self.log.roll().clone();
+            return self.tell_other_roll(now, &old, &new);
+        }
         self.out.event(Event::Recovered { lineage, parent, lost, kept });
         self.tell_outcome(now, &old);
     }
@@ -502,7 +547,15 @@ impl Node {
         {
             return false;
         }
+        if self.is_available() {
+            self.claimant.pass_over();
+        }
         self.told.lineage = view.lineage;
+        let home = self.follower.home;
+        self.merging.parted = self.is_available().then_some((home, view.lineage));
+        if let Some(log) = &mut self.abandoned {
+            log.goes_on(home, view.lineage);
+        }
         self.follower.unbind(now);
         self.follower.move_to(view.lineage);
         match place {
@@ -525,8 +578,15 @@ impl Node {
     }
 
     /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up.
-    pub(super) fn outgrow(&mut self, now: Time, lineage: Lineage, seen: Term) {
-        let ours = self.log.parents().contains(&lineage) && self.voter.credible(seen);
+    pub(super) fn outgrow(&mut self, now: Time, seek: &Seek) {
+        let (lineage, seen) = (seek.lineage, seek.term);
+        // Or one of another lineage that hears nobody: it asks again and again.
+        let astray = self.is_available() && seek.attempt >= 3 && lineage != Lineage::ZERO;
+        if self.is_available() && !astray || !self.merging.is_idle() {
+            // Leaders that look for each other ask once; they get above each other's terms when they become one.
+            return;
+        }
+        let ours = (astray || self.log.parents().contains(&lineage)) && self.voter.credible(seen);
         let since = self.lead.as_ref().filter(|l| l.leadership.term < seen).map(|l| l.leadership.since);
         if ours && self.is_ready() && since.is_some_and(|s| now - s > self.config.detection()) {
             self.bid_above(now, seen);

@@ -3,8 +3,8 @@
 use super::super::border::Dest;
 use super::super::event::{Event, LinePlace, Notice};
 use super::super::registrar::{Answer, Asker};
-use super::Node;
 use super::streams::Origin;
+use super::{Lead, Node};
 use crate::types::{
     Capabilities, Generation, Incarnation, Index, LeftReason, Line, MemberInfo, NodeId, Seat, Slot, Standing, Time,
 };
@@ -167,7 +167,8 @@ impl Node {
 
     pub(super) fn register(&mut self, now: Time, info: &MemberInfo, asker: Option<Asker>) {
         let Some(lead) = &mut self.lead else { return };
-        match lead.registrar.join(now, self.log.roll(), info, asker) {
+        let Lead { registrar, detector, .. } = lead;
+        match registrar.join(now, self.log.roll(), info, asker, |slot| detector.has_spoken(slot)) {
             Answer::Wait => {}
             Answer::Propose(changes) => {
                 if lead.registrar.contended(&info.id) {

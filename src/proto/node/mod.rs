@@ -17,6 +17,7 @@ mod leading;
 mod lineages;
 mod looks;
 mod members;
+mod merging;
 mod messages;
 mod moving;
 mod naming;
@@ -44,6 +45,7 @@ use super::handover::{Handover, Preemption};
 use super::lanes::Lanes;
 use super::leadership::{Leadership, Sending};
 use super::log::Log;
+use super::merging::Merging;
 use super::names::{Claimant, Claims};
 use super::outbox::Outbox;
 use super::peers::Peers;
@@ -183,6 +185,7 @@ pub struct Node {
     incoming: Option<Incoming>,
     /// What is left of a line that can't go on.
     recovery: Recovery,
+    merging: Merging,
     /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
     inherited: Option<(Log, bool)>,
     /// No roll is offered to a voter that holds none before this.
@@ -223,6 +226,8 @@ pub struct Node {
     leaderless_since: Time,
     /// Its lease ended, though it was there in time to see it renewed: it has no majority. Until it knows a leader.
     lease_lost: bool,
+    /// The voters whose acknowledgements were missing when the lease ended.
+    mute: Vec<Identity>,
     /// How far the leader's roll was committed by its latest heartbeat.
     heard_commit: Index,
     /// When somebody with a roll last spoke of this node's lineage.
@@ -258,6 +263,7 @@ impl Node {
         self.bug = Planted::new(bug);
         self.voter.plant(self.bug);
         self.recovery.bug = self.bug;
+        self.merging.bug = self.bug;
         self.peers.bug = self.bug;
         self.lanes.bug = self.bug;
         self.lanes.relay.bug = self.bug;
@@ -406,6 +412,7 @@ impl Node {
         }
         if self.lead.as_ref().is_some_and(|l| l.leadership.expired(now)) {
             self.out.stats.leases_lost += 1;
+            self.mute = self.mute_voters(now);
             self.resign(now, true);
             self.lease_lost = now - self.deadline <= self.tolerated_lateness();
         }
@@ -445,6 +452,7 @@ impl Node {
         self.tick_campaign(now);
         self.tick_recovery(now);
         self.tick_leader(now);
+        self.tick_merging(now);
         self.tick_leaving(now);
     }
 
@@ -454,6 +462,7 @@ impl Node {
             return;
         }
         self.drive_handover(now);
+        self.drive_merging(now);
         if self.stopped {
             return;
         }
@@ -478,7 +487,7 @@ impl Node {
     }
 
     fn find_deadline(&mut self, now: Time) {
-        let mut at = self.peers.deadline().min(self.lanes.deadline());
+        let mut at = self.peers.deadline().min(self.lanes.deadline()).min(self.merging_deadline());
         if self.lead.is_none() {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }

@@ -109,6 +109,7 @@ impl Node {
         self.subscriber.bug = old.bug;
         self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);
+        self.merging.bug = old.bug;
         self.peers.go_on_after(&old.peers, left);
         self.lanes.go_on_after(&mut old.lanes);
         self.speaker.go_on_after(&old.speaker);

@@ -9,6 +9,7 @@ use super::super::founding::{Bound, Founding};
 use super::super::handover::Preemption;
 use super::super::lanes::Lanes;
 use super::super::log::Log;
+use super::super::merging::Merging;
 use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
@@ -126,6 +127,7 @@ impl Node {
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             recovery: Recovery::new(now, interval, detection),
+            merging: Merging::new(now, interval, detection),
             inherited: None,
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
@@ -167,6 +169,7 @@ impl Node {
             abstain_until: Time::ZERO,
             leaderless_since: now,
             lease_lost: false,
+            mute: Vec::new(),
             heard_commit: Index::ZERO,
             lineage_seen: now,
             leaving: None,

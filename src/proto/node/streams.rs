@@ -69,6 +69,9 @@ impl Node {
         {
             self.note_foreign(lineage);
         }
+        if lineage != self.voter.promise.lineage {
+            self.foreign_up(now, id);
+        }
         if let Some(lead) = &mut self.lead {
             lead.leadership.progress.remove(&info.identity);
             let present: Vec<Identity> = self.peers.ready().map(|(p, _)| p.info.identity).collect();
@@ -154,6 +157,10 @@ impl Node {
             Message::Muster(m) => self.on_muster(now, &origin, m),
             Message::Recover(m) => self.on_recover(now, &origin, &m),
             Message::RecoverReply(m) => self.on_recover_reply(now, &origin, &m),
+            Message::Offer(m) => self.on_offer(now, &origin, m),
+            Message::Bequest(m) => self.on_bequest(now, &origin, &m),
+            Message::BequestReply(m) => self.on_bequest_reply(now, &origin, m),
+            Message::Ended(m) => self.on_ended(now, &origin, m),
             Message::ProbeFor(m) => self.on_probe_for(now, &origin, m),
             Message::ProbeResult(m) => self.on_probe_result(now, m),
             Message::Open(_)

@@ -49,9 +49,14 @@ impl Node {
             return self.subscriber.rest(&mut self.out);
         }
         if self.subscribed != lineage {
-            let kin = self.subscribed != Lineage::ZERO && self.descends(lineage, self.subscribed);
+            let available = self.is_available();
+            let kin = self.subscribed != Lineage::ZERO && (available || self.descends(lineage, self.subscribed));
+            let passes = Some((self.subscribed, lineage));
+            if kin && available && self.merging.parted != passes {
+                self.merging.crossed = passes;
+            }
             self.subscribed = lineage;
-            let known = self.abandoned.take_if(|log| log.lineage() == lineage);
+            let known = self.abandoned.take_if(|log| log.lineage() == lineage && !kin);
             self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
         }
         let patience = self.patience();
@@ -182,7 +187,22 @@ impl Node {
             match told {
                 Told::Replaced(old) => {
                     self.hear_before(&old);
-                    self.tell_changes(now, outcome(&old, self.subscriber.log().roll()));
+                    let roll = self.subscriber.log().roll().clone();
+                    match self.merging.crossed.take_if(|(_, into)| *into == self.subscribed) {
+                        Some((from, _)) => self.tell_crossing(now, from, &old, &roll),
+                        None if self.merging.parted.take_if(|(_, into)| *into == self.subscribed).is_some() => {
+                            let (lineage, log) = (self.subscribed, self.subscriber.log());
+                            let parent = log.parents().first().copied().unwrap_or_default();
+                            let here = |s: &&crate::types::Seat| !log.line().votes(s.identity);
+                            let without = old.line().voters().filter(here).map(|s| s.id.clone()).collect();
+                            self.out.event(Event::Parted { lineage, parent, without, kept: log.commit() });
+                            self.tell_other_roll(now, &old, &roll);
+                        }
+                        None => {
+                            self.tell_changes(now, outcome(&old, &roll));
+                            self.tell_missed_mergers(&old);
+                        }
+                    }
                 }
                 Told::Change(applied) => self.tell_applied(now, applied),
             }
@@ -205,6 +225,8 @@ impl Node {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
             Applied::Said { prev, said } => self.said_committed(prev, &said),
+            Applied::Absorbed(merger) => self.tell_absorbed(&merger),
+            Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
             Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun { .. } | Applied::Over(_) => {}
         }
     }

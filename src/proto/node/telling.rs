@@ -2,7 +2,7 @@
 
 use super::super::event::{Event, Notice, Role};
 use super::{Apart, Node};
-use crate::types::{Lineage, NodeId, Seat, Standing, Term, Time};
+use crate::types::{Identity, Lineage, NodeId, Seat, Standing, Term, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -64,7 +64,9 @@ impl Node {
         let lineage = self.lineage();
         if lineage != self.told.lineage && lineage != Lineage::ZERO {
             // Terms are compared within a lineage and its children only. One that was left counts until there is another.
-            if self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage) {
+            // Where sides go on by themselves and meet again, terms go up wherever a node goes.
+            let other = self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage);
+            if other && !self.is_available() {
                 self.told.term = Term::ZERO;
             }
             self.told.lineage = lineage;
@@ -187,9 +189,21 @@ impl Node {
         self.tell_waiting(now);
     }
 
+    /// The voters that this leader hasn't heard for as long as a lease lasts.
+    pub(super) fn mute_voters(&self, now: Time) -> Vec<Identity> {
+        let Some(lead) = &self.lead else { return Vec::new() };
+        let (me, lease) = (self.voter.identity(), self.config.lease());
+        let mute =
+            |s: &&Seat| s.identity != me && lead.leadership.acked_at(s.identity).is_none_or(|at| now - at >= lease);
+        self.log.line().voters().filter(mute).map(|s| s.identity).collect()
+    }
+
     fn tell_isolated(&mut self) {
         let seats = self.log.line().seats().iter();
-        let lost: Vec<NodeId> = seats.filter(|s| s.voting && !self.reaches(s)).map(|s| s.id.clone()).collect();
+        // A connection that has died may still stand.
+        let mute = |s: &Seat| self.lease_lost && self.mute.contains(&s.identity);
+        let lost = seats.filter(|s| s.voting && (!self.reaches(s) || mute(s)));
+        let lost: Vec<NodeId> = lost.map(|s| s.id.clone()).collect();
         match &mut self.told.apart {
             // Once more, before it was merged: what it knew when it began still counts.
             Some(apart) => apart.lost.extend(lost.iter().cloned()),
@@ -218,7 +232,8 @@ impl Node {
         let was_there = |id: &NodeId| apart.members.contains(id) && !apart.lost.contains(id);
         let gained = present.iter().filter(|id| !was_there(id)).cloned().collect();
         let lost = apart.members.difference(&present).cloned().collect();
-        self.out.event(Event::Merged { gained, lost, conflicts: Vec::new() });
+        let lineage = self.lineage();
+        self.out.event(Event::Merged { lineage, absorbed: None, gained, lost, conflicts: Vec::new() });
     }
 
     /// A convention that waits for somebody names whom.

@@ -144,6 +144,8 @@ pub struct Claims {
     /// As which incarnation each asker stands on the roll.
     present: BTreeMap<(Lineage, NodeId), Option<Incarnation>>,
     departed: BTreeSet<(Lineage, NodeId, Incarnation)>,
+    /// Lineages that took others in: whose names came along nobody asked for there.
+    mixed: BTreeSet<Lineage>,
 }
 
 impl Claims {
@@ -155,11 +157,19 @@ impl Claims {
         name: &Name,
         release: bool,
     ) {
+        let mixed = self.mixed.contains(&lineage);
         let history = self.histories.entry((lineage, name.clone())).or_default();
+        history.spoiled |= mixed;
         self.present.entry((lineage, id.clone())).or_insert(Some(incarnation));
         let key = history.open(id, if release { Kind::Release } else { Kind::Claim });
         let (id, name) = (id.clone(), name.clone());
         self.pending.push(Pending { who, id, incarnation, lineage, name, key, orphan: false });
+    }
+
+    /// This lineage took another one in: nothing is known of its names from here on.
+    pub fn merged(&mut self, lineage: Lineage) {
+        self.mixed.insert(lineage);
+        self.histories.iter_mut().filter(|((l, _), _)| *l == lineage).for_each(|(_, h)| h.spoiled = true);
     }
 
     /// It was told what came of its oldest request about this name; nothing: it will never know.

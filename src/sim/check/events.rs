@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 struct Told {
     incarnation: Incarnation,
     here: bool,
+    /// It was told in a lineage that was taken into this one: where it is said to leave now, it left there.
+    carried: bool,
 }
 
 /// What each run of each node was told about the members of each lineage.
@@ -34,7 +36,7 @@ impl Events {
                 Err(format!("{who}: joined {id} incarnation {incarnation}, but incarnation {} has left", t.incarnation))
             }
             _ => {
-                told.insert(id.clone(), Told { incarnation, here: true });
+                told.insert(id.clone(), Told { incarnation, here: true, carried: false });
                 Ok(())
             }
         }
@@ -57,7 +59,14 @@ impl Events {
         if let Some((name, _)) = names.find(|(_, owner)| *owner == id) {
             return Err(format!("{who}: left {id} incarnation {incarnation}, which still has the name {name}"));
         }
-        self.here(who, lineage, id, incarnation, "left").map(|t| t.here = false)
+        let carried = self.here(who, lineage, id, incarnation, "left").map(|t| {
+            t.here = false;
+            t.carried
+        })?;
+        if carried && let Some(told) = self.observers.get_mut(&(who, lineage)) {
+            told.remove(id);
+        }
+        Ok(())
     }
 
     /// `name` was told.
@@ -149,6 +158,30 @@ impl Events {
             told.retain(|_, t| !t.here);
         }
         self.names.retain(|(w, _), _| *w != who);
+    }
+
+    /// Who has which name, as this observer was told.
+    pub fn names(&self, who: Observer, lineage: Lineage) -> impl Iterator<Item = (&Name, &NodeId)> {
+        self.names.get(&(who, lineage)).into_iter().flatten()
+    }
+
+    /// It went over from one lineage to another, which took the first one in: what is here is told on, and who left in the
+    /// first may be in the other. `from` and `to` are their families.
+    pub fn crossed(&mut self, who: Observer, from: Lineage, to: Lineage) {
+        let mut told = self.observers.remove(&(who, from)).unwrap_or_default();
+        told.retain(|_, t| t.here);
+        told.values_mut().for_each(|t| t.carried = true);
+        let names = self.names.remove(&(who, from)).unwrap_or_default();
+        // What was told of the other family before, by a node that was in it once, counts no more.
+        self.observers.insert((who, to), told);
+        self.names.insert((who, to), names);
+    }
+
+    /// What had to be said of the lineage that ended is said: from now on all that is told is of the other.
+    pub fn settled(&mut self, who: Observer, lineage: Lineage) {
+        if let Some(told) = self.observers.get_mut(&(who, lineage)) {
+            told.values_mut().for_each(|t| t.carried = false);
+        }
     }
 
     /// This run is over: nothing more comes from it.

@@ -37,6 +37,11 @@ impl Family {
         self.parents.iter().any(|(child, parent)| *child == lineage || *parent == lineage)
     }
 
+    /// The ancestors of a lineage, itself first.
+    pub fn ancestors(&self, lineage: Lineage) -> impl Iterator<Item = Lineage> {
+        std::iter::successors(Some(lineage), |at| self.parents.get(at).copied())
+    }
+
     /// True where one was founded out of the other, or out of a child of it.
     #[must_use]
     pub fn descends(&self, lineage: Lineage, from: Lineage) -> bool {

@@ -1,14 +1,16 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages,
-    Observer, OnRoll, Requests, RollView, Slots, Standpoint, Terms, Verdict,
+    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Mergers,
+    Messages, Observer, OnRoll, Requests, RollView, Slots, Standpoint, Terms, Verdict, Voters,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::{Asked, Process};
 use super::super::trace::Detail;
 use super::World;
-use crate::proto::{ClaimOutcome, Command, Event, HandoverStep, MessageLane, Node, Notice, RequestOutcome, Role};
+use crate::proto::{
+    ClaimOutcome, Command, Conflict, Event, HandoverStep, MessageLane, Node, Notice, Policy, RequestOutcome, Role,
+};
 use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -50,6 +52,14 @@ pub(super) struct Watch {
     kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
     pub(super) given_up: BTreeSet<NodeId>,
+    voters: Voters,
+    mergers: Mergers,
+    /// In which lineage each told of members or names last.
+    told_in: BTreeMap<Observer, Lineage>,
+    /// Who went over from one lineage to another, and has not said all of the first yet.
+    crossing: Option<Observer>,
+    /// Who led each lineage last.
+    led: BTreeMap<Lineage, Observer>,
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
     requests: Requests,
@@ -76,6 +86,8 @@ impl Watch {
     fn changed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
         self.checked[2] += 1;
         self.family.names(is.lineage, if is.lineage == was.lineage { &[] } else { node.parents() });
+        let holds = node.standing().votes() && node.position() > Position::default();
+        self.voters.belongs(who, node.identity(), is.lineage, holds).map_err(|e| (1, e))?;
         self.terms.knows(who, self.family.root(is.lineage), is.term).map_err(|e| (2, e))?;
         let leads = |s: &Seen| (s.role == Role::Leader).then_some((s.lineage, s.term));
         if leads(&was) != leads(&is) {
@@ -85,7 +97,9 @@ impl Watch {
             if let Some((lineage, term)) = leads(&is) {
                 self.checked[1] += 1;
                 self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
-                let whole = self.kept.get(&lineage).copied().unwrap_or(true);
+                self.led.insert(lineage, who);
+                let available = node.config().policy() == Policy::Available;
+                let whole = available || self.kept.get(&lineage).copied().unwrap_or(true);
                 if !node.parents().is_empty() && self.recovered.get(&lineage).is_none_or(|lost| !lost && !whole) {
                     let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
                     return Err((3, what));
@@ -219,9 +233,57 @@ impl Watch {
         event: &Event,
         now: u64,
     ) -> Result<(), (u8, String)> {
-        let fifth = |v: Verdict| v.map_err(|e| (5, e));
         self.family.names(node.lineage(), node.parents());
         let family = self.family.root(lineage);
+        if let Event::Name { name, .. } = event {
+            self.mergers.named(lineage, name);
+        }
+        let departs = matches!(event, Event::Left { .. } | Event::Name { owner: None, .. });
+        if let Some(crosser) = self.crossing.take_if(|c| *c != who || !departs) {
+            let lineage = self.told_in.get(&crosser).copied().unwrap_or_default();
+            self.events.settled(crosser, self.family.root(lineage));
+        }
+        let verdict = self.told_apart(who, (lineage, family), node, event, now);
+        if matches!(event, Event::Joined { .. } | Event::Left { .. } | Event::Name { .. } | Event::Parted { .. }) {
+            self.told_in.insert(who, lineage);
+        }
+        verdict
+    }
+
+    /// Two lineages became one: either this node went over, and tells so first, or others came.
+    fn merged(
+        &mut self,
+        who: Observer,
+        (into, absorbed): (Lineage, Lineage),
+        node: &Node,
+        conflicts: &[Conflict],
+    ) -> Result<(), (u8, String)> {
+        self.claims.merged(into);
+        let before = self.told_in.insert(who, into).unwrap_or(into);
+        if before == into {
+            if self.led.get(&into) == Some(&who) {
+                self.mergers.won(into, absorbed, conflicts);
+            }
+            return Ok(());
+        }
+        let (from, to) = (self.family.root(before), self.family.root(into));
+        let led = self.led.get(&absorbed) == Some(&who);
+        let names = self.events.names(who, from);
+        self.mergers.lost(who, (into, absorbed), conflicts, names, |name| node.owner(name), led).map_err(|e| (4, e))?;
+        self.events.crossed(who, from, to);
+        self.crossing = Some(who);
+        Ok(())
+    }
+
+    fn told_apart(
+        &mut self,
+        who: Observer,
+        (lineage, family): (Lineage, Lineage),
+        node: &Node,
+        event: &Event,
+        now: u64,
+    ) -> Result<(), (u8, String)> {
+        let fifth = |v: Verdict| v.map_err(|e| (5, e));
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
@@ -259,6 +321,17 @@ impl Watch {
             Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
             Event::Leader { term, lineage, .. } => {
                 self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
+            }
+            Event::Merged { absorbed: Some(absorbed), conflicts, .. } => {
+                self.checked[4] += 1;
+                self.merged(who, (lineage, *absorbed), node, conflicts)
+            }
+            Event::Parted { lineage, without, .. } => {
+                *self.recovered.entry(*lineage).or_default() |= !without.is_empty();
+                let before = self.told_in.get(&who).copied().unwrap_or(*lineage);
+                self.events.crossed(who, self.family.root(before), family);
+                self.crossing = Some(who);
+                Ok(())
             }
             Event::Recovered { lineage, lost, .. } => {
                 *self.recovered.entry(*lineage).or_default() |= !lost.is_empty();
@@ -443,8 +516,10 @@ impl World {
             lease = match is.lease {
                 Some(until) => {
                     let until = Time::from_micros(clock.when(until));
-                    // No child lives beside its parent: at one instant one lease in all of them.
-                    let family = watch.family.root(is.lineage);
+                    // No child lives beside its parent, unless sides go on without a majority: at one instant one lease in
+                    // all of them.
+                    let available = p.node.config().policy() == Policy::Available;
+                    let family = if available { is.lineage } else { watch.family.root(is.lineage) };
                     watch.leases.holds(Time::from_micros(self.now), who, family, is.term, until).map_err(|e| (1, e))
                 }
                 None => {
@@ -528,6 +603,10 @@ impl World {
         let Some(watch) = &mut self.watch else { return };
         let Some(parent) = p.node.parents().first().copied() else { return };
         if watch.kept.contains_key(&child) {
+            return;
+        }
+        if p.node.config().policy() == Policy::Available {
+            // Its parent may go on elsewhere.
             return;
         }
         watch.checked[3] += 1;

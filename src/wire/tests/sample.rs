@@ -205,6 +205,14 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             generation: Generation(6),
             offset: 2_000,
         }),
+        Datagram::Absorbed(Absorbed {
+            lineage: Lineage(1),
+            term: Term(2),
+            generation: Generation(3),
+            since: position(4, 5),
+            runs: vec![Run { old: Slot(4), count: 5, new: Slot(6) }],
+            view: view(),
+        }),
     ]
 }
 
@@ -239,6 +247,8 @@ pub(super) fn entries(first: u64) -> Vec<Entry> {
         Change::Claimed { slot, generation, name: name("printer") },
         Change::Released { slot, generation, name: name("printer") },
         Change::Said { slot, generation, number: 9, body: Bytes::from_static(b"hello") },
+        Change::Absorbed(merger()),
+        Change::Conflict { lineage: Lineage(1), name: name("printer"), kept: id("a"), lost: id("b") },
     ];
     (first..).zip(changes).map(|(index, change)| Entry { index: Index(index), term: Term(2), change }).collect()
 }
@@ -347,7 +357,44 @@ pub(super) fn messages() -> Vec<Message> {
             to: Incarnation(3),
             body: Bytes::from_static(b"hello"),
         }),
+        Message::Offer(Offer { lineage, term, candidates: 3, number: 4, asks: true }),
+        Message::Bequest(Bequest {
+            lineage,
+            into: Lineage(3),
+            term,
+            position,
+            number: 5,
+            candidates: 6,
+            offset: 5,
+            total: 10,
+            data: Bytes::from_static(b"image"),
+        }),
+        Message::BequestReply(BequestReply { lineage, into: Lineage(3), number: 4, offset: 5, void: true }),
+        Message::Ended(Ended {
+            lineage,
+            into: Lineage(3),
+            parents: vec![Lineage(4)],
+            term,
+            leader: VoterTag(5),
+            line_version: 6,
+            number: 7,
+            base: Slot(8),
+            generation: Generation(9),
+            since: Position { term: Term(10), index: Index(11) },
+            seats: vec![seat()],
+        }),
     ]
+}
+
+fn merger() -> Merger {
+    Merger {
+        lineage: Lineage(1),
+        term: Term(2),
+        base: Slot(3),
+        generation: Generation(4),
+        since: position(6, 7),
+        count: 5,
+    }
 }
 
 pub(super) fn image() -> Image {
@@ -368,6 +415,7 @@ pub(super) fn image() -> Image {
         said: vec![],
         speakers: vec![],
         requests: vec![],
+        absorbed: vec![],
     }
 }
 
@@ -405,6 +453,7 @@ pub(super) fn records() -> Vec<Record> {
             speakers: vec![(Slot(0), 10)],
             ..image()
         }),
+        Record::Image(Image { absorbed: vec![merger()], ..Image::default() }),
     ]
 }
 
@@ -754,6 +803,16 @@ fn any_change() -> impl Strategy<Value = Change> {
             number: number >> 1,
             body: body.into(),
         }),
+        (owner(), any::<(u64, u64, u32)>()).prop_map(|((base, generation), (l, t, count))| {
+            let since = position(l >> 1, t >> 1);
+            Change::Absorbed(Merger { lineage: Lineage(l), term: Term(t >> 1), base, generation, since, count })
+        }),
+        (any::<u64>(), any_name(), any_id(), any_id()).prop_map(|(l, name, kept, lost)| Change::Conflict {
+            lineage: Lineage(l),
+            name,
+            kept,
+            lost
+        }),
         (60..=u8::MAX, vec(any::<u8>(), 0..40)).prop_map(|(kind, body)| Change::Other { kind, body: body.into() }),
     ]
 }
@@ -799,6 +858,7 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
                 said: (0..lineage % 3).map(|n| said(6 + n, b"hello")).collect(),
                 speakers: taken.map(|at| (Slot(at as u32), lineage >> 1)).into_iter().collect(),
                 requests: taken.map(|at| super::asking::ledger_of(Slot(at as u32), lineage)).into_iter().collect(),
+                absorbed: (0..line_version % 3).map(|n| Merger { count: n, ..merger() }).collect(),
             }
         },
     )
@@ -1020,6 +1080,50 @@ fn any_message_datagram() -> impl Strategy<Value = Datagram> {
     )
 }
 
+fn any_merger_message() -> impl Strategy<Value = Message> {
+    let numbers = any::<(u64, u64, u64, u32, u32, bool)>();
+    (0..4_u8, numbers, any_position(), any_seats(MAX_SEATS), vec(any::<u8>(), 0..2_000)).prop_map(
+        |(which, (l, k, t, n, m, yes), position, seats, data)| {
+            let (lineage, into, term) = (Lineage(l), Lineage(k), Term(t >> 1));
+            match which {
+                0 => Message::Offer(Offer { lineage, term, candidates: n, number: m, asks: yes }),
+                1 => Message::Bequest(Bequest {
+                    lineage,
+                    into,
+                    term,
+                    position,
+                    number: n,
+                    candidates: m,
+                    offset: n / 2,
+                    total: n / 2 + data.len() as u32,
+                    data: data.into(),
+                }),
+                2 => Message::BequestReply(BequestReply { lineage, into, number: n, offset: m, void: yes }),
+                _ => Message::Ended(Ended {
+                    lineage,
+                    into,
+                    parents: parents(k),
+                    term,
+                    leader: VoterTag(n),
+                    line_version: m,
+                    number: n,
+                    base: Slot(m),
+                    generation: Generation(n as u16),
+                    since: position,
+                    seats,
+                }),
+            }
+        },
+    )
+}
+
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![any_bulk_message(), any_founding_message(), any_election_message(), any_lane_message(), any_circuit()]
+    prop_oneof![
+        any_bulk_message(),
+        any_founding_message(),
+        any_election_message(),
+        any_lane_message(),
+        any_merger_message(),
+        any_circuit()
+    ]
 }

@@ -1,0 +1,769 @@
+//! Merging: the node's side of it, at the leader that takes another lineage in, at the one that yields, and at the voters
+//! and members that go over.
+
+use super::super::border::{CommandError, Dest};
+use super::super::campaign::Step;
+use super::super::config::Policy;
+use super::super::event::{Conflict, Event};
+use super::super::follower::Registration;
+use super::super::merging::{Absorbing, Stage, Yielding, reborn, wins};
+use super::super::planted::Bug;
+use super::super::roll::{MAX_SLOT, Roll};
+use super::Node;
+use super::following::MAX_IMAGE;
+use super::streams::Origin;
+use crate::types::{Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
+use crate::wire::{
+    self, Absorbed, AppendReply, Bequest, BequestReply, Change, Datagram, Ended, Heartbeat, MAX_PIECE, MAX_RUNS,
+    Merger, Message, Offer, Promise, Run, SeatRef, View,
+};
+use bytes::BytesMut;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+impl Node {
+    /// True where this side goes on without a majority.
+    pub(super) fn is_available(&self) -> bool {
+        self.config.policy == Policy::Available
+    }
+
+    /// True where this leader may begin a merger.
+    fn deals(&self, now: Time) -> bool {
+        let free = self.handover.is_none() && !self.is_going() && self.merging.is_idle();
+        self.decides() && free && now >= self.merging.deals_from
+    }
+
+    /// True where it looks for others to become one with.
+    fn courts(&self) -> bool {
+        self.lead.is_some() && (self.is_available() || self.merging.yields_to.is_some())
+    }
+
+    pub(super) fn merging_deadline(&self) -> Time {
+        let at = self.merging.deadline();
+        if !self.courts() {
+            return at;
+        }
+        let foreign = self.foreign_peers().next().is_some() && self.merging.is_idle();
+        let offer = if foreign { self.merging.next_offer.max(self.merging.deals_from) } else { Time::NEVER };
+        at.min(self.merging.next_seek).min(offer)
+    }
+
+    /// Those of other lineages that are connected.
+    fn foreign_peers(&self) -> impl Iterator<Item = (&super::super::peers::Peer, crate::types::ConnId)> {
+        let ours = self.voter.promise.lineage;
+        self.peers.ready().filter(move |(p, _)| p.lineage != Lineage::ZERO && p.lineage != ours)
+    }
+
+    pub(super) fn order_yield(&mut self, now: Time, into: Lineage) -> Result<(), CommandError> {
+        self.may_decide()?;
+        if into == Lineage::ZERO || into == self.voter.promise.lineage {
+            return Err(CommandError::NoOther);
+        }
+        self.merging.yields_to = Some(into);
+        self.merging.hurry(now);
+        self.merging.next_seek = now;
+        Ok(())
+    }
+
+    pub(super) fn tick_merging(&mut self, now: Time) {
+        while let Some((datagrams, deaf)) = self.merging.farewell(now) {
+            self.say_farewell(&datagrams, &deaf);
+        }
+        if self.voter.followed().is_some() {
+            self.merging.yields_to = None;
+        }
+        if !self.courts() {
+            return;
+        }
+        if now >= self.merging.next_seek {
+            let me = self.voter.identity();
+            let whole = self
+                .log
+                .line()
+                .seats()
+                .iter()
+                .all(|s| s.identity == me || self.peers.conn_of(&s.id, s.identity).is_some());
+            let pause = self.config.heartbeat() * if whole { 4 } else { 1 };
+            self.merging.next_seek = now + pause + self.rng.up_to(pause / 4);
+            self.seek(now, 0);
+        }
+        self.make_offers(now);
+    }
+
+    fn candidates(&self) -> u32 {
+        self.log.line().voters().filter(|s| !s.witness).count() as u32
+    }
+
+    /// Offers to all that may lead another lineage: who doesn't, doesn't answer.
+    fn make_offers(&mut self, now: Time) {
+        if !self.courts() || !self.deals(now) || self.foreign_peers().next().is_none() || !self.merging.offers(now) {
+            return;
+        }
+        let (all, yields_to) = (self.is_available(), self.merging.yields_to);
+        let foreign: Vec<_> = self.foreign_peers().map(|(p, conn)| (p.lineage, conn)).collect();
+        for (lineage, conn) in foreign {
+            let asks = yields_to == Some(lineage);
+            if asks || all {
+                self.offer(now, conn, asks);
+            }
+        }
+    }
+
+    fn offer(&mut self, now: Time, conn: crate::types::ConnId, asks: bool) {
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return };
+        let (candidates, number) = self.merging.stake(now, self.candidates());
+        let offer = Offer { lineage: self.voter.promise.lineage, term, candidates, number, asks };
+        self.out.send(conn, Message::Offer(offer));
+    }
+
+    /// A leader hears the heartbeat of another lineage's: it is called, or asked for.
+    pub(super) fn meet(&mut self, now: Time, from: SocketAddr, beat: &Heartbeat) {
+        if !self.courts() || !(self.is_available() || self.merging.yields_to == Some(beat.lineage)) {
+            return;
+        }
+        let by_tag = self.log.line().by_tag(beat.leader).map(|s| s.id.clone());
+        match self.peers.listening_at(from).or(by_tag) {
+            Some(id) if self.peers.get(&id).is_some() => {
+                self.peers.heard(now, &id, &mut self.out);
+                self.merging.hurry(now);
+                self.make_offers(now);
+            }
+            _ => {
+                let soon = now + self.rng.up_to(self.config.heartbeat() / 8);
+                self.merging.next_seek = self.merging.next_seek.min(soon);
+            }
+        }
+    }
+
+    /// A connection to somebody of another lineage stands.
+    pub(super) fn foreign_up(&mut self, now: Time, id: &NodeId) {
+        let Some(peer) = self.peers.get(id) else { return };
+        let (lineage, Some(conn)) = (peer.lineage, peer.conn) else { return };
+        if let Some(merger) = self.log.roll().absorbed().iter().find(|m| m.lineage == lineage).copied() {
+            // It may have missed that its lineage has ended.
+            let ended = self.ended_by(&merger, 0, Vec::new());
+            self.out.send(conn, Message::Ended(ended));
+        }
+        if self.courts() {
+            self.merging.hurry(now);
+            self.make_offers(now);
+        }
+    }
+
+    pub(super) fn on_offer(&mut self, now: Time, from: &Origin, offer: Offer) {
+        let ours = self.voter.promise.lineage;
+        let stranger = offer.lineage == Lineage::ZERO || offer.lineage == ours;
+        if stranger || !self.voter.credible(offer.term) || !self.deals(now) {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if offer.asks {
+            if self.merging.yields_to == Some(offer.lineage) && ours < offer.lineage {
+                // Both were told to yield.
+                self.merging.yields_to = None;
+            }
+            return self.offer(now, from.conn, false);
+        }
+        let ordered = self.merging.yields_to == Some(offer.lineage);
+        if !(ordered || self.is_available()) {
+            return;
+        }
+        let (mine, _) = self.merging.stake(now, self.candidates());
+        let loses = wins((offer.candidates, offer.lineage), (mine, ours)) || self.bug.has(Bug::BothYield);
+        if !(ordered || loses) || self.bug.has(Bug::NobodyYields) {
+            self.merging.hurry(now);
+            return self.make_offers(now);
+        }
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return };
+        self.merging.stage = Stage::Yielding(Yielding {
+            into: offer.lineage,
+            to: (from.id.clone(), from.identity),
+            number: offer.number,
+            candidates: offer.candidates,
+            term,
+            position: Position::default(),
+            image: None,
+            until: now + self.config.detection() * 2,
+        });
+        self.drive_merging(now);
+    }
+
+    /// Does the next step of a merger, where it is due. Called after each input.
+    pub(super) fn drive_merging(&mut self, now: Time) {
+        match &self.merging.stage {
+            Stage::Idle => {}
+            Stage::Yielding(y) => {
+                let leads = self.lead.as_ref().is_some_and(|l| l.leadership.term == y.term);
+                if !leads || now >= y.until || self.peers.conn_of(&y.to.0, y.to.1).is_none() {
+                    return self.merging.rest(now);
+                }
+                let committed = self.log.committed();
+                if y.image.is_none() && committed == self.log.last() {
+                    let image = wire::encode_image(&self.log.image());
+                    if let Stage::Yielding(y) = &mut self.merging.stage {
+                        (y.position, y.image) = (committed, Some(image));
+                    }
+                    self.send_bequest(0);
+                }
+            }
+            Stage::Absorbing(a) => {
+                let conn = self.peers.conn_of(&a.from.0, a.from.1);
+                if now >= a.until || a.done_at.is_none() && conn.is_none() {
+                    return self.merging.rest(now);
+                }
+                if self.lead.is_none() && self.campaign.bidding().is_none() {
+                    return self.merging.rest(now);
+                }
+                self.absorb_when_ready(now);
+            }
+        }
+    }
+
+    fn send_bequest(&mut self, offset: u32) {
+        let Stage::Yielding(y) = &self.merging.stage else { return };
+        let (Some(image), Some(conn)) = (&y.image, self.peers.conn_of(&y.to.0, y.to.1)) else { return };
+        let from = (offset as usize).min(image.len());
+        let bequest = Bequest {
+            lineage: self.voter.promise.lineage,
+            into: y.into,
+            term: y.term,
+            position: y.position,
+            number: y.number,
+            candidates: y.candidates,
+            offset,
+            total: image.len() as u32,
+            data: image.slice(from..(from + MAX_PIECE).min(image.len())),
+        };
+        self.out.send(conn, Message::Bequest(bequest));
+    }
+
+    pub(super) fn on_bequest_reply(&mut self, now: Time, from: &Origin, reply: BequestReply) {
+        let (ours, patience) = (self.voter.promise.lineage, self.config.detection() * 2);
+        let Stage::Yielding(y) = &mut self.merging.stage else { return };
+        if (reply.lineage, reply.into, reply.number, from.identity) != (ours, y.into, y.number, y.to.1) {
+            self.out.stats.dropped_stale += 1;
+            return;
+        }
+        if reply.void {
+            return self.merging.rest(now);
+        }
+        y.until = now + patience;
+        if y.image.as_ref().is_some_and(|image| (reply.offset as usize) < image.len()) {
+            self.send_bequest(reply.offset);
+        }
+    }
+
+    /// A piece of the roll of a lineage whose leader accepted this one's offer.
+    pub(super) fn on_bequest(&mut self, now: Time, from: &Origin, bequest: &Bequest) {
+        let Bequest { lineage, into, term, number, candidates, offset, total, .. } = *bequest;
+        let sane = lineage != Lineage::ZERO
+            && into == self.voter.promise.lineage
+            && lineage != into
+            && self.voter.credible(term)
+            && total > 0
+            && total <= MAX_IMAGE;
+        if sane && offset == 0 && self.deals(now) && self.merging.holds(now, number, candidates) {
+            self.merging.stage = Stage::Absorbing(Box::new(Absorbing {
+                lineage,
+                from: (from.id.clone(), from.identity),
+                term,
+                position: bequest.position,
+                number,
+                total,
+                data: BytesMut::new(),
+                here: BTreeSet::new(),
+                image: None,
+                done_at: None,
+                until: now,
+            }));
+        }
+        let until = now + self.config.detection() * 2;
+        let reply = |offset, void| Message::BequestReply(BequestReply { lineage, into, number, offset, void });
+        let Stage::Absorbing(a) = &mut self.merging.stage else {
+            return self.out.send(from.conn, reply(0, true));
+        };
+        let same = (a.lineage, a.from.1, a.number, a.position, a.total)
+            == (lineage, from.identity, number, bequest.position, total);
+        if !same {
+            return self.out.send(from.conn, reply(0, true));
+        }
+        if a.data.len() != offset as usize || a.image.is_some() {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        a.data.extend_from_slice(&bequest.data);
+        a.until = until;
+        let have = a.data.len() as u32;
+        self.out.send(from.conn, reply(have, false));
+        if have == total {
+            self.bequeathed(now);
+        }
+    }
+
+    /// The whole roll is here: this leader bids anew, above both terms, before it takes anybody in.
+    fn bequeathed(&mut self, now: Time) {
+        let Stage::Absorbing(a) = &mut self.merging.stage else { return };
+        let image = wire::decode_image(&std::mem::take(&mut a.data)).ok();
+        let image = image.filter(|i| i.lineage == a.lineage && i.position == a.position);
+        let (Some(image), Some(mine)) = (image, self.lead.as_ref().map(|l| l.leadership.term)) else {
+            self.out.stats.dropped_malformed += 1;
+            return self.merging.rest(now);
+        };
+        let above = mine.max(a.term).max(image.position.term);
+        let ours = self.voter.promise.lineage;
+        let heard = |id: &NodeId| {
+            let slot = self.log.roll().find(id).map(|(slot, ..)| slot);
+            let beats = self.lead.as_ref().zip(slot).is_some_and(|(l, slot)| l.detector.hears(now, slot));
+            beats || self.peers.get(id).is_some_and(|p| p.conn.is_some() && p.lineage == ours)
+        };
+        let ids = image.slots.iter().filter_map(|s| s.info.as_ref()).map(|i| &i.id);
+        a.here = ids.filter(|id| heard(id)).cloned().collect();
+        let skip = self.bug.has(Bug::MergeInOldTerm);
+        a.image = Some((Box::new(image), if skip { Term::ZERO } else { above }));
+        if !skip {
+            self.bid_anew(now, above);
+        }
+        self.drive_merging(now);
+    }
+
+    fn absorb_when_ready(&mut self, now: Time) {
+        let Stage::Absorbing(a) = &self.merging.stage else { return };
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return };
+        let (done_at, number) = (a.done_at, a.number);
+        match (&a.image, done_at) {
+            (_, Some(index)) if self.log.commit() >= index => {
+                let conn = self.peers.conn_of(&a.from.0, a.from.1);
+                let merger = self.log.roll().absorbed().iter().find(|m| m.lineage == a.lineage).copied();
+                self.merging.rest(now);
+                let seats = self.log.line().voters().cloned().collect();
+                if let (Some(conn), Some(merger)) = (conn, merger) {
+                    let ended = self.ended_by(&merger, number, seats);
+                    self.out.send_durably(conn, Message::Ended(ended));
+                }
+            }
+            (Some((image, above)), None) => {
+                if term > *above
+                    && self.is_ready()
+                    && self.handover.is_none()
+                    && self.log.committed() == self.log.last()
+                {
+                    let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term));
+                    let changes = self.absorption(now, &theirs, &here, about);
+                    let last = self.log.last().index.0 + changes.len() as u64;
+                    if let Stage::Absorbing(a) = &mut self.merging.stage {
+                        a.done_at = Some(Index(last));
+                        a.image = None;
+                        a.until = now + self.config.detection() * 3;
+                    }
+                    self.propose(now, changes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ended_by(&self, merger: &Merger, number: u32, seats: Vec<Seat>) -> Ended {
+        Ended {
+            lineage: merger.lineage,
+            into: self.log.lineage(),
+            parents: self.log.parents().to_vec(),
+            term: self.lead.as_ref().map_or(self.voter.promise.term, |l| l.leadership.term),
+            leader: self.voter.identity().tag(),
+            line_version: self.log.roll().line().version(),
+            number,
+            base: merger.base,
+            generation: merger.generation,
+            since: merger.since,
+            seats,
+        }
+    }
+
+    /// What puts the members of another lineage on this roll, in its new slots; then their names, where nobody here has
+    /// them; then that it is done.
+    fn absorption(
+        &mut self,
+        now: Time,
+        theirs: &Roll,
+        heard: &BTreeSet<NodeId>,
+        (lineage, term): (Lineage, Term),
+    ) -> Vec<Change> {
+        let (into, mut changes) = (self.voter.promise.lineage, Vec::new());
+        let old_slots = self.bug.has(Bug::MergeWithoutNewSlots);
+        let width = theirs.len() as u32;
+        let most = self.config.max_members;
+        let Some(lead) = &mut self.lead else { return changes };
+        let roll = self.log.roll();
+        let block = if old_slots {
+            Some((Slot(0), crate::types::Generation(1)))
+        } else {
+            lead.registrar.block(now, roll, width)
+        };
+        let (base, generation) = block.unwrap_or_default();
+        let (mut taken, mut room) = (BTreeMap::new(), most.saturating_sub(roll.len()));
+        for (at, (old, _, info)) in (0u32..).zip(theirs.members()).filter(|_| block.is_some()) {
+            let slot = if old_slots { old } else { Slot(base.0 + at) };
+            let next = Incarnation(info.incarnation.0.saturating_add(1));
+            let here = roll.find(&info.id);
+            let newer = here.is_some_and(|(_, _, i)| i.incarnation >= next);
+            let departed = roll.departed(&info.id).is_some_and(|gone| gone >= next);
+            let asks = lead.registrar.is_pending(&info.id) || heard.contains(&info.id);
+            if newer || departed || asks || info.id == self.me.id {
+                // It is here already, or another one of its name, or it itself as it will be: it has to ask.
+                continue;
+            }
+            match here {
+                Some((old, ..)) => match lead.registrar.leave(roll, old, LeftReason::Replaced) {
+                    Some(left) => changes.push(left),
+                    None => continue,
+                },
+                None if room == 0 => continue,
+                None => room -= 1,
+            }
+            let standing = theirs.standing(info);
+            let same = !standing.votes() || self.bug.has(Bug::SameVoterAfterMerge);
+            let identity = if same { info.identity } else { reborn(info.identity, into) };
+            let info = MemberInfo { incarnation: next, identity, standing, revision: 0, ..info.clone() };
+            lead.registrar.absorbs(&info.id, next);
+            taken.insert(info.id.clone(), slot);
+            changes.push(Change::Joined { slot, generation, info });
+        }
+        for (name, lost) in theirs.names() {
+            match roll.owner(name).filter(|(_, owner)| !taken.contains_key(&owner.id) && owner.id != lost.id) {
+                Some((_, kept)) => {
+                    let (name, kept, lost) = (name.clone(), kept.id.clone(), lost.id.clone());
+                    changes.push(Change::Conflict { lineage, name, kept, lost });
+                }
+                None => {
+                    let slot = taken.get(&lost.id).copied();
+                    changes.extend(slot.map(|slot| Change::Claimed { slot, generation, name: name.clone() }));
+                }
+            }
+        }
+        let count = if block.is_some() { width } else { 0 };
+        changes.push(Change::Absorbed(Merger { lineage, term, base, generation, since: Position::default(), count }));
+        changes
+    }
+
+    /// A lineage was taken into another.
+    pub(super) fn on_ended(&mut self, now: Time, from: &Origin, ended: Ended) {
+        let ours = self.voter.promise.lineage;
+        if ours == Lineage::ZERO || ended.lineage != ours || ended.into == ours || ended.into == Lineage::ZERO {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        let term = self.lead.as_ref().map(|l| l.leadership.term);
+        let by_partner = match &self.merging.stage {
+            Stage::Yielding(y) => {
+                (y.to.1, y.number, y.into) == (from.identity, ended.number, ended.into) && term == Some(y.term)
+            }
+            _ => false,
+        };
+        if by_partner {
+            return self.end_lineage(now, ended);
+        }
+        let leader = self.voter.followed().and_then(|f| f.leader.as_ref().map(|(_, who)| *who));
+        let by_leader = leader == Some(from.identity);
+        let theirs = self.peers.get(&from.id).is_some_and(|p| p.lineage == ended.into);
+        let orphan = self.lead.is_none()
+            && self.voter.followed().is_none()
+            && !self.follower.hears(now, self.config.detection())
+            && theirs;
+        if self.out.store_failed || !(by_leader || orphan) {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        self.await_heir(now, &ended);
+    }
+
+    /// This leader's lineage is part of another one now: it tells all, and acts in it no more.
+    fn end_lineage(&mut self, now: Time, ended: Ended) {
+        let (ours, into, done) = (self.voter.promise.lineage, ended.into, ended.clone());
+        let Some(mut lead) = self.lead.take() else { return };
+        let told = Ended { number: 0, ..ended.clone() };
+        let voters: Vec<_> = self.peers.ready().filter(|(p, _)| p.lineage == ours).map(|(_, conn)| conn).collect();
+        for conn in voters {
+            self.out.send(conn, Message::Ended(told.clone()));
+        }
+        let seat_ref = |s: &Seat| {
+            let (id, voter, addr) = (s.id.clone(), s.identity.tag(), *s.addrs.first()?);
+            Some(SeatRef { id, voter, incarnation: s.incarnation, priority: s.priority, voting: s.voting, addr })
+        };
+        let view = View {
+            lineage: into,
+            parents: ended.parents,
+            term: ended.term,
+            leader: Some(ended.leader),
+            line_version: ended.line_version,
+            line: ended.seats.iter().filter_map(seat_ref).collect(),
+        };
+        let deaf = lead.detector.deaf().filter_map(|slot| self.log.roll().get(slot)?.1.addrs.first().copied());
+        let (deaf, term, generation) = (deaf.collect(), lead.leadership.term, ended.generation);
+        let some = |runs: &[Run]| Absorbed {
+            lineage: ours,
+            term,
+            generation,
+            since: ended.since,
+            runs: runs.to_vec(),
+            view: view.clone(),
+        };
+        let datagrams = runs(self.log.roll(), ended.base).chunks(MAX_RUNS).map(some).collect();
+        self.merging.part(now, datagrams, deaf);
+        self.merging.rest(now);
+        self.voter.resigned(now);
+        self.await_heir(now, &done);
+        while let Some((datagrams, deaf)) = self.merging.farewell(now) {
+            self.say_farewell(&datagrams, &deaf);
+        }
+    }
+
+    fn say_farewell(&mut self, datagrams: &[Absorbed], deaf: &[SocketAddr]) {
+        for datagram in datagrams {
+            if self.config.multicast {
+                self.out.datagram(Dest::Floor, Datagram::Absorbed(datagram.clone()));
+            }
+            for addr in deaf {
+                self.out.datagram(Dest::Addr(*addr), Datagram::Absorbed(datagram.clone()));
+            }
+        }
+    }
+
+    /// Promises never to act in its lineage again, and waits for the roll of the one that took it in.
+    fn await_heir(&mut self, now: Time, ended: &Ended) {
+        let into = ended.into;
+        self.merging.heir = Some((self.voter.promise.lineage, into));
+        self.voter.seal(&mut self.out);
+        self.campaign.idle();
+        self.follower.unbind(now);
+        self.leaderless_since = now;
+        self.incoming = None;
+        // What the other leader sent before this voter knew was for nothing: it is ready now.
+        let leads = |p: &super::super::peers::Peer| p.lineage == into && p.info.identity.tag() == ended.leader;
+        let leader = self.peers.ready().find(|(p, _)| leads(p)).map(|(_, conn)| conn);
+        if let Some(conn) = leader {
+            let (term, identity) = (ended.term, self.voter.identity());
+            let reply = AppendReply { lineage: into, term, identity, matched: false, index: Index::ZERO };
+            self.out.send_durably(conn, Message::AppendReply(reply));
+        }
+    }
+
+    /// True where this voter's lineage has just ended, and it waits for the roll of the one that took it in.
+    pub(super) fn awaits_heir(&self, now: Time) -> bool {
+        self.merging.heir.is_some() && now - self.leaderless_since <= self.config.parting()
+    }
+
+    /// True where this voter's lineage ended in that one, as far as it was told.
+    pub(super) fn is_heir(&self, lineage: Lineage) -> bool {
+        self.merging.heir == Some((self.voter.promise.lineage, lineage))
+    }
+
+    /// True where this voter's lineage ended in the one whose roll this is: that roll says so itself.
+    pub(super) fn is_absorbed_by(&self, image: &wire::Image) -> bool {
+        let ours = self.voter.promise.lineage;
+        self.is_heir(image.lineage) && image.absorbed.iter().any(|m| m.lineage == ours)
+    }
+
+    /// What this node is where its lineage was taken in: the next incarnation, and where it votes another voter, that has
+    /// promised nothing.
+    pub(super) fn be_reborn(&mut self, into: Lineage) {
+        let behind = self.follower.registration.is_none_or(|r| r.revision < self.me.revision);
+        self.me.incarnation = Incarnation(self.me.incarnation.0.saturating_add(1));
+        self.me.revision = u32::from(behind);
+        let mut promise = Promise { incarnation: self.me.incarnation, ..self.voter.promise.clone() };
+        if self.me.standing.votes() {
+            promise = Promise {
+                identity: if self.bug.has(Bug::SameVoterAfterMerge) {
+                    self.me.identity
+                } else {
+                    reborn(self.me.identity, into)
+                },
+                lineage: Lineage::ZERO,
+                term: Term::ZERO,
+                granted: None,
+                sealed: false,
+                founder: None,
+                ..promise
+            };
+            self.me.identity = promise.identity;
+            self.voter.renounce(promise);
+        } else {
+            self.voter.promise = promise;
+            self.out.store(wire::Record::Promise(self.voter.record()));
+        }
+        self.merging.heir = None;
+        self.claimant.pass_over();
+    }
+
+    /// The lineage of this plain member was taken into another: so its leader says, and where this member is on the roll
+    /// there.
+    pub(super) fn on_absorbed(&mut self, now: Time, from: SocketAddr, absorbed: Absorbed) {
+        let Absorbed { lineage, term, generation, since, runs, view } = absorbed;
+        let by_leader = self.follower.bond().is_some_and(|b| (b.lineage, b.term, b.addr) == (lineage, term, from));
+        let registration = self.follower.registration.filter(|r| r.lineage == lineage);
+        let sane = view.lineage != Lineage::ZERO && view.lineage != lineage && view.term >= self.told.term;
+        let slot = registration.and_then(|r| runs.iter().find_map(|run| run.place(r.slot))).filter(|s| s.0 < MAX_SLOT);
+        let (Some(slot), true) = (slot, by_leader && sane && !self.me.standing.votes() && !self.is_going()) else {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        };
+        let into = view.lineage;
+        self.be_reborn(into);
+        self.merging.crossed = Some((lineage, into));
+        self.told.lineage = into;
+        self.follower.unbind(now);
+        self.follower.move_to(into);
+        let place = Registration { lineage: into, slot, generation, revision: 0, since };
+        self.follower.registered(now, place);
+        self.follower.told(now, &view);
+        self.follower.spread(now);
+        self.take_view(view);
+    }
+
+    // ---- What is told ----
+
+    /// What a voter that was taken in is told: first that it was, then what the other roll says otherwise.
+    pub(super) fn tell_crossing(&mut self, now: Time, from: Lineage, old: &Roll, new: &Roll) {
+        let lineage = self.lineage();
+        let (gained, lost) = difference(old, new);
+        let conflicts = if self.bug.has(Bug::ConflictNotTold) { Vec::new() } else { conflicts(old, new) };
+        self.out.event(Event::Merged { lineage, absorbed: Some(from), gained, lost, conflicts });
+        self.tell_other_roll(now, old, new);
+    }
+
+    /// What the roll of another lineage says otherwise: who isn't there left with the lineage that it was in; who was told to
+    /// have left there may be here.
+    pub(super) fn tell_other_roll(&mut self, now: Time, old: &Roll, new: &Roll) {
+        let changes = super::following::outcome(old, new);
+        let (left, joined): (Vec<Event>, Vec<Event>) = changes.into_iter().partition(is_departure);
+        self.tell_changes(now, left);
+        for event in &joined {
+            if let Event::Joined { info, .. } = event {
+                // It may have been told to have left in the lineage that ended.
+                self.lanes.back(&info.id, info.incarnation);
+            }
+        }
+        self.tell_changes(now, joined);
+    }
+
+    /// That another lineage is part of this one is committed.
+    pub(super) fn lineage_absorbed(&mut self, now: Time, merger: &Merger) {
+        if let Some(lead) = &mut self.lead {
+            let block = merger.base.0..merger.base.0.saturating_add(merger.count).min(MAX_SLOT);
+            let free = block.map(Slot).filter(|slot| self.log.roll().get(*slot).is_none());
+            free.for_each(|slot| lead.registrar.freed(now, slot));
+        }
+        self.tell_absorbed(merger);
+    }
+
+    pub(super) fn tell_absorbed(&mut self, merger: &Merger) {
+        self.out.stats.mergers += 1;
+        let conflicts = self.merging.take_conflicts();
+        let range = merger.base.0..merger.base.0.saturating_add(merger.count);
+        let ours = |(slot, g, _): &(Slot, crate::types::Generation, &MemberInfo)| {
+            range.contains(&slot.0) && *g == merger.generation
+        };
+        let roll = self.held().roll();
+        let gained = roll.members().filter(ours).map(|(_, _, info)| info.id.clone()).collect();
+        let lineage = self.lineage();
+        self.out.event(Event::Merged { lineage, absorbed: Some(merger.lineage), gained, lost: Vec::new(), conflicts });
+    }
+
+    /// Mergers that a whole roll brought along.
+    pub(super) fn tell_missed_mergers(&mut self, old: &Roll) {
+        let new: Vec<Merger> =
+            self.held().roll().absorbed().iter().filter(|m| !old.absorbed().contains(m)).copied().collect();
+        for merger in new {
+            self.merging.take_conflicts();
+            self.tell_absorbed(&merger);
+        }
+    }
+
+    // ---- Those who lost their way ----
+
+    /// A voter promised never to act in its lineage again, for a child of it that never came about, and hears that the
+    /// lineage lives: it comes back, as another voter.
+    pub(super) fn comes_back(&mut self, now: Time, from: SocketAddr, beat: &Heartbeat) -> bool {
+        let ours = self.voter.promise.lineage;
+        let child = self.peers.ready().any(|(p, _)| p.parents.contains(&ours));
+        let idle = !self.recovery.is_calling(now) && now >= self.voter.free_at(now) && self.merging.heir.is_none();
+        self.is_available()
+            && self.voter.is_sealed()
+            && beat.lineage == ours
+            && idle
+            && !child
+            && !self.is_going()
+            && self.leader_addr_known(beat, from)
+    }
+
+    /// True where a voter has had no leader for so long that those that it reaches can't go on by themselves.
+    pub(super) fn is_stranded(&self, now: Time) -> bool {
+        self.is_available()
+            && self.lead.is_none()
+            && self.voter.followed().is_none()
+            && !self.recovery.is_calling(now)
+            && now - self.leaderless_since > self.config.parting() + self.config.detection() * 3
+    }
+
+    /// True where a leader looks for others, and this is one.
+    pub(super) fn courts_foreign(&self, view: &View) -> bool {
+        self.courts() && view.lineage != self.voter.promise.lineage && view.leader.is_some()
+    }
+
+    /// True where a node may go to a lineage that its own was founded out of, or to another child: it is left alone, there is
+    /// a leader, and no term goes back.
+    pub(super) fn goes_back(&self, now: Time, view: &View) -> bool {
+        let alone = if self.me.standing.votes() { self.is_stranded(now) } else { self.follower.attempts() >= 4 };
+        self.is_available() && alone && view.leader.is_some() && view.term >= self.told.term
+    }
+
+    /// A leader bids at once in a new term above this one, by its own blessing.
+    pub(super) fn bid_anew(&mut self, now: Time, above: Term) {
+        let lineage = self.voter.promise.lineage;
+        let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return };
+        // Its lease ends for good in the old term; what it does next rests on the grants for the new one.
+        let before = self.lead.take();
+        self.merging.watch = before.map(|l| (self.log.last(), l.detector));
+        self.voter.resigned(now);
+        self.leaderless_since = now;
+        self.voter.see(above, &mut self.out);
+        let mut campaign = self.campaign.clone();
+        let promised = self.voter.promise.term.max(above);
+        let at = super::super::campaign::Standpoint { promised, ..self.standpoint(now) };
+        let step: Option<Step> = campaign.bid(at, lineage, Some(term));
+        self.campaign = campaign;
+        self.campaign_step(now, step);
+    }
+}
+
+fn is_departure(event: &Event) -> bool {
+    matches!(event, Event::Left { .. } | Event::Name { owner: None, .. })
+}
+
+/// Which slots the members of a roll have where they are taken in: in a row, in the order of their old ones.
+fn runs(roll: &Roll, base: Slot) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (at, (slot, ..)) in (0u32..).zip(roll.members()) {
+        match runs.last_mut() {
+            Some(run) if run.old.0 + run.count == slot.0 => run.count += 1,
+            _ => runs.push(Run { old: slot, count: 1, new: Slot(base.0.saturating_add(at)) }),
+        }
+    }
+    runs
+}
+
+/// Who is on the second roll and not on the first, and the other way round.
+fn difference(old: &Roll, new: &Roll) -> (Vec<NodeId>, Vec<NodeId>) {
+    let lacks = |roll: &Roll, id: &NodeId| roll.find(id).is_none();
+    let ids = |roll: &Roll, other: &Roll| -> Vec<NodeId> {
+        roll.members().map(|(_, _, i)| i.id.clone()).filter(|id| lacks(other, id)).collect()
+    };
+    (ids(new, old), ids(old, new))
+}
+
+/// Names that somebody else has in the roll of the lineage that went on.
+fn conflicts(old: &Roll, new: &Roll) -> Vec<Conflict> {
+    let other = |(name, lost): (&crate::types::Name, &MemberInfo)| {
+        let (_, kept) = new.owner(name).filter(|(_, kept)| kept.id != lost.id)?;
+        Some(Conflict::Name { name: name.clone(), kept: kept.id.clone(), lost: lost.id.clone() })
+    };
+    old.names().filter_map(other).collect()
+}
