@@ -864,6 +864,7 @@ impl<'a> Session<'a> {
                     number,
                     base,
                     generation,
+                    since: Position::default(),
                     seats,
                 })
             }
