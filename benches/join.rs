@@ -31,12 +31,12 @@ fn main() {
     let members: usize = args.value("--members").unwrap_or(args.pick(100, 1_000));
     let runs = args.value("--runs").unwrap_or(args.pick(1, 5));
     let heartbeat_ms = args.value("--heartbeat").unwrap_or(1_000);
-    let more = vec!["--subscribe".into()];
-    let options = Options { members: SUBSCRIBERS + 1, heartbeat_ms, more, ..Options::default() };
+    let options = Options { members: SUBSCRIBERS + 1, heartbeat_ms, ..Options::default() };
     let Some(mut site) = Site::open("bench-join", options) else { return };
     let swarm = site.everywhere().end - 1;
     for host in 0..swarm {
-        site.start(host, &[]);
+        let follows: &[&str] = if site.candidates().contains(&host) { &[] } else { &["--subscribe"] };
+        site.start(host, follows);
     }
     site.settle("the candidates and subscribers find each other", LONG);
     let (mut wholes, mut firsts) = (Vec::new(), Vec::new());

@@ -150,6 +150,13 @@
 //! that may have been given to an embedder is given to no other: without an answer its outcome is *unknown*. Nothing of it
 //! is in the roll.
 //!
+//! # Thousands of nodes
+//!
+//! What a node's process needs of its system then (descriptors, the neighbour table) stands in [`driver`]; what bounds the
+//! connections that others make, in [`proto::ConfigBuilder::max_strangers`] and [`net::NetConfigBuilder::max_streams`]. Who
+//! claims more than a frame may have, says nothing, sends frames of control without end or takes nothing is cut off, and
+//! counted by the reason: [`proto::Stats`] (`streams_cut_*`) and [`net::NetStats`] (`accepts_refused`, `streams_overflowed`).
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core

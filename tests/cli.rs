@@ -136,12 +136,36 @@ fn a_subscriber_follows_the_roll_and_members_claim_and_find() {
     assert_eq!(m.end().code(), Some(0));
 }
 
+/// Many members in one process, on one thread.
+#[test]
+fn a_swarm_registers_tells_its_figures_and_leaves() {
+    let name = format!("--json --convention swarm-{} --heartbeat 100", std::process::id());
+    let mut a = Node::start(&format!("node {name} --id a --candidate --found alone"));
+    a.event("registered");
+    let mut swarm = Node::start(&format!("swarm {name} --id w --members 20 --subscribers 2"));
+    assert_eq!(swarm.event("started")["members"], 20);
+    swarm.event("all_registered");
+    loop {
+        let told = swarm.event("swarm");
+        assert_eq!((&told["registered"], &told["drops"]), (&Value::from(20), &Value::from(0)));
+        if told["known"] == 21 {
+            break;
+        }
+    }
+    swarm.say("leave");
+    let left: Vec<_> = (0..20).map(|_| a.event("left")["reason"].clone()).collect();
+    assert!(left.iter().all(|reason| reason == "left"), "{left:?}");
+    assert_eq!(swarm.event("stopped")["reason"], "left");
+    assert_eq!(swarm.end().code(), Some(0));
+}
+
 #[test]
 fn what_cannot_be_meant_ends_with_status_2_and_one_line() {
     for (args, part) in [
         ("", "say a command"),
         ("fly", "no command"),
         ("probe", "not yet"),
+        ("swarm --convention c --members 0", "1 to 100000"),
         ("node", "--convention"),
         ("node --convention c --candidate", "has to say how"),
         ("node --convention c --heartbeat 0", "heartbeat"),

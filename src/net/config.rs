@@ -260,7 +260,7 @@ impl NetConfigBuilder {
 
     /// How many connections there may be at a time (4,096): 1 to 1,000,000. More are refused by closing them at once, and
     /// counted ([`super::NetStats::accepts_refused`]). Each takes a descriptor (`RLIMIT_NOFILE`: see [`crate::driver`]), about
-    /// 1 kB of this process's memory and 4 kB of the kernel's.
+    /// 1 kB of this process's memory (up to 128 KiB while half a frame of it is there) and 4 kB of the kernel's.
     pub fn max_streams(mut self, n: usize) -> Self {
         self.max_streams = n;
         self

@@ -6,7 +6,7 @@
 
 mod session;
 
-use session::{Reached, run};
+use session::{Reached, cuts, run};
 
 /// A sequence of numbers that is the same each time (splitmix64).
 struct Numbers(u64);
@@ -54,4 +54,21 @@ fn random_sessions_do_no_harm() {
         seeds().count() < 1_000 || all.led && all.supported && all.member && all.shook_hands > 2 && all.committed > 3,
         "{all:?}"
     );
+}
+
+#[test]
+fn however_a_stream_is_cut_the_node_does_the_same() {
+    let (mut long, mut fruitful) = (0, 0);
+    for seed in seeds() {
+        let mut numbers = Numbers(seed ^ 0xc075);
+        let length = 200 + numbers.next() % 2_000;
+        let bytes = numbers.bytes(length as usize);
+        let compared = std::panic::catch_unwind(|| cuts::run(&bytes)).unwrap_or_else(|panic| {
+            eprintln!("the session of seed {seed}");
+            std::panic::resume_unwind(panic)
+        });
+        long += usize::from(compared.bytes > 200);
+        fruitful += usize::from(compared.outputs > 0);
+    }
+    assert!(seeds().count() < 1_000 || long > 300 && fruitful > 100, "{long} long ones, {fruitful} with outputs");
 }

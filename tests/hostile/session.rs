@@ -4,6 +4,11 @@
 //! (the checksum is put right again). So a fuzzer gets past the checks of the frames, and small changes of the input
 //! are small changes of the session. After each operation everything is drained and held to what must always hold.
 
+/// The same session, with a stream in other cuts.
+#[path = "cuts.rs"]
+#[allow(unreachable_pub)] // The fuzzer has this file in a library.
+pub mod cuts;
+
 use bytes::{Bytes, BytesMut};
 use convoke::proto::{
     Command, Config, Dest, Event, Founding, Lane, Node, Policy, Restored, Role, Start, StoreWrite, StreamInput,
@@ -651,12 +656,8 @@ impl<'a> Session<'a> {
     }
 
     fn say(&mut self, conn: ConnId, message: &Message) {
-        let mut buf = BytesMut::new();
-        encode_message(message, self.tag, &mut buf);
-        let mut frame = buf.to_vec();
-        self.change(&mut frame, 4);
-        let len = (frame.len() - 4) as u32;
-        frame[..4].copy_from_slice(&len.to_be_bytes());
+        let mut frame = Vec::new();
+        self.put(message, &mut frame);
         self.bytes(conn, &frame);
     }
 

@@ -179,7 +179,7 @@ fn main() {
     // `cargo run`, not `cargo bench`: it is long unless it is said to be short.
     let short = std::env::args().any(|a| a == "--test");
     let (time, rounds, turns) =
-        if short { (Duration::from_millis(200), 300, 1) } else { (Duration::from_secs(2), 10_000, 5) };
+        if short { (Duration::from_millis(200), 300, 1) } else { (Duration::from_secs(2), 2_000, 5) };
     let parts = ["oneway", "echo"];
     if args.runs("oneway", &parts) {
         one_way(time, turns);

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use convoke::types::*;
 use convoke::wire::*;
 use convoke_fuzz::TAG;
-use convoke_fuzz::session::run;
+use convoke_fuzz::session::{cuts, run};
 use std::fs;
 use std::path::Path;
 
@@ -42,6 +42,14 @@ fn main() -> std::io::Result<()> {
         let far = reached.shook_hands > 2 && reached.committed > 2 || reached.member && reached.shook_hands > 0;
         if far && kept < 100 {
             write("node", kept, &bytes)?;
+            kept += 1;
+        }
+    }
+    kept = 0;
+    for seed in 3_000..6_000_u64 {
+        let bytes = random(seed);
+        if kept < 100 && cuts::run(&bytes).outputs > 3 {
+            write("cuts", kept, &bytes)?;
             kept += 1;
         }
     }

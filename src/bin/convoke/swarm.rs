@@ -167,7 +167,8 @@ impl Swarm {
                     self.registrations += 1;
                     self.registered[n] = true;
                 }
-                DriverEvent::Net(notice) => self.reporter.print(&notices::net(&notice).with("member", n)),
+                // What one of them finds out about the network the others find out as well.
+                DriverEvent::Net(notice) if n == 0 => self.reporter.print(&notices::net(&notice)),
                 _ => {}
             }
         }

@@ -285,7 +285,12 @@ impl Rig {
     }
 
     fn input(&mut self, conn: u64, input: StreamInput<'_>) {
-        self.lanes.handle(self.now, ConnId(conn), input, &mut self.out, &mut self.told);
+        let mut told = Vec::new();
+        self.lanes.handle(self.now, ConnId(conn), input, &mut self.out, &mut told);
+        while !told.is_empty() {
+            self.told.append(&mut told);
+            self.lanes.frames(self.now, ConnId(conn), &mut self.out, &mut told);
+        }
     }
 
     fn say(&mut self, conn: u64, message: &Message) {
@@ -362,4 +367,41 @@ fn a_message_whose_rest_stays_away_is_given_up() {
     let said: Vec<_> = std::iter::from_fn(|| reader.next(TAG).unwrap()).collect();
     let declined = |m: &Message| matches!(m, Message::Declined(d) if d.reason == DeclineReason::Stalled);
     assert!(said.iter().any(declined), "{said:?}");
+}
+
+#[test]
+fn who_sends_frames_of_control_without_end_is_cut_and_counted() {
+    let mut rig = Rig::new();
+    rig.greet(1, "x");
+    let mut pings = BytesMut::new();
+    for _ in 0..1_000 {
+        encode_message(&Message::Ping(1), TAG, &mut pings);
+    }
+    for n in 0.. {
+        assert!(n < 300, "it is heard for ever");
+        rig.input(1, StreamInput::Bytes(&pings));
+        if !rig.closed().is_empty() {
+            break;
+        }
+    }
+    assert_eq!((rig.out.stats.streams_cut, rig.out.stats.streams_cut_flooding), (1, 1));
+}
+
+#[test]
+fn who_comes_next_finds_room_however_many_say_nothing() {
+    let mut rig = Rig::new();
+    for n in 0..2_000 {
+        rig.input(n * 2 + 1, StreamInput::Accepted("127.0.0.1:9".parse().unwrap()));
+    }
+    rig.closed();
+    rig.greet(4_001, "x");
+    assert_eq!(rig.closed(), [(2_000 - 1_024) * 2 + 1], "the oldest one made room");
+}
+
+#[test]
+fn a_first_frame_that_is_longer_than_any_is_not_waited_for() {
+    let mut rig = Rig::new();
+    rig.input(1, StreamInput::Accepted("127.0.0.1:9".parse().unwrap()));
+    rig.input(1, StreamInput::Bytes(&[&[0, 1, 0, 0][..], &[0xC1; 9_000]].concat()));
+    assert_eq!(rig.closed(), [1]);
 }

@@ -50,7 +50,12 @@ impl Rig {
 
     /// Feeds one input; returns what was dialled for it.
     fn feed(&mut self, conn: u64, input: StreamInput<'_>) -> Vec<u64> {
-        self.peers.handle(Time::from_micros(1_000), ConnId(conn), input, &mut self.out, &mut self.told);
+        let (now, conn, mut told) = (Time::from_micros(1_000), ConnId(conn), Vec::new());
+        self.peers.handle(now, conn, input, &mut self.out, &mut told);
+        while !told.is_empty() {
+            self.told.append(&mut told);
+            self.peers.frames(now, conn, &mut self.out, &mut told);
+        }
         std::iter::from_fn(|| self.out.poll_stream())
             .filter_map(|out| if let StreamOutput::Connect(conn, _) = out { Some(conn.0) } else { None })
             .collect()
