@@ -1,8 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Messages, Observer, OnRoll,
-    RollView, Slots, Standpoint, Terms, Verdict,
+    Answer, Claims, Commits, Events, Family, Findings, Founders, Leaders, Leases, LineView, Lines, Messages, Observer,
+    OnRoll, RollView, Slots, Standpoint, Terms, Verdict,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::Process;
@@ -44,6 +44,7 @@ pub(super) struct Watch {
     events: Events,
     pub(super) family: Family,
     pub(super) founders: Founders,
+    pub(super) findings: Findings,
     /// The children that were founded and said so, and whether they said that voters are lost.
     recovered: BTreeMap<Lineage, bool>,
     /// Whether the children that were founded have all that was committed before.
@@ -64,6 +65,7 @@ impl Watch {
         self.leases.released(who);
         self.events.ended(who);
         self.claims.ended(who);
+        self.findings.ended(who);
         if seen.role == Role::Leader {
             self.leaders.stopped(who, seen.lineage, seen.term);
         }
@@ -214,6 +216,10 @@ impl Watch {
                 let asker = (who, node.config().id());
                 self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
             }
+            Event::Found { number, members, total } => {
+                self.checked[4] += 1;
+                self.findings.answered(who, *number, members, *total).map_err(|e| (4, e))
+            }
             Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
             Event::Leader { term, lineage, .. } => {
                 self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
@@ -272,6 +278,15 @@ impl World {
 
     /// A node took a command.
     pub(super) fn commanded(&mut self, h: u32, p: &Process, command: &Command) {
+        if let Some(watch) = &mut self.watch {
+            match command {
+                Command::SetCapabilities(capabilities) => watch.findings.says(p.node.config().id(), capabilities),
+                Command::Find { number, key, value } => {
+                    watch.findings.asked(Observer { node: h, run: p.run }, *number, key, value);
+                }
+                _ => {}
+            }
+        }
         let (name, release) = match command {
             Command::Claim(name) => (name, false),
             Command::Release(name) => (name, true),
