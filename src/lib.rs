@@ -198,6 +198,10 @@
 //!   ([`proto::Notice::WaitingFor`]). Where they restarted without stores those that are left recover as soon as that is
 //!   proven, by a child of the lineage; where only witnesses are left they wait. An operator may give voters up
 //!   ([`proto::Command::Recover`]).
+//! - Whoever knows of a lineage founds no other. A candidate that was taken off the line remembers it in its store, and
+//!   waits for that convention ([`proto::Notice::WaitingForConvention`]). One that accepted the founding of a part of a
+//!   list is bound to it until its proposer says otherwise, or has lost its store and nobody else has anything of it;
+//!   where that can't be shown it waits, and names for whom. The same command frees both.
 //! - Frames are closed by a checksum, not yet by a key: whoever can send to the group can disturb it.
 //! - While anybody subscribes, all members receive the datagrams that tell of changes: joins and leaves of the whole site,
 //!   about a dozen in each. Who doesn't subscribe drops them unread.

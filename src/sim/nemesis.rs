@@ -27,6 +27,9 @@ pub(super) struct Nemesis {
     rng: Rng,
     /// What is done with names is drawn apart, so that runs without it stay what they are.
     names: Option<Rng>,
+    /// So is what is asked.
+    questions: Option<Rng>,
+    asked: u64,
     faults: Vec<Fault>,
     beat_us: u64,
     next: u64,
@@ -52,6 +55,8 @@ impl Nemesis {
         };
         Self {
             rng: Rng::new(mix(scenario.seed) ^ 0xfa17),
+            questions: scenario.faults.has(Fault::Names).then(|| Rng::new(mix(scenario.seed) ^ 0xf19d)),
+            asked: 0,
             names: scenario.faults.has(Fault::Names).then(|| Rng::new(mix(scenario.seed) ^ 0x4a3e)),
             faults: scenario.faults.iter().filter(acts).collect(),
             beat_us: scenario.detection().as_micros() as u64,
@@ -109,6 +114,7 @@ impl Nemesis {
             return;
         }
         self.claim(world);
+        self.ask(world);
         if self.rng.one_in(4) || self.faults.is_empty() {
             self.work(world);
             return;
@@ -195,6 +201,29 @@ impl Nemesis {
             // A node that is stopped says so, and nothing changes.
             let _ = world.command(host, if release { Command::Release(name) } else { Command::Claim(name) });
         }
+    }
+
+    /// Somebody asks who can do something.
+    fn ask(&mut self, world: &mut World) {
+        let Some(rng) = &mut self.questions else { return };
+        if rng.one_in(2) {
+            return;
+        }
+        let host = HostId(rng.below(world.hosts().len() as u64) as u32);
+        let leads = rng.one_in(4);
+        // Something that somebody has, as far as a leader knows.
+        let roll = world.leaders().last().and_then(|l| world.node(l));
+        let said = roll.into_iter().flat_map(|n| n.members()).filter_map(|(_, _, i)| i.capabilities.get("n"));
+        let said: Vec<_> = said.collect();
+        let value = match said.get(rng.below(said.len() as u64 + 1) as usize) {
+            _ if leads => "yes".into(),
+            Some(value) => (*value).into(),
+            None => "0".into(),
+        };
+        let key = if leads { "leader" } else { "n" }.into();
+        self.asked += 1;
+        // A node that is stopped says so, and nothing changes.
+        let _ = world.command(host, Command::Find { number: self.asked, key, value });
     }
 
     fn span(&mut self, most: u64) -> u64 {

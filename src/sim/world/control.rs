@@ -43,6 +43,7 @@ impl World {
         let name = config.id().clone();
         if let Some(watch) = &mut self.watch {
             watch.terms.restarted(host.0, durable);
+            watch.findings.says(&name, &config.capabilities);
         }
         if let Some(lacks) = lacks.filter(|_| self.watch.is_some()) {
             self.violated(3, format!("{name} starts anew, and {lacks}"));
@@ -338,8 +339,12 @@ impl World {
         let Some(mut process) = h.process.take() else { return Err(CommandError::Stopped) };
         process.leaving |= command == Command::Leave;
         let now = h.clock.local(self.now);
-        // A claim may be answered at once.
-        let claim = matches!(command, Command::Claim(_) | Command::Release(_)).then(|| command.clone());
+        // It may be answered at once.
+        let asks = matches!(
+            command,
+            Command::Claim(_) | Command::Release(_) | Command::Find { .. } | Command::SetCapabilities(_)
+        );
+        let claim = asks.then(|| command.clone());
         let result = process.command(now, command);
         if let (Ok(()), Some(claim)) = (&result, claim) {
             self.commanded(host.0, &process, &claim);

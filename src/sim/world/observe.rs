@@ -1,8 +1,8 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Founders, Leaders, Leases, LineView, Lines, Mergers,
-    Messages, Observer, OnRoll, Requests, RollView, Slots, Standpoint, Terms, Verdict, Voters,
+    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Findings, Founders, Leaders, Leases, LineView, Lines,
+    Mergers, Messages, Observer, OnRoll, Requests, RollView, Slots, Standpoint, Terms, Verdict, Voters,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::{Asked, Process};
@@ -46,6 +46,7 @@ pub(super) struct Watch {
     events: Events,
     pub(super) family: Family,
     pub(super) founders: Founders,
+    pub(super) findings: Findings,
     /// The children that were founded and said so, and whether they said that voters are lost.
     recovered: BTreeMap<Lineage, bool>,
     /// Whether the children that were founded have all that was committed before.
@@ -77,6 +78,7 @@ impl Watch {
         self.leases.released(who);
         self.events.ended(who);
         self.claims.ended(who);
+        self.findings.ended(who);
         if seen.role == Role::Leader {
             self.leaders.stopped(who, seen.lineage, seen.term);
         }
@@ -318,6 +320,10 @@ impl Watch {
                 let asker = (who, node.config().id());
                 self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
             }
+            Event::Found { number, members, total } => {
+                self.checked[4] += 1;
+                self.findings.answered(who, *number, members, *total).map_err(|e| (4, e))
+            }
             Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
             Event::Leader { term, lineage, .. } => {
                 self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
@@ -410,6 +416,15 @@ impl World {
 
     /// A node took a command.
     pub(super) fn commanded(&mut self, h: u32, p: &Process, command: &Command) {
+        if let Some(watch) = &mut self.watch {
+            match command {
+                Command::SetCapabilities(capabilities) => watch.findings.says(p.node.config().id(), capabilities),
+                Command::Find { number, key, value } => {
+                    watch.findings.asked(Observer { node: h, run: p.run }, *number, key, value);
+                }
+                _ => {}
+            }
+        }
         let (name, release) = match command {
             Command::Claim(name) => (name, false),
             Command::Release(name) => (name, true),
