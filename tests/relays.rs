@@ -52,7 +52,9 @@ fn path(site: &mut Site, from: usize, to: usize) -> (String, Option<String>) {
     let id = site.id(to).to_owned();
     let before = site.view(from).events.iter().filter(|e| e["event"] == "path").count();
     site.say(from, &format!("path {id}"));
-    site.wait("the path is told", LONG, |s| s.view(from).events.iter().filter(|e| e["event"] == "path").count() > before);
+    site.wait("the path is told", LONG, |s| {
+        s.view(from).events.iter().filter(|e| e["event"] == "path").count() > before
+    });
     let told = site.view(from).last("path").unwrap();
     (told["path"].as_str().unwrap().to_owned(), told["via"].as_str().map(Into::into))
 }

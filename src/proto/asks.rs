@@ -251,7 +251,14 @@ impl Asks {
     // ---- What is asked of this node ----
 
     /// A question for this node's embedder; false where too many wait.
-    pub(super) fn arrived(&mut self, from: &NodeId, ask: u64, as_: Incarnation, wanted: Capabilities, body: Bytes) -> bool {
+    pub(super) fn arrived(
+        &mut self,
+        from: &NodeId,
+        ask: u64,
+        as_: Incarnation,
+        wanted: Capabilities,
+        body: Bytes,
+    ) -> bool {
         let cost = limits::cost(body.len());
         if self.waiting.len() >= MAX_WAITING || self.waiting_bytes + cost > self.most {
             return false;

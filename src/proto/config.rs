@@ -347,7 +347,8 @@ impl ConfigBuilder {
     fn warn(&mut self) {
         if self.0.outbound_only && !self.0.seeds {
             self.0.warnings.push(
-                "an outbound-only node may hear neither multicast nor an answer to it: name a seed or two as well".into(),
+                "an outbound-only node may hear neither multicast nor an answer to it: name a seed or two as well"
+                    .into(),
             );
         }
         let n = match &self.0.founding {

@@ -35,8 +35,8 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome, Path, Role, StopReason,
-    Undelivered,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome, Path,
+    Role, StopReason, Undelivered,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

@@ -1,8 +1,8 @@
 //! What the frames on a stream between two candidates mean. The layout stands in [`crate::wire`].
 
+use super::Resigned;
 use super::circuit::Circuit;
 use super::datagram::{Note, View};
-use super::Resigned;
 use super::roll::Entry;
 use crate::types::{Generation, Identity, Incarnation, Index, Lineage, MemberInfo, Position, Seat, Slot, Term};
 use bytes::Bytes;

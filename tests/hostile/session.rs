@@ -795,7 +795,9 @@ impl<'a> Session<'a> {
                 let outcome = all[usize::from(self.input.below(5))];
                 Circuit::Answered(Answered { number, relay, outcome, credit })
             }
-            3 => Circuit::Carried(Carried { number, relay, data: vec![7; 1 + usize::from(self.input.u8()) * 16].into() }),
+            3 => {
+                Circuit::Carried(Carried { number, relay, data: vec![7; 1 + usize::from(self.input.u8()) * 16].into() })
+            }
             4 => Circuit::More(More { number, credit }),
             5 => Circuit::HangUp(HangUp { number, relay }),
             6 => return Message::Leads(self.view_()),

@@ -133,14 +133,7 @@ impl Lanes {
         conn
     }
 
-    pub(super) fn bytes(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        out: &mut Outbox,
-        told: &mut Vec<Greeted>,
-    ) {
+    pub(super) fn bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox, told: &mut Vec<Greeted>) {
         if !is_circuit(conn) {
             out.stats.stream_bytes_in += bytes.len() as u64;
         }
@@ -442,14 +435,10 @@ impl Lanes {
             let ends = match link.state {
                 State::Dialing(_) => false,
                 State::Open(_) => now >= link.opened + silence,
-                State::Ready(at) => self
-                    .partners
-                    .get(at)
-                    .and_then(Option::as_ref)
-                    .is_none_or(|p| {
-                        let used = p.needs_care() || p.intake.has_message() || p.owes;
-                        now >= p.used + idle && !used && !self.is_kept(at, *conn)
-                    }),
+                State::Ready(at) => self.partners.get(at).and_then(Option::as_ref).is_none_or(|p| {
+                    let used = p.needs_care() || p.intake.has_message() || p.owes;
+                    now >= p.used + idle && !used && !self.is_kept(at, *conn)
+                }),
             };
             if ends {
                 over.push((*conn, matches!(link.state, State::Ready(_))));

@@ -45,7 +45,18 @@ struct Side {
 impl Side {
     fn new(conn: ConnId, number: u64, id: NodeId, incarnation: Incarnation) -> Self {
         let granted = WINDOW as u64;
-        Self { conn, number, id, incarnation, queue: VecDeque::new(), granted, received: 0, told: granted, listed: false, again: false }
+        Self {
+            conn,
+            number,
+            id,
+            incarnation,
+            queue: VecDeque::new(),
+            granted,
+            received: 0,
+            told: granted,
+            listed: false,
+            again: false,
+        }
     }
 }
 
@@ -328,8 +339,7 @@ mod tests {
         let Party { id, incarnation, .. } = party(from);
         let (identity, standing) = (Identity(1), Standing::Member);
         let addrs = vec![([10, 0, 0, 1], 1).into()];
-        let sender =
-            Sender { id, incarnation, identity, standing, priority: 0, durable: false, outbound: true, addrs };
+        let sender = Sender { id, incarnation, identity, standing, priority: 0, durable: false, outbound: true, addrs };
         let ring = relay.ring(Lineage(1), sender);
         relay.connect(LATER, (party(from), number), party(to), ring)
     }

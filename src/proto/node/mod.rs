@@ -26,9 +26,9 @@ mod streams;
 mod subscribing;
 mod telling;
 
+use super::asks::Asks;
 #[cfg(feature = "sim")]
 use super::border::Stats;
-use super::asks::Asks;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::campaign::Campaign;
 use super::config::Config;
@@ -53,7 +53,8 @@ use super::rng::Rng;
 use super::subscriber::Subscriber;
 use super::voter::Voter;
 use crate::types::{
-    Capabilities, ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time,
+    Capabilities, ConnId, Generation, Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term,
+    Time,
 };
 use crate::wire::{Canvass, Hello, Resigned};
 use bytes::BytesMut;

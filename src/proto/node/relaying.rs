@@ -64,7 +64,8 @@ impl Node {
         } else {
             let leader = self.follower.bond().map(|b| b.leader);
             let line = self.follower.view.as_ref().map_or(&[][..], |view| &view.line);
-            let seat = |s: &crate::wire::SeatRef| (Some(s.voter) == leader, weight(member, &s.id), s.id.clone(), s.addr);
+            let seat =
+                |s: &crate::wire::SeatRef| (Some(s.voter) == leader, weight(member, &s.id), s.id.clone(), s.addr);
             line.iter().filter(|s| s.voting).map(seat).collect()
         };
         // The leader last: it has enough to do.

@@ -155,7 +155,9 @@ impl Node {
             }
             // Handled where the connections are.
             Message::Hello(_) | Message::Elsewhere(_) | Message::Ping(_) | Message::Pong(_) => {}
-            Message::Follow(_) | Message::TurnedAway(_) | Message::Leads(_) | Message::Note(_) => self.out.stats.dropped_unexpected += 1,
+            Message::Follow(_) | Message::TurnedAway(_) | Message::Leads(_) | Message::Note(_) => {
+                self.out.stats.dropped_unexpected += 1
+            }
         }
     }
 

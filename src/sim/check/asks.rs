@@ -64,7 +64,9 @@ impl Asks {
             return Err(format!("{who} hears a second time what came of question {number}"));
         }
         match outcome {
-            Outcome::Answered { .. } if !question.given => Err(format!("question {number} of {who} is answered by nobody")),
+            Outcome::Answered { .. } if !question.given => {
+                Err(format!("question {number} of {who} is answered by nobody"))
+            }
             Outcome::Undelivered(..) if question.given => {
                 Err(format!("question {number} of {who} comes back for sure, and was given"))
             }

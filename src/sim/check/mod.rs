@@ -15,8 +15,8 @@ mod members;
 mod messages;
 mod terms;
 
-pub use asks::Asks;
 pub use agreement::{RollView, Standpoint, disagreement};
+pub use asks::Asks;
 pub use claims::{Answer, Claims};
 pub use commits::Commits;
 pub use events::Events;

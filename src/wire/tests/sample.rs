@@ -222,7 +222,7 @@ pub(super) fn messages() -> Vec<Message> {
     let (lineage, term) = (Lineage(1), Term(2));
     let position = position(3, 4);
     let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: "[2001:db8::7]:1920".parse().unwrap() };
-    vec![
+    let rest = vec![
         Message::Hello(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
         Message::Propose(Propose { lineage, round: 3, term, seats: vec![seat()] }),
         Message::ProposeReply(ProposeReply { lineage, round: 3, accepted: true, durable: true, term }),
@@ -297,6 +297,12 @@ pub(super) fn messages() -> Vec<Message> {
             generation: Generation(6),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+    ];
+    [rest, circuits(lineage)].concat()
+}
+
+fn circuits(lineage: Lineage) -> Vec<Message> {
+    vec![
         Message::Circuit(Circuit::Call(Call { number: 2, lineage, id: id("a") })),
         Message::Circuit(Circuit::Ring(Ring {
             number: 3,
@@ -304,7 +310,12 @@ pub(super) fn messages() -> Vec<Message> {
             credit: 4,
             from: Sender { outbound: true, ..sender() },
         })),
-        Message::Circuit(Circuit::Answered(Answered { number: 3, relay: true, outcome: Outcome::DialledBack, credit: 4 })),
+        Message::Circuit(Circuit::Answered(Answered {
+            number: 3,
+            relay: true,
+            outcome: Outcome::DialledBack,
+            credit: 4,
+        })),
         Message::Circuit(Circuit::Carried(Carried { number: 3, relay: true, data: Bytes::from_static(b"hello") })),
         Message::Circuit(Circuit::More(More { number: 3, credit: 4 })),
         Message::Circuit(Circuit::HangUp(HangUp { number: 3, relay: true })),
