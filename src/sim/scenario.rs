@@ -1,6 +1,5 @@
 //! A scenario: who takes part, on what network, and what goes wrong; all drawn from one seed.
 
-use super::asking;
 use super::faults::{Fault, Faults};
 use super::host::{HostId, NodeOptions};
 use super::net::Conditions;
@@ -281,11 +280,14 @@ pub fn liveness_bound(detection: Duration) -> Duration {
     detection * 10 + Duration::from_secs(30)
 }
 
+/// The capability that some have who are asked.
+pub(super) const SOURCE: (&str, &str) = ("source", "yes");
+
 /// What those have who are asked.
 fn source() -> Capabilities {
     let mut capabilities = Capabilities::new();
     #[allow(clippy::expect_used)]
-    capabilities.set(asking::KEY, asking::VALUE).expect("it is short");
+    capabilities.set(SOURCE.0, SOURCE.1).expect("it is short");
     capabilities
 }
 

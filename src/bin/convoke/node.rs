@@ -279,8 +279,8 @@ impl Running {
             }
             Command::Path(id) => {
                 let asked = id.clone();
-                let path = self.ask(move |node| node.path(&asked))?;
-                self.reporter.print(&events::path(&id, path.as_ref()));
+                let way = self.ask(move |node| node.path(&asked))?;
+                self.reporter.print(&events::path(&id, way.as_ref()));
             }
             Command::Claim(name) => self.order(proto::Command::Claim(name))?,
             Command::Release(name) => self.order(proto::Command::Release(name))?,
