@@ -158,6 +158,13 @@ fn clean(seed: u64, faults: &str) {
     assert!(report.recoverable, "{report}");
 }
 
+/// The same, where the faults act for so long.
+fn clean_for(duration: Duration, seed: u64, faults: &str) {
+    let options = Options { faults: faults.parse().unwrap(), duration: Some(duration), ..Options::default() };
+    let report = Run::seed(seed).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+}
+
 /// Who was a voter, was demoted and promoted again goes on from what it told as a voter, in a child of that lineage too.
 #[test]
 fn who_is_a_voter_again_in_a_child_tells_nothing_twice() {
@@ -263,4 +270,16 @@ fn who_is_lost_in_a_child_comes_as_another_incarnation() {
     world.heal();
     until(&mut world, "agreement", |w| w.disagreement().is_none());
     assert!(world.recoveries() > 0 && world.node(m).unwrap().incarnation() > before);
+}
+
+/// Who asked in between, where a member behind a wall is, skipped every second of those who may keep it.
+#[test]
+fn each_voter_is_called_that_may_keep_a_member() {
+    clean_for(15 * SECOND, 124, "handover,line,names,follow,outbound");
+}
+
+/// What the leader had been asked for questions that were over was due for ever.
+#[test]
+fn questions_that_are_over_wake_nobody() {
+    clean_for(15 * SECOND, 123, "partition,crash,leave,flap,asks");
 }

@@ -4,7 +4,7 @@
 //! bound; one that was certainly given to nobody goes to another member that has the capability, and comes back where
 //! there is none; what waits, here and there, is bounded.
 
-use super::event::{Event, Outcome, Undelivered};
+use super::event::{AskOutcome, Event, Undelivered};
 use super::limits;
 use super::planted::{Bug, Planted};
 use crate::types::{Capabilities, Incarnation, NodeId, Time};
@@ -111,7 +111,7 @@ impl Asks {
         true
     }
 
-    fn end(&mut self, ask: u64, outcome: impl FnOnce(Bytes) -> Outcome) {
+    fn end(&mut self, ask: u64, outcome: impl FnOnce(Bytes) -> AskOutcome) {
         let Some(open) = self.open.remove(&ask) else { return };
         self.held -= limits::cost(open.body.len());
         self.outcomes.push_back(Event::Reply { number: open.number, outcome: outcome(open.body) });
@@ -154,7 +154,7 @@ impl Asks {
 
     /// Nobody has the capability.
     pub(super) fn nobody(&mut self, ask: u64) {
-        self.end(ask, |body| Outcome::Undelivered(Undelivered::NoSuchMember, body));
+        self.end(ask, |body| AskOutcome::Undelivered(Undelivered::NoSuchMember, body));
     }
 
     /// It didn't get to whom it was sent. `uncertain`: it may have.
@@ -172,11 +172,11 @@ impl Asks {
             return;
         }
         if uncertain && !self.bug.has(Bug::AskAgain) {
-            return self.end(number, |_| Outcome::Unknown(to.clone()));
+            return self.end(number, |_| AskOutcome::Unknown(to.clone()));
         }
         self.chosen.retain(|(w, ..)| *w != open.wanted);
         if open.tries >= MAX_TRIES {
-            self.end(number, |body| Outcome::Undelivered(why, body));
+            self.end(number, |body| AskOutcome::Undelivered(why, body));
         } else {
             self.later(number, now + pause);
         }
@@ -192,10 +192,10 @@ impl Asks {
             AskPart::Reply(body) => {
                 let (from, body) = (from.clone(), body.clone());
                 if self.bug.has(Bug::AnswerTwice) {
-                    let outcome = Outcome::Answered { from: from.clone(), body: body.clone() };
+                    let outcome = AskOutcome::Answered { from: from.clone(), body: body.clone() };
                     self.outcomes.push_back(Event::Reply { number: open.number, outcome });
                 }
-                self.end(ask.number, |_| Outcome::Answered { from, body });
+                self.end(ask.number, |_| AskOutcome::Answered { from, body });
             }
             AskPart::NotMine => self.failed(now, (from, &ask), Undelivered::NoSuchMember, false, pause),
             AskPart::Busy => self.failed(now, (from, &ask), Undelivered::Stalled, false, pause),
@@ -225,8 +225,8 @@ impl Asks {
         };
         for ask in self.open.iter().filter(|(_, open)| over(open)).map(|(ask, _)| *ask).collect::<Vec<_>>() {
             match self.open.get(&ask).map(|open| open.state.clone()) {
-                Some(State::With(id, _)) => self.end(ask, |_| Outcome::Unknown(id)),
-                _ => self.end(ask, |body| Outcome::Undelivered(Undelivered::Unreachable, body)),
+                Some(State::With(id, _)) => self.end(ask, |_| AskOutcome::Unknown(id)),
+                _ => self.end(ask, |body| AskOutcome::Undelivered(Undelivered::Unreachable, body)),
             }
         }
     }
@@ -240,8 +240,8 @@ impl Asks {
     pub(super) fn stop(&mut self) {
         for ask in self.open.keys().copied().collect::<Vec<_>>() {
             match self.open.get(&ask).map(|open| open.state.clone()) {
-                Some(State::With(id, _)) => self.end(ask, |_| Outcome::Unknown(id)),
-                _ => self.end(ask, |body| Outcome::Undelivered(Undelivered::Stopped, body)),
+                Some(State::With(id, _)) => self.end(ask, |_| AskOutcome::Unknown(id)),
+                _ => self.end(ask, |body| AskOutcome::Undelivered(Undelivered::Stopped, body)),
             }
         }
         self.waiting.clear();
@@ -308,7 +308,7 @@ mod tests {
         (asks, id, ask)
     }
 
-    fn outcome(asks: &mut Asks) -> Option<Outcome> {
+    fn outcome(asks: &mut Asks) -> Option<AskOutcome> {
         match asks.poll_outcome()? {
             Event::Reply { number: 77, outcome } => Some(outcome),
             other => panic!("{other:?}"),
@@ -322,7 +322,7 @@ mod tests {
         assert!(!asks.answered(at(1), &NodeId::new("c").unwrap(), reply.clone(), PAUSE));
         assert!(asks.answered(at(1), &b, reply.clone(), PAUSE));
         assert!(!asks.answered(at(2), &b, reply, PAUSE));
-        assert_eq!(outcome(&mut asks), Some(Outcome::Answered { from: b, body: Bytes::from_static(b"!") }));
+        assert_eq!(outcome(&mut asks), Some(AskOutcome::Answered { from: b, body: Bytes::from_static(b"!") }));
         assert_eq!((outcome(&mut asks), asks.held), (None, 0));
     }
 
@@ -330,13 +330,13 @@ mod tests {
     fn what_may_have_been_given_is_not_given_to_another() {
         let (mut asks, b, ask) = asked();
         asks.failed(at(1), (&b, &ask), Undelivered::Left, true, PAUSE);
-        assert_eq!(outcome(&mut asks), Some(Outcome::Unknown(b)));
+        assert_eq!(outcome(&mut asks), Some(AskOutcome::Unknown(b)));
         let (mut asks, b, ask) = asked();
         asks.failed(at(1), (&b, &ask), Undelivered::Left, false, PAUSE);
         assert_eq!((outcome(&mut asks), asks.due(at(11)).len()), (None, 1), "it goes to another one");
         asks.sent(ask.number, &b, Some(Incarnation(9))).unwrap();
         asks.expire(at(12), |id, incarnation| *id == b && incarnation == Incarnation(9));
-        assert_eq!(outcome(&mut asks), Some(Outcome::Unknown(b)), "who was given it has left");
+        assert_eq!(outcome(&mut asks), Some(AskOutcome::Unknown(b)), "who was given it has left");
     }
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
         let (mut asks, b, ask) = asked();
         assert_eq!(asks.deadline(), at(1_000));
         asks.expire(at(1_000), |_, _| false);
-        assert_eq!(outcome(&mut asks), Some(Outcome::Unknown(b)));
+        assert_eq!(outcome(&mut asks), Some(AskOutcome::Unknown(b)));
         let (mut asks, b, ask2) = asked();
         assert_eq!(ask, ask2);
         for n in 1..MAX_TRIES {
@@ -352,6 +352,6 @@ mod tests {
             asks.sent(ask.number, &b, None).unwrap();
         }
         asks.failed(at(20), (&b, &ask), Undelivered::Unreachable, false, PAUSE);
-        assert!(matches!(outcome(&mut asks), Some(Outcome::Undelivered(Undelivered::Unreachable, _))));
+        assert!(matches!(outcome(&mut asks), Some(AskOutcome::Undelivered(Undelivered::Unreachable, _))));
     }
 }

@@ -331,7 +331,7 @@ pub enum ClaimOutcome {
 /// What came of an [`super::Command::Ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum AskOutcome {
     /// It was answered.
     Answered {
         /// By whom.
@@ -591,7 +591,7 @@ pub enum Event {
         /// The number that was given with the question.
         number: u64,
         /// What came of it.
-        outcome: Outcome,
+        outcome: AskOutcome,
     },
     /// There is room again for messages to this node, after [`super::SendError::Full`].
     Writable {

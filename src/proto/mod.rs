@@ -41,8 +41,8 @@ pub use border::{
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding, Policy};
 pub use event::{
-    Accusation, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, Outcome,
-    Path, RequestOutcome, Role, StopReason, Undelivered, UnknownReason,
+    Accusation, AskOutcome, ClaimOutcome, Conflict, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane,
+    Notice, Path, RequestOutcome, Role, StopReason, Undelivered, UnknownReason,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

@@ -2,24 +2,12 @@
 
 use super::faults::Fault;
 use super::host::HostId;
+use super::process::ANSWER;
 use super::rng::{Rng, mix};
-use super::scenario::Scenario;
+use super::scenario::{SOURCE, Scenario};
 use super::world::World;
-use crate::proto::{Command, Event};
+use crate::proto::Command;
 use std::time::Duration;
-
-/// The capability that some have, and what their questions begin with.
-pub(super) const KEY: &str = "source";
-pub(super) const VALUE: &str = "yes";
-const ANSWER: &[u8] = b"answer ";
-
-/// What an embedder of a simulated node says to a question: nothing, where it wasn't asked for an answer.
-pub(super) fn reply(event: &Event) -> Option<Command> {
-    let Event::Asked { from, incarnation, number, body, .. } = event else { return None };
-    let answers = body.starts_with(ANSWER);
-    let (to, incarnation, number, body) = (from.clone(), *incarnation, *number, body.clone());
-    answers.then_some(Command::Reply { to, incarnation, number, body })
-}
 
 #[derive(Debug)]
 pub(super) struct Inquiring {
@@ -50,9 +38,9 @@ impl Inquiring {
         let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
         for _ in 0..self.rng.range(1, 6) {
             self.count += 1;
-            let answers = if self.rng.one_in(16) { "silence" } else { "answer" };
+            let answers = if self.rng.one_in(16) { "silence" } else { ANSWER };
             let body = format!("{answers} {}", self.count).into();
-            let (key, value) = if self.rng.one_in(16) { ("nobody", "has") } else { (KEY, VALUE) };
+            let (key, value) = if self.rng.one_in(16) { ("nobody", "has") } else { SOURCE };
             let _ = world.ask(host, Command::Ask { number: self.count, key: key.into(), value: value.into(), body });
         }
     }

@@ -285,3 +285,13 @@ fn give(node: &mut Node, now: Time, input: Input<'_>) {
         Input::StoreFailed => node.handle_store_failed(now),
     }
 }
+
+/// What a question begins with that is to be answered; what else is asked never is.
+pub(super) const ANSWER: &str = "answer";
+
+/// What an embedder of a simulated node says to a question.
+pub(super) fn reply(event: &Event) -> Option<Command> {
+    let Event::Asked { from, incarnation, number, body, .. } = event else { return None };
+    let (to, incarnation, number, body) = (from.clone(), *incarnation, *number, body.clone());
+    body.starts_with(ANSWER.as_bytes()).then_some(Command::Reply { to, incarnation, number, body })
+}

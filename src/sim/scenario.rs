@@ -2,7 +2,6 @@
 
 use super::faults::{Fault, Faults};
 use super::host::{HostId, NodeOptions};
-use super::inquiring;
 use super::net::Conditions;
 use super::process::Plant;
 use super::rng::{Rng, mix};
@@ -308,11 +307,14 @@ impl Scenario {
     }
 }
 
+/// The capability that some have who are asked.
+pub(super) const SOURCE: (&str, &str) = ("source", "yes");
+
 /// What those have who are asked.
 fn source() -> Capabilities {
     let mut capabilities = Capabilities::new();
     #[allow(clippy::expect_used)]
-    capabilities.set(inquiring::KEY, inquiring::VALUE).expect("it is short");
+    capabilities.set(SOURCE.0, SOURCE.1).expect("it is short");
     capabilities
 }
 

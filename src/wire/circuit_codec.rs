@@ -4,9 +4,8 @@ use super::circuit::{Answered, Ask, AskPart, Call, CallOutcome, Carried, Circuit
 use super::codec::{Body, FixedOut, PADDING, Sink, once, put_body, put_field, required};
 use super::datagram::{Note, View};
 use super::datagram_codec::{note, put_note};
-use super::frame;
+use super::frame::{self, MAX_PIECE};
 use super::message::Message;
-use super::message_codec::MAX_PIECE;
 use super::parts::{
     flag, put_capabilities, put_id, put_sender, put_view, read_capabilities, read_id, read_sender, read_view,
     tag as field,

@@ -17,6 +17,8 @@ pub const VERSION: u8 = 1;
 pub(super) const MAGIC: u8 = 0xC0;
 /// The bytes before the body.
 pub(super) const HEADER: usize = 8;
+/// The most bytes of an image that one [`super::Snapshot`] may carry, and of what others carry piece by piece.
+pub const MAX_PIECE: usize = 60 * 1_024;
 /// The bytes after the body.
 pub(super) const CHECKSUM: usize = 4;
 /// The flag of a frame that is closed by a key's tag in place of the checksum.

@@ -2,7 +2,7 @@
 
 use crate::notices;
 use crate::report::{Line, Reporter};
-use convoke::proto::{ClaimOutcome, Conflict, Event, LinePlace, Outcome, Path, RequestOutcome, Role, StopReason};
+use convoke::proto::{AskOutcome, ClaimOutcome, Conflict, Event, LinePlace, Path, RequestOutcome, Role, StopReason};
 use convoke::types::{Capabilities, Lineage, MemberInfo, Name, NodeId, Slot};
 use serde_json::{Map, Value, json};
 
@@ -174,18 +174,18 @@ fn rarer(event: &Event) -> Line {
 }
 
 /// What came of a question by capability.
-fn reply(number: u64, outcome: &Outcome) -> Line {
+fn reply(number: u64, outcome: &AskOutcome) -> Line {
     match outcome {
-        Outcome::Answered { from, body } => {
+        AskOutcome::Answered { from, body } => {
             let text = String::from_utf8_lossy(body);
             let line = Line::new("reply", format!("to {number}, by {from}: {text}")).with("number", number);
             line.with("from", from.as_str()).with("body", text.as_ref())
         }
-        Outcome::Unknown(from) => Line::new("reply", format!("to {number}: unknown, {from} may have been asked"))
+        AskOutcome::Unknown(from) => Line::new("reply", format!("to {number}: unknown, {from} may have been asked"))
             .with("number", number)
             .with("from", from.as_str())
             .with("unknown", true),
-        Outcome::Undelivered(why, body) => {
+        AskOutcome::Undelivered(why, body) => {
             let text = String::from_utf8_lossy(body);
             Line::new("reply", format!("to {number}: nobody was asked ({}): {text}", why.as_str()))
                 .with("number", number)

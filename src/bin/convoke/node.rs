@@ -291,8 +291,8 @@ impl Running {
             }
             Command::Path(id) => {
                 let asked = id.clone();
-                let path = self.ask(move |node| node.path(&asked))?;
-                self.reporter.print(&events::path(&id, path.as_ref()));
+                let way = self.ask(move |node| node.path(&asked))?;
+                self.reporter.print(&events::path(&id, way.as_ref()));
             }
             Command::Request(text) => {
                 self.handle.request(text.into(), false).map_err(|e| format!("request: {e}"))?;

@@ -2,7 +2,7 @@
 //! outcome, and one that is told to have been given to nobody never is.
 
 use super::{Observer, Verdict};
-use crate::proto::Outcome;
+use crate::proto::AskOutcome;
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +55,7 @@ impl Asks {
     ///
     /// # Errors
     /// The sentence that says why it should not have been.
-    pub fn ended(&mut self, who: Observer, number: u64, outcome: &Outcome) -> Verdict {
+    pub fn ended(&mut self, who: Observer, number: u64, outcome: &AskOutcome) -> Verdict {
         let question = self.numbers.get(&(who, number)).and_then(|body| self.all.get_mut(body));
         let Some(question) = question else {
             return Err(format!("{who} hears of question {number}, which it never asked"));
@@ -64,13 +64,13 @@ impl Asks {
             return Err(format!("{who} hears a second time what came of question {number}"));
         }
         match outcome {
-            Outcome::Answered { .. } if !question.given => {
+            AskOutcome::Answered { .. } if !question.given => {
                 Err(format!("question {number} of {who} is answered by nobody"))
             }
-            Outcome::Undelivered(..) if question.given => {
+            AskOutcome::Undelivered(..) if question.given => {
                 Err(format!("question {number} of {who} comes back for sure, and was given"))
             }
-            Outcome::Undelivered(..) => {
+            AskOutcome::Undelivered(..) => {
                 question.nobody = true;
                 Ok(())
             }
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn histories_that_must_not_be_are_seen() {
         let who = Observer { node: 0, run: 1 };
-        let answered = || Outcome::Answered { from: NodeId::new("b").unwrap(), body: "!".into() };
-        let nobody = || Outcome::Undelivered(Undelivered::NoSuchMember, "?".into());
+        let answered = || AskOutcome::Answered { from: NodeId::new("b").unwrap(), body: "!".into() };
+        let nobody = || AskOutcome::Undelivered(Undelivered::NoSuchMember, "?".into());
         let fresh = || {
             let mut asks = Asks::default();
             asks.asked(who, 1, b"?");

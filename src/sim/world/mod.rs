@@ -13,10 +13,9 @@ pub use builder::WorldBuilder;
 pub use observe::{Checked, Violation};
 
 use super::host::{Host, HostId, NEVER, NodeOptions, Waiting};
-use super::inquiring;
 use super::net::Net;
 use super::packet::Packets;
-use super::process::{Arrived, Asked, Input, Process};
+use super::process::{Arrived, Asked, Input, Process, reply};
 use super::queue::{Plan, Queue};
 use super::rng::{Rng, mix};
 use super::trace::{Detail, Frames, Meaning, Trace};
@@ -253,7 +252,7 @@ impl World {
             let lazy = self.hosts[h as usize].lazy;
             let mut answered = false;
             while let Some(event) = p.poll_event(lazy) {
-                let reply = inquiring::reply(&event);
+                let reply = reply(&event);
                 self.told(h, p, event);
                 if let Some(reply) = reply {
                     let now = self.hosts[h as usize].clock.local(self.now);

@@ -258,7 +258,7 @@ pub(super) fn messages() -> Vec<Message> {
     let (lineage, term) = (Lineage(1), Term(2));
     let position = position(3, 4);
     let probe = ProbeFor { slot: Slot(1), generation: Generation(2), addr: "[2001:db8::7]:1920".parse().unwrap() };
-    vec![
+    let rest = vec![
         Message::Hello(Hello { convention: "site".into(), lineage, parents: vec![], term, info: info() }),
         Message::Propose(Propose { lineage, round: 3, term, seats: vec![seat()] }),
         Message::ProposeReply(ProposeReply { lineage, round: 3, accepted: true, durable: true, term }),
@@ -333,6 +333,12 @@ pub(super) fn messages() -> Vec<Message> {
             generation: Generation(6),
         }),
         Message::TurnedAway(TurnedAway { lineage }),
+    ];
+    [rest, circuits(lineage)].concat()
+}
+
+fn circuits(lineage: Lineage) -> Vec<Message> {
+    vec![
         Message::Circuit(Circuit::Call(Call { number: 2, lineage, id: id("a") })),
         Message::Circuit(Circuit::Ring(Ring {
             number: 3,
