@@ -94,7 +94,9 @@ fn an_answer_of_one_that_is_gone_is_seen() {
         let next = world.leaders().find(|h| *h != leader).unwrap();
         world.heal();
         world.cut(next, member);
-        world.run_until(SECOND * 2, |w| w.node(leader).is_some_and(|n| n.lease_until().is_none() && n.leader().is_some()));
+        world.run_until(SECOND * 2, |w| {
+            w.node(leader).is_some_and(|n| n.lease_until().is_none() && n.leader().is_some())
+        });
         let _ = world.answer(leader, &asked, Some("late".into()));
         world.run_for(ms(400));
         world.heal();

@@ -269,13 +269,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`AnswerError`]; nothing changed then.
-    pub fn answer(
-        &self,
-        from: &NodeId,
-        incarnation: Incarnation,
-        number: u64,
-        body: Bytes,
-    ) -> Result<(), AnswerError> {
+    pub fn answer(&self, from: &NodeId, incarnation: Incarnation, number: u64, body: Bytes) -> Result<(), AnswerError> {
         self.close_request((from.clone(), incarnation, number), Some(body))
     }
 

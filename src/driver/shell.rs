@@ -3,7 +3,8 @@
 use super::{BindError, DriverEvent, MoveError, Setup, Store};
 use crate::net::{Discovery, Net, NetConfig, NetStats, StreamEvent, Way, sys};
 use crate::proto::{
-    AnswerError, Command, CommandError, Config, Dest, Lane, Node, RequestError, Role, SendError, Start, StreamInput, StreamOutput,
+    AnswerError, Command, CommandError, Config, Dest, Lane, Node, RequestError, Role, SendError, Start, StreamInput,
+    StreamOutput,
 };
 use crate::types::{Incarnation, NodeId, Time};
 use bytes::Bytes;

@@ -29,14 +29,14 @@ mod succession;
 mod voter;
 
 pub use border::{
-    AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats, StoreWrite, StreamInput,
-    StreamOutput,
+    AnswerError, Command, CommandError, Dest, Lane, LeaderView, RequestError, Restored, SendError, Start, Stats,
+    StoreWrite, StreamInput, StreamOutput,
 };
 pub use bounds::{Bounds, LinkAssumption, Traffic};
 pub use config::{Config, ConfigBuilder, ConfigError, Founding};
 pub use event::{
-    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, RequestOutcome, Role,
-    StopReason, Undelivered, UnknownReason,
+    Accusation, ClaimOutcome, Event, HandoverFailure, HandoverStep, LinePlace, MessageLane, Notice, RequestOutcome,
+    Role, StopReason, Undelivered, UnknownReason,
 };
 pub use limits::MessageLimits;
 pub use node::Node;

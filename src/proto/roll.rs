@@ -300,9 +300,7 @@ impl Roll {
             Change::Answered(closed) => {
                 let mut over = Vec::new();
                 for c in closed {
-                    if self.owned(c.slot, c.generation).is_some()
-                        && self.requests.close(c.slot, c.number, &c.outcome)
-                    {
+                    if self.owned(c.slot, c.generation).is_some() && self.requests.close(c.slot, c.number, &c.outcome) {
                         over.push((c.slot, c.number, c.outcome.clone()));
                     }
                 }

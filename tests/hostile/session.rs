@@ -687,7 +687,8 @@ impl<'a> Session<'a> {
         let number = self.input.number(&[1, 2, 3, 1 << 62]).clamp(1, 1 << 62);
         if self.input.yes() {
             let below = self.input.number(&[1, 2, number]).clamp(1, number).max(number.saturating_sub(200));
-            let opened = vec![Opened { slot: self.slot_(), generation: self.generation_(), below, numbers: vec![number] }];
+            let opened =
+                vec![Opened { slot: self.slot_(), generation: self.generation_(), below, numbers: vec![number] }];
             Change::Begun(Begun { slot, generation, opened })
         } else {
             let outcome =
@@ -703,7 +704,10 @@ impl<'a> Session<'a> {
         if self.input.yes() {
             let below = self.input.number(&[4, 8, number << 2]) >> 2;
             let (again, body) = (self.input.yes(), Bytes::from_static(b"do"));
-            return (RecordKind::Request, encode_request(&Request { lineage, incarnation, number, below, again, body }));
+            return (
+                RecordKind::Request,
+                encode_request(&Request { lineage, incarnation, number, below, again, body }),
+            );
         }
         let late = self.input.yes().then(|| (self.slot_(), self.generation_()));
         let said = match self.input.below(3) {

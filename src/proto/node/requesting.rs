@@ -2,7 +2,7 @@
 //! The rules stand in [`super::super::requests`].
 
 use super::super::border::{AnswerError, RequestError};
-use super::super::event::{Event, UnknownReason, Undelivered};
+use super::super::event::{Event, Undelivered, UnknownReason};
 use super::super::lanes::{Arrived, Failed, Record};
 use super::super::planted::Bug;
 use super::super::requests::asker::{Addressee, Asker};
@@ -556,10 +556,9 @@ impl Node {
                 let key = Key { from: failed.to.clone(), incarnation: answer.incarnation, number: answer.number };
                 self.say(now, &key, Said::Done(Outcome::Unknown(Lost::Forgotten)));
             }
-            Undelivered::Unreachable
-            | Undelivered::ConnectionLost
-            | Undelivered::Renewed
-            | Undelivered::Stalled => self.owe(now, failed.to.clone(), answer),
+            Undelivered::Unreachable | Undelivered::ConnectionLost | Undelivered::Renewed | Undelivered::Stalled => {
+                self.owe(now, failed.to.clone(), answer)
+            }
             // Whoever asked is gone.
             _ => {}
         }

@@ -290,7 +290,11 @@ impl Asker {
     pub(in crate::proto) fn go_on_after(&mut self, before: &mut Self) {
         before.end_all(UnknownReason::Moved);
         self.events = std::mem::take(&mut before.events);
-        self.bytes = self.events.iter().map(|e| if let Event::Answer { outcome, .. } = e { Self::cost(outcome) } else { 0 }).sum();
+        self.bytes = self
+            .events
+            .iter()
+            .map(|e| if let Event::Answer { outcome, .. } = e { Self::cost(outcome) } else { 0 })
+            .sum();
         self.next = before.next;
         self.told = before.next;
     }

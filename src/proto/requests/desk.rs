@@ -222,7 +222,11 @@ impl Desk {
         let mut changes = Vec::new();
         while !items.is_empty() {
             let rest = items.split_off(items.len().min(ENTRY_SENDERS));
-            changes.push(Change::Begun(Begun { slot: me.0, generation: me.1, opened: std::mem::replace(&mut items, rest) }));
+            changes.push(Change::Begun(Begun {
+                slot: me.0,
+                generation: me.1,
+                opened: std::mem::replace(&mut items, rest),
+            }));
         }
         changes
     }

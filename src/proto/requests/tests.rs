@@ -7,7 +7,9 @@ use super::desk::{Desk, Offer};
 use super::table::Table;
 use super::*;
 use crate::types::{Index, Lineage, Term, Time};
-use crate::wire::{Answer, Begun, Change, Ledger, Lost, MAX_ANSWER, Opened, Outcome, REQUEST_WINDOW, Request, Said, Stage};
+use crate::wire::{
+    Answer, Begun, Change, Ledger, Lost, MAX_ANSWER, Opened, Outcome, REQUEST_WINDOW, Request, Said, Stage,
+};
 use proptest::prelude::*;
 use std::time::Duration;
 

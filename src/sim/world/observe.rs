@@ -153,8 +153,8 @@ impl Watch {
             }
             index.0 -= 1;
         }
-        if all {
-            self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))?;
+        // Where others have shown the same it was looked at.
+        if all && self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))? {
             for (from, incarnation, number, outcome) in node.requests_over_now() {
                 self.requests.over(lineage, (&from, incarnation, number), &outcome).map_err(|e| (6, e))?;
             }

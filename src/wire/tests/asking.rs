@@ -57,7 +57,11 @@ fn changes() -> Vec<Change> {
     let opened = |below, numbers: &[u64]| Opened { slot, generation, below, numbers: numbers.to_vec() };
     let closed = |number, outcome| Closed { slot, generation, number, outcome };
     vec![
-        Change::Begun(Begun { slot: Slot(3), generation: Generation(4), opened: vec![opened(5, &[5, 7]), opened(9, &[])] }),
+        Change::Begun(Begun {
+            slot: Slot(3),
+            generation: Generation(4),
+            opened: vec![opened(5, &[5, 7]), opened(9, &[])],
+        }),
         Change::Answered(vec![
             closed(5, Outcome::Answered(Bytes::from_static(b"yes"))),
             closed(7, Outcome::Unknown(Lost::Forgotten)),
@@ -101,9 +105,11 @@ fn one_of_each_comes_back() {
 fn the_bytes_are_these() {
     let [begun, answered] = [0, 1].map(|n| hex(&entry_bytes(&entry(changes()[n].clone()))));
     let head = "00000000000000010000000000000002";
-    let (opened, other) = ("1e001804000000010002000000000000000000051f000400000002", "1e0011040000000100020000000000000000000 9");
+    let (opened, other) =
+        ("1e001804000000010002000000000000000000051f000400000002", "1e0011040000000100020000000000000000000 9");
     assert_eq!(begun, format!("{head}1e020000000300040000{opened}{}", other.replace(' ', "")));
-    let (yes, forgotten) = ("20001704000000010002010000000000000000050b0003796573", "200011040000000100020300000000 0000000007");
+    let (yes, forgotten) =
+        ("20001704000000010002010000000000000000050b0003796573", "200011040000000100020300000000 0000000007");
     assert_eq!(answered, format!("{head}1f00{yes}{}", forgotten.replace(' ', "")));
     let (requests, answers) = asked();
     assert_eq!(
@@ -170,8 +176,12 @@ pub(super) fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 pub(super) fn any_closed() -> impl Strategy<Value = Closed> {
-    (any_place(), 1..u64::MAX / 2, any_outcome())
-        .prop_map(|((slot, generation), number, outcome)| Closed { slot, generation, number, outcome })
+    (any_place(), 1..u64::MAX / 2, any_outcome()).prop_map(|((slot, generation), number, outcome)| Closed {
+        slot,
+        generation,
+        number,
+        outcome,
+    })
 }
 
 pub(super) fn any_begun() -> impl Strategy<Value = Begun> {
