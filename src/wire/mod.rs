@@ -184,7 +184,7 @@ mod roll_codec;
 mod stream;
 
 pub use asking::*;
-pub use asking_codec::{decode_answer, decode_request, encode_answer, encode_request, ledgers_digest};
+pub use asking_codec::{decode_answer, decode_request, encode_answer, encode_request};
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
@@ -196,7 +196,7 @@ pub use request_codec::MAX_NEWS_BYTES;
 pub use roll::*;
 pub use roll_codec::{
     decode_entry, decode_image, decode_record, digest, encode_entry, encode_image, encode_record, entry_digest,
-    entry_len, image_digest,
+    entry_len, image_digest, ledgers_digest,
 };
 pub use stream::FrameReader;
 

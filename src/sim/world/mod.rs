@@ -1,5 +1,6 @@
 //! The world: hosts, a network, and one queue of what will happen.
 
+mod asked;
 mod builder;
 mod control;
 mod datagrams;
