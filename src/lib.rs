@@ -14,6 +14,7 @@
 //!  stored   ──┤►  recovery  log over roll (who is here)  subscriber  outbox (what waits for disk) ├──► events
 //!  message  ──┤►  lanes (messages between any two nodes: order, acknowledgement, credit)          ├──► messages
 //!  broadcast──┤►  broadcasts (by the roll's log to all: one order, repair, duplicates)              │
+//!  request  ──┤►  requests (asker, desk of the leader, bearer of what is to be answered)           ├──► answers
 //!             └───────────────────────────────────────────────────────────────────────────────────┘
 //!                       ▲ time and seed are arguments; the next deadline comes out
 //! ```
@@ -157,6 +158,27 @@
 //! claims more than a frame may have, says nothing, sends frames of control without end or takes nothing is cut off, and
 //! counted by the reason: [`proto::Stats`] (`streams_cut_*`) and [`net::NetStats`] (`accepts_refused`, `streams_overflowed`).
 //!
+//! # Requests to whoever leads
+//!
+//! [`proto::Node::request`] (`Driver::request`, `Handle::request`) asks whoever leads, and returns a number. The leader's
+//! embedder is given it ([`proto::Event::Request`]) and answers when it likes ([`proto::Node::answer`]); the sender is told
+//! what came of it ([`proto::Event::Answer`]): the answer, or that nobody knows. That is the creation of an actor while the
+//! leader changes: it waits while nobody leads, and is offered to each leader that comes, as the same one.
+//!
+//! *Begun* is committed before the embedder gets it, *answered* before the answer goes out, in batches: what comes while one
+//! is under way costs one round to the supporters together. So a request is given to one embedder at most, once, in a lineage
+//! and in all that are founded out of it, whatever fails, as long as its sender's process lives; an answered one was given
+//! exactly once. What was begun by a node that is off the roll without having answered is unknown, and not given again: it may
+//! have been carried out. A node that led and lives may still answer, after a handover above all, which so costs no request
+//! its answer. With stores or without, that is the same: what is committed is lost only with the lineage, and in its child
+//! what was offered before and isn't kept is unknown, not begun anew. A sender that dies takes its requests along, those that
+//! were given too: as another incarnation it starts with number 1.
+//!
+//! An embedder that lets a request lie should say so ([`proto::Node::forget`]); its sender may have patience for so long only
+//! ([`proto::ConfigBuilder::request_patience`]). Of one sender 256 are under way at a time and 1,024 wait; an answer has at most
+//! 16 KiB, of which the roll keeps 64 MiB, until their senders have them; where there is no room, requests begin later. What may
+//! run twice can say so (`again`): it costs the supporters nothing, and is given to each next leader until one has answered.
+//!
 //! # Another convention address
 //!
 //! A node is pointed at another multicast group or other seeds while it runs (`Driver::move_to`, in the core
@@ -180,8 +202,10 @@
 //!    heartbeat is never taken for that of a slot's new owner.
 //! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
 //!    either. (After a `Moved` who is there is told anew.)
-//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between. A broadcast is
-//!    committed before anybody is given it; each is given it once and in one order, or is told how many it missed.
+//! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between. A request to
+//!    whoever leads is given to an embedder at most once per lineage and its children, and one that was answered exactly once;
+//!    its sender is told one outcome. A broadcast is committed before anybody is given it; each is given it once and in one
+//!    order, or is told how many it missed.
 //! 7. Once the network is whole, and a majority of the voters of the last line run of which one may lead, or all that are
 //!    left of it where the others restarted without a store, all nodes agree on leader, term and line within a bound
 //!    ([`proto::Config::agreement`]).
@@ -189,8 +213,8 @@
 //!    unverified source.
 //! 9. The core gives the same outputs for the same inputs, times and seed.
 //!
-//! The numbers are those of the protocol's description; of 6 the part about requests is yet to come. The simulator checks 1
-//! to 7 and 9 after every input of every node, and a panic is a bug.
+//! The numbers are those of the protocol's description. The simulator checks 1 to 7 and 9 after every input of every node,
+//! and a panic is a bug.
 //!
 //! # What is not
 //!
@@ -209,7 +233,7 @@
 //!   of the roll as well, and one that doesn't fit a datagram is fetched by each subscriber over a connection.
 //! - A recovery may lose a broadcast that was committed, as any entry of the roll: some may have been given it. What is missed
 //!   across one is counted at least, not exactly.
-//! - No side without a majority goes on; there are no requests to the leader yet.
+//! - A request is not taken back where its sender dies, and nobody learns by whom it was carried out, only whether.
 //!
 //! # Features
 //!

@@ -463,3 +463,37 @@ fn a_node_is_pointed_at_another_address_while_it_runs() {
         assert_eq!(n.event("stopped")["reason"], "left");
     }
 }
+
+/// Who leads answers, be it asked by itself or by another.
+#[test]
+fn whoever_leads_is_asked_and_answers() {
+    let name = format!("ask-{}", std::process::id());
+    let base = format!("node --json --no-multicast --convention {name} --heartbeat 100");
+    let mut a = Node::start(&format!("{base} --id a --candidate --found alone"));
+    let seed = a.event("started")["admin"].as_str().unwrap().to_owned();
+    a.event("registered");
+    let mut m = Node::start(&format!("{base} --id m --seed {seed}"));
+    m.event("registered");
+    m.say("request one two");
+    let asked = a.event("request");
+    assert_eq!(
+        (asked["from"].as_str(), asked["number"].as_u64(), asked["body"].as_str()),
+        (Some("m"), Some(1), Some("one two"))
+    );
+    let answer = m.event("answer");
+    assert_eq!((answer["number"].as_u64(), answer["body"].as_str()), (Some(1), Some("echo:one two")));
+    a.say("request three");
+    assert_eq!(a.event("request")["from"], "a");
+    assert_eq!(a.event("answer")["body"], "echo:three");
+    // More than an answer holds: nobody answers that, and its sender knows.
+    m.say(&format!("request {}", "x".repeat(20_000)));
+    let answer = m.event("answer");
+    assert_eq!((answer["number"].as_u64(), answer["unknown"].as_bool()), (Some(2), Some(true)));
+    assert_eq!(answer["reason"], "forgotten");
+    // Nobody leads any more: it waits until its sender goes.
+    assert!(a.child.kill().is_ok());
+    m.say("request four");
+    m.say("leave");
+    let answer = m.event("answer");
+    assert_eq!((answer["number"].as_u64(), answer["reason"].as_str()), (Some(3), Some("stopped")));
+}

@@ -151,6 +151,7 @@ fn hello(lineage: Lineage) -> Hello {
         multicast: true,
         provable: true,
         follows: false,
+        outbound: false,
         addrs: vec!["127.0.0.1:9".parse().unwrap()],
         revision: 0,
         capabilities: Capabilities::new(),

@@ -195,14 +195,6 @@ pub(super) fn read_stage(bytes: &[u8], ledgers: &mut [Ledger]) -> Result<(), Rej
     Ok(())
 }
 
-/// The digest of what is kept of requests.
-#[must_use]
-pub fn ledgers_digest(ledgers: &[Ledger]) -> u64 {
-    let mut buf = BytesMut::new();
-    ledgers.iter().for_each(|ledger| put_ledger(&mut buf, ledger));
-    super::roll_codec::digest(&buf)
-}
-
 // Records.
 
 fn head<const N: usize>(fixed: FixedOut<N>, body: &[u8]) -> Bytes {

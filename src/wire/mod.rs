@@ -222,7 +222,7 @@ mod roll_codec;
 mod stream;
 
 pub use asking::*;
-pub use asking_codec::{decode_answer, decode_request, encode_answer, encode_request, ledgers_digest};
+pub use asking_codec::{decode_answer, decode_request, encode_answer, encode_request};
 pub use broadcast::*;
 pub use broadcast_codec::{MAX_SAID_BYTES, decode_broadcast_record, encode_broadcast_record, said_len};
 pub use circuit::*;
@@ -239,7 +239,7 @@ pub use request_codec::MAX_NEWS_BYTES;
 pub use roll::*;
 pub use roll_codec::{
     decode_entry, decode_image, decode_record, digest, encode_entry, encode_image, encode_record, entry_digest,
-    entry_len, image_digest,
+    entry_len, image_digest, ledgers_digest,
 };
 pub use stream::FrameReader;
 

@@ -1,5 +1,6 @@
 //! The roll's entries, images and records to bytes and back. The layout stands in [`crate::wire`].
 
+use super::asking::Ledger;
 use super::asking_codec::{put_answered, put_begun, put_ledger, read_answered, read_begun, read_ledger, read_stage};
 use super::broadcast::{MAX_BROADCAST, Said};
 use super::broadcast_codec::{put_only_place, put_said, read_only_place, read_said};
@@ -558,4 +559,12 @@ pub fn entry_digest(entry: &Entry) -> u64 {
 #[must_use]
 pub fn image_digest(image: &Image) -> u64 {
     digest(&encode_image(image))
+}
+
+/// The [`digest`] of what is kept of requests.
+#[must_use]
+pub fn ledgers_digest(ledgers: &[Ledger]) -> u64 {
+    let mut buf = BytesMut::new();
+    ledgers.iter().for_each(|ledger| put_ledger(&mut buf, ledger));
+    digest(&buf)
 }

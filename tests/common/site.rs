@@ -191,6 +191,16 @@ impl Site {
         &self.views[self.places[host].serial]
     }
 
+    /// What all processes have told, those included that are no more.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
+    /// Which of these is that of the process on a host.
+    pub fn serial(&self, host: usize) -> usize {
+        self.places[host].serial
+    }
+
     pub fn present(&self) -> impl Iterator<Item = usize> + '_ {
         self.everywhere().filter(|h| self.places[*h].present)
     }

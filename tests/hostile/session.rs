@@ -730,11 +730,8 @@ impl<'a> Session<'a> {
                 vec![Opened { slot: self.slot_(), generation: self.generation_(), below, numbers: vec![number] }];
             Change::Begun(Begun { slot, generation, opened })
         } else {
-            let outcome = if self.input.yes() {
-                CallOutcome::Answered("yes".into())
-            } else {
-                CallOutcome::Unknown(Lost::Forgotten)
-            };
+            let outcome =
+                if self.input.yes() { Outcome::Answered("yes".into()) } else { Outcome::Unknown(Lost::Forgotten) };
             Change::Answered(vec![Closed { slot, generation, number, outcome }])
         }
     }
@@ -754,8 +751,8 @@ impl<'a> Session<'a> {
         let late = self.input.yes().then(|| (self.slot_(), self.generation_()));
         let said = match self.input.below(3) {
             0 => Response::Later,
-            1 => Response::Done(CallOutcome::Answered("done".into())),
-            _ => Response::Done(CallOutcome::Unknown(Lost::NotKept)),
+            1 => Response::Done(Outcome::Answered("done".into())),
+            _ => Response::Done(Outcome::Unknown(Lost::NotKept)),
         };
         (RecordKind::Answer, encode_answer(&Answer { lineage, incarnation, number, late, said }))
     }
@@ -1231,8 +1228,8 @@ fn an_image(input: &mut Input<'_>, lineage: Lineage, position: Position) -> Imag
 fn ledger(input: &mut Input<'_>, slot: u8) -> Ledger {
     let stage = |n| match n {
         0 => Stage::Begun(Slot(0), Generation(0)),
-        1 => Stage::Done(CallOutcome::Answered("kept".into())),
-        _ => Stage::Done(CallOutcome::Unknown(Lost::Gone)),
+        1 => Stage::Done(Outcome::Answered("kept".into())),
+        _ => Stage::Done(Outcome::Unknown(Lost::Gone)),
     };
     let (a, b) = (stage(input.below(3)), stage(input.below(3)));
     Ledger { slot: Slot(slot.into()), below: 1, requests: vec![(1, a), (3, b)] }

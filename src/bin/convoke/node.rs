@@ -105,10 +105,8 @@ fn open_store(dir: &Path, options: &NodeOptions) -> Result<Box<dyn Store + Send>
 impl Running {
     fn started(&mut self, warnings: &[String]) {
         // Where its thread is over already, what follows tells why.
-        let (incarnation, term) = self.handle.inspect(|n| (n.incarnation(), n.term())).unwrap_or_default();
-        if term.0 > 0 {
-            self.reporter.set_term(term);
-        }
+        // The term is told by the events that follow: the node may know a later one than the first of them by now.
+        let incarnation = self.handle.inspect(Node::incarnation).unwrap_or_default();
         let admin = self.handle.local_addr().to_string();
         let line = Line::new("started", format!("listens at {admin}, incarnation {incarnation}"))
             .with("admin", admin)

@@ -133,10 +133,10 @@ impl Node {
         let place = self.requesting.bearer.find(&key).ok_or(AnswerError::NotOpen)?.place;
         let most = self.config.messages.message.saturating_sub(HEAD);
         let most = if place.is_some() { most.min(MAX_ANSWER) } else { most };
-        if let Outcome::Answered(body) = &outcome {
-            if body.len() > most {
-                return Err(AnswerError::TooLarge(most));
-            }
+        if let Outcome::Answered(body) = &outcome
+            && body.len() > most
+        {
+            return Err(AnswerError::TooLarge(most));
         }
         self.requesting.bearer.take(&key);
         match place {

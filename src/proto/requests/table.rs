@@ -167,7 +167,8 @@ impl Table {
         let overrides = self.bug.has(Bug::AnswerOfTheGone);
         let Some(stage) = self.accounts.get_mut(&slot).and_then(|a| a.requests.get_mut(&number)) else { return false };
         let open = matches!(stage, Stage::Begun(..));
-        if !open && !(overrides && *stage == Stage::Done(Outcome::Unknown(Lost::Gone))) {
+        let overridden = overrides && *stage == Stage::Done(Outcome::Unknown(Lost::Gone));
+        if !(open || overridden) {
             return false;
         }
         let done = Stage::Done(outcome.clone());

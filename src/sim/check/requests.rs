@@ -96,16 +96,18 @@ impl Requests {
         self.committed.insert((from.clone(), number, answer.to_vec()));
     }
 
-    /// What a node's committed roll keeps of requests.
+    /// What a node's committed roll keeps of requests; true where it is the first that shows this index.
     ///
     /// # Errors
     /// The sentence that says whose was another at the same index.
-    pub fn table(&mut self, who: Observer, lineage: Lineage, index: Index, digest: u64) -> Verdict {
-        let (first, by) = *self.tables.entry((lineage, index)).or_insert((digest, who));
-        if first != digest {
-            return Err(format!("what {who} and {by} keep of requests in lineage {lineage} at {index} differs"));
+    pub fn table(&mut self, who: Observer, lineage: Lineage, index: Index, digest: u64) -> Result<bool, String> {
+        match self.tables.insert((lineage, index), (digest, who)) {
+            None => Ok(true),
+            Some((first, _)) if first == digest => Ok(false),
+            Some((_, by)) => {
+                Err(format!("what {who} and {by} keep of requests in lineage {lineage} at {index} differs"))
+            }
         }
-        Ok(())
     }
 
     /// A node's committed roll says that a request is over.

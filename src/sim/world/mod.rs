@@ -1,5 +1,6 @@
 //! The world: hosts, a network, and one queue of what will happen.
 
+mod asked;
 mod broadcasts;
 mod builder;
 mod control;

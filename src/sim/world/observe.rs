@@ -63,7 +63,7 @@ pub(super) struct Watch {
     led: BTreeMap<Lineage, Observer>,
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
-    requests: Requests,
+    pub(super) requests: Requests,
     asks: Asks,
     line_changes: Lines,
     pub(super) claims: Claims,
@@ -147,35 +147,6 @@ impl Watch {
                 if last.1.version() != node.line().version() {
                     last.1 = node.line().clone();
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers that are on the roll by now, and what is over.
-    fn requests_committed(
-        &mut self,
-        who: Observer,
-        node: &Node,
-        lineage: Lineage,
-        known: Index,
-        upto: Index,
-        all: bool,
-    ) -> Result<(), (u8, String)> {
-        if !self.requests.any() {
-            return Ok(());
-        }
-        let mut index = upto;
-        while index > known && node.entry_digest(index).is_some() {
-            for (from, number, answer) in node.answers_at(index) {
-                self.requests.committed(&from, number, &answer);
-            }
-            index.0 -= 1;
-        }
-        if all {
-            self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))?;
-            for (from, incarnation, number, outcome) in node.requests_over_now() {
-                self.requests.over(lineage, (&from, incarnation, number), &outcome).map_err(|e| (6, e))?;
             }
         }
         Ok(())
@@ -716,39 +687,6 @@ impl World {
     #[must_use]
     pub fn undelivered(&self, after: u64) -> Option<String> {
         self.watch.as_ref().and_then(|watch| watch.messages.undelivered(after))
-    }
-
-    /// A node accepted a request of its embedder.
-    pub(super) fn asked(&mut self, host: HostId, p: &Process, number: u64, body: &[u8], again: bool) {
-        self.trace.bytes(body);
-        if let Some(watch) = &mut self.watch {
-            let who = Observer { node: host.0, run: p.run };
-            if let Err(what) = watch.requests.asked(who, p.node.config().id(), number, again, body) {
-                self.violated(6, what);
-            }
-        }
-    }
-
-    /// A node took the answer of its embedder.
-    pub(super) fn answered(&mut self, whose: &Asked, answer: &[u8]) {
-        self.trace.bytes(answer);
-        if let Some(watch) = &mut self.watch {
-            watch.requests.answered(&whose.from, &whose.body, answer);
-        }
-    }
-
-    /// A request of a process that runs has no outcome.
-    #[must_use]
-    pub fn open_request(&self) -> Option<String> {
-        let watch = self.watch.as_ref()?;
-        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
-        runs.map(|(node, p)| Observer { node, run: p.run }).find_map(|who| watch.requests.open(who))
-    }
-
-    /// How many requests were asked, given, answered, and of how many the outcome was told to be unknown.
-    #[must_use]
-    pub fn requests(&self) -> [u64; 4] {
-        self.watch.as_ref().map_or([0; 4], |w| w.requests.counts())
     }
 
     /// A message of a process that runs was neither delivered nor came back.
