@@ -1,7 +1,7 @@
 //! Both halves of a pair against each other and against a peer that doesn't keep to the protocol.
 #![allow(clippy::unwrap_used)]
 
-use super::super::StreamInput;
+use super::super::{StreamInput, StreamOutput};
 use super::super::limits::cost;
 use super::courier::Courier;
 use super::intake::{Fault, Intake};
