@@ -1,8 +1,8 @@
 //! Both halves of a pair against each other and against a peer that doesn't keep to the protocol.
 #![allow(clippy::unwrap_used)]
 
-use super::super::{StreamInput, StreamOutput};
 use super::super::limits::cost;
+use super::super::{StreamInput, StreamOutput};
 use super::courier::Courier;
 use super::intake::{Fault, Intake};
 use super::links::Greeted;
