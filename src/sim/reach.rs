@@ -41,7 +41,7 @@ pub(super) fn check(world: &mut World, scenario: &Scenario) {
 fn round(world: &mut World, pairs: &[(HostId, HostId)], n: usize) {
     for (from, to) in pairs {
         let mut body = format!("{n} {from:?} to {to:?}").into_bytes();
-        body.resize(if n % 2 == 0 { 200 } else { 2_000 }, n as u8);
+        body.resize(if n.is_multiple_of(2) { 200 } else { 2_000 }, n as u8);
         let to = world.name(*to).clone();
         let _ = world.send(*from, &to, Bytes::from(body));
     }

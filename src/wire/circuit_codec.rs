@@ -228,3 +228,51 @@ pub fn decode_ask(bytes: &Bytes) -> Result<Ask, Reject> {
     };
     Ok(Ask { number, incarnation, what })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::types::Capabilities;
+    use proptest::prelude::*;
+
+    fn wanted(key: &str, value: &str) -> Capabilities {
+        let mut wanted = Capabilities::new();
+        wanted.set(key, value).unwrap();
+        wanted
+    }
+
+    #[test]
+    fn asks_come_back_as_they_were() {
+        let says = Bytes::from_static(b"\0what?");
+        let parts = [
+            AskPart::Question(wanted("source", "yes"), says.clone()),
+            AskPart::Question(wanted(&"k".repeat(64), &"v".repeat(255)), Bytes::new()),
+            AskPart::Reply(says),
+            AskPart::Reply(Bytes::new()),
+            AskPart::NotMine,
+            AskPart::Busy,
+        ];
+        for what in parts {
+            let ask = Ask { number: 7, incarnation: Incarnation(8), what };
+            let bytes = encode_ask(&ask);
+            assert!(bytes.len() <= ASK_COST + 6, "{} bytes", bytes.len());
+            assert_eq!(decode_ask(&bytes), Ok(ask));
+        }
+    }
+
+    #[test]
+    fn a_question_wants_one_capability() {
+        let mut two = wanted("a", "1");
+        two.set("b", "2").unwrap();
+        let ask = Ask { number: 7, incarnation: Incarnation(8), what: AskPart::Question(two, Bytes::new()) };
+        assert_eq!(decode_ask(&encode_ask(&ask)), Err(Reject::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_ask(&bytes.into());
+        }
+    }
+}

@@ -320,9 +320,21 @@ fn messages() -> Vec<Message> {
             number: 7,
             base: Slot(8),
             generation: Generation(9),
+            since: position,
             seats: vec![seat()],
         }),
+        Message::Circuit(Circuit::Call(Call { number: 2, lineage, id: info().id })),
+        Message::Circuit(Circuit::Ring(Ring { number: 3, lineage, credit: 1 << 16, from: caller() })),
+        Message::Circuit(Circuit::Answered(Answered { number: 3, relay: false, outcome: CallOutcome::Taken, credit: 0 })),
+        Message::Circuit(Circuit::Carried(Carried { number: 3, relay: true, data: Bytes::from_static(b"data") })),
+        Message::Circuit(Circuit::More(More { number: 2, credit: 1 << 17 })),
+        Message::Circuit(Circuit::HangUp(HangUp { number: 3, relay: true })),
     ]
+}
+
+fn caller() -> Sender {
+    let MemberInfo { id, incarnation, identity, priority, durable, addrs, .. } = info();
+    Sender { id, incarnation, identity, standing: Standing::Member, priority, durable, outbound: true, addrs }
 }
 
 fn records() -> Vec<Record> {

@@ -27,6 +27,9 @@ const MAX_RINGING: usize = 256;
 /// Circuits of this node's own.
 const MAX_CIRCUITS: usize = 4_096;
 
+/// A piece for a carrier; of the node's own circuits with the circuit, and how much of it are messages.
+type Piece = (ConnId, Message, Option<(ConnId, usize)>);
+
 /// True for the number of a circuit.
 pub(super) fn is_circuit(conn: ConnId) -> bool {
     conn.0 >= FIRST
@@ -475,13 +478,13 @@ impl Lanes {
         Some((carrier, buf.freeze()))
     }
 
-    fn relayed_piece(&mut self) -> Option<(ConnId, Message, Option<(ConnId, usize)>)> {
+    fn relayed_piece(&mut self) -> Option<Piece> {
         let held = &self.circuits.held;
         let (conn, message) = self.relay.next(|conn| held.get(&conn).copied().unwrap_or_default())?;
         Some((conn, message, None))
     }
 
-    fn own_piece(&mut self) -> Option<(ConnId, Message, Option<(ConnId, usize)>)> {
+    fn own_piece(&mut self) -> Option<Piece> {
         let (carrier, carried, conn, bulk) = self.circuits.next()?;
         Some((carrier, Message::Circuit(Circuit::Carried(carried)), Some((conn, bulk))))
     }
