@@ -4,8 +4,8 @@
 
 use convoke::proto::{Config, Founding, Lane, Node, Role, Start};
 use convoke::types::{
-    Capabilities, ConventionId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing,
-    Term, Time, VoterTag,
+    Capabilities, ConventionId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot,
+    Standing, Term, Time, VoterTag,
 };
 use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, Join, MAX_DATAGRAM, encode_datagram};
 use std::alloc::{GlobalAlloc, Layout, System};

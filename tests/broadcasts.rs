@@ -115,12 +115,15 @@ fn one_broadcast_to_a_thousand_members_is_one_datagram() {
     site.run(SECOND * 5);
     let more = (site.world.counts().datagrams_sent - before) as i64 - quiet as i64;
     let events = site.world.take_events();
-    let given = events.iter().filter(|(.., e)| matches!(e, Event::Message { lane: MessageLane::Broadcast, .. })).count();
+    let given =
+        events.iter().filter(|(.., e)| matches!(e, Event::Message { lane: MessageLane::Broadcast, .. })).count();
     assert_eq!(given, 1_003, "each is given it, the sender too");
     assert!(events.iter().any(|(_, h, e)| *h == sender && *e == Event::BroadcastCommitted { number }));
     let multicast = site.stats(&everybody, |s| s.said_multicast);
     let (unicast, asked) = (site.stats(&everybody, |s| s.said_unicast), site.stats(&everybody, |s| s.repairs));
-    println!("one broadcast to 1,003 nodes: {multicast} multicast, {unicast} unicast, {asked} questions, {more} datagrams more");
+    println!(
+        "one broadcast to 1,003 nodes: {multicast} multicast, {unicast} unicast, {asked} questions, {more} datagrams more"
+    );
     assert_eq!((multicast, unicast, asked), (1, 0, 0));
     assert!(more <= 8, "{more} datagrams more than in a quiet time; the phases of heartbeats may differ by a few");
     let last = events.iter().filter(|(.., e)| matches!(e, Event::Message { .. })).map(|(at, ..)| *at).max();
@@ -178,7 +181,10 @@ fn large_ones_come_whole_also_where_pieces_are_lost() {
     assert_eq!(site.world.open_broadcast(), None);
     assert!(site.stats(&site.members, |s| s.repairs) > 0);
     let supporters = site.stats(&site.voters[1..], |s| s.said_unicast);
-    assert!(supporters > site.stats(&site.voters[..1], |s| s.said_unicast), "supporters are asked rather than the leader");
+    assert!(
+        supporters > site.stats(&site.voters[..1], |s| s.said_unicast),
+        "supporters are asked rather than the leader"
+    );
 }
 
 #[test]
@@ -229,7 +235,11 @@ fn across_failovers_and_handovers_each_comes_once() {
     for (host, given) in site.everybody().into_iter().zip(given) {
         // Who was cut off was declared gone while it lived: what was said meanwhile wasn't for it, and it is told so.
         let cut_off = site.voters.contains(&host);
-        assert!(given == said || cut_off && given.iter().any(|g| g.starts_with('!')), "{}: {given:?}", site.world.name(host));
+        assert!(
+            given == said || cut_off && given.iter().any(|g| g.starts_with('!')),
+            "{}: {given:?}",
+            site.world.name(host)
+        );
     }
     assert_eq!(site.world.open_broadcast(), None);
 }

@@ -246,3 +246,17 @@ fn nobody_goes_back_to_a_parent() {
     world.heal();
     until(&mut world, "agreement", |w| w.disagreement().is_none());
 }
+
+/// A leader that commits what its process before it broadcast told its own embedder of it, by a number that meant another one.
+/// (All seed 2, when broadcasts were new.)
+#[test]
+fn what_an_earlier_incarnation_broadcast_confirms_nothing() {
+    let (mut world, hosts) = site(&["a"], true);
+    world.broadcast(hosts[0], "one".into()).unwrap();
+    world.run_for(SECOND);
+    world.restart(hosts[0]);
+    world.broadcast(hosts[0], "two".into()).unwrap();
+    world.run_for(SECOND * 10);
+    assert!(world.violations().is_empty(), "{}", world.violations()[0]);
+    assert_eq!(world.open_broadcast(), None);
+}

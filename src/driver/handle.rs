@@ -140,7 +140,9 @@ impl Queue {
 /// What a message, or one that came back, counts; other events count nothing.
 fn cost(event: &DriverEvent) -> usize {
     match event {
-        DriverEvent::Node(Event::Message { body, .. } | Event::Undeliverable { body, .. } | Event::BroadcastFailed { body, .. }) => body.len() + 256,
+        DriverEvent::Node(
+            Event::Message { body, .. } | Event::Undeliverable { body, .. } | Event::BroadcastFailed { body, .. },
+        ) => body.len() + 256,
         _ => 0,
     }
 }

@@ -1,8 +1,8 @@
 //! The sans-I/O core: one small machine for each concern, and [`Node`], which routes between them.
 
 mod border;
-mod broadcasts;
 mod bounds;
+mod broadcasts;
 mod campaign;
 mod config;
 mod detector;

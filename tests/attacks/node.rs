@@ -491,7 +491,8 @@ fn f13_nobody_resigns_for_a_leader_that_is_not_known_yet() {
     let c = r.connect(info(2, "c", 102), L, 1);
     let (lineage, term) = (Lineage(L), Term(5));
     let leader = Identity(999).tag();
-    let heartbeat = Heartbeat { lineage, term, number: 1, commit: Index(2), leader, line_version: 2, said: Position::default() };
+    let heartbeat =
+        Heartbeat { lineage, term, number: 1, commit: Index(2), leader, line_version: 2, said: Position::default() };
     r.datagram(addr(9), Lane::Floor, &Datagram::Heartbeat(heartbeat));
     r.send(c, Message::Resigned(Resigned { lineage, term, identity: Identity(102) }));
     r.take();

@@ -35,7 +35,5 @@ pub(super) fn cost(body: usize) -> usize {
     body + COST
 }
 
-
-
 #[cfg(test)]
 mod tests;

@@ -131,7 +131,8 @@ fn what_is_missing_is_asked_for_piece_by_piece_and_what_is_not_kept_is_said() {
             asked += 1;
             let pieces = kept.pieces(after, offset).unwrap();
             let newest = kept.last();
-            let frame = Broadcast { nonce, lineage: Lineage(1), term: Term(1), prev: pieces.prev, newest, said: pieces.said };
+            let frame =
+                Broadcast { nonce, lineage: Lineage(1), term: Term(1), prev: pieces.prev, newest, said: pieces.said };
             assert!(listener.is_answer(nonce));
             listener.take(now, frame, true);
             got.extend(heard(&mut listener));
@@ -145,8 +146,14 @@ fn what_is_missing_is_asked_for_piece_by_piece_and_what_is_not_kept_is_said() {
     let now = listener.deadline(true);
     let (nonce, after, offset) = listener.due(now, true).unwrap();
     let pieces = kept.pieces(after, offset).unwrap();
-    let frame =
-        Broadcast { nonce, lineage: Lineage(1), term: Term(1), prev: pieces.prev, newest: kept.last(), said: pieces.said };
+    let frame = Broadcast {
+        nonce,
+        lineage: Lineage(1),
+        term: Term(1),
+        prev: pieces.prev,
+        newest: kept.last(),
+        said: pieces.said,
+    };
     assert_eq!(listener.take(now, frame, true), Some(Heard::Missed(1_100 - 1_024 - 3)));
     assert_eq!(listener.at(), place(1, 1_100 - 1_024));
 }

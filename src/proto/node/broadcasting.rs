@@ -178,7 +178,9 @@ impl Node {
             (Some(lead), Taking::Committed) => lead.sayings.committed(from, incarnation, number),
             (Some(lead), Taking::Refuse) => lead.sayings.refused(from, incarnation, number),
             // Not the leader, or no longer.
-            (None, _) => self.tell_speaker(now, from, BroadcastRecord::Heard { incarnation, number: 0, refused: number }),
+            (None, _) => {
+                self.tell_speaker(now, from, BroadcastRecord::Heard { incarnation, number: 0, refused: number })
+            }
         }
     }
 
@@ -365,7 +367,11 @@ impl Node {
             let next = self.held().roll().said().after(self.listener.at());
             let Some((prev, said)) = next.map(|(prev, said)| (prev, said.clone())) else { return };
             for heard in self.listener.whole(prev, &said).into_iter().flatten() {
-                if matches!(heard, Heard::Said { .. }) && gone(&said) { self.out.missed(1) } else { self.hand_on(heard) }
+                if matches!(heard, Heard::Said { .. }) && gone(&said) {
+                    self.out.missed(1)
+                } else {
+                    self.hand_on(heard)
+                }
             }
         }
     }
@@ -407,8 +413,7 @@ impl Node {
             return self.listener.failed(now);
         };
         self.out.stats.repairs += 1;
-        let question =
-            Unheard { nonce, lineage: r.lineage, after, slot: r.slot, generation: r.generation, offset };
+        let question = Unheard { nonce, lineage: r.lineage, after, slot: r.slot, generation: r.generation, offset };
         self.out.datagram(Dest::Addr(addr), Datagram::Unheard(question));
     }
 
@@ -428,10 +433,10 @@ impl Node {
             return;
         }
         let bond = self.follower.bond();
-        let by_leader = |b: &&super::super::follower::Bond| {
-            b.lineage == frame.lineage && b.term == frame.term && b.addr == from
-        };
-        let asked = self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(&b));
+        let by_leader =
+            |b: &&super::super::follower::Bond| b.lineage == frame.lineage && b.term == frame.term && b.addr == from;
+        let asked =
+            self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(&b));
         let ours = frame.lineage == self.lineage() && frame.lineage != Lineage::ZERO;
         if !asked || !ours || !self.listens() {
             self.out.stats.dropped_unexpected += 1;

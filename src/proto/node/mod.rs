@@ -27,8 +27,8 @@ mod telling;
 
 #[cfg(feature = "sim")]
 use super::border::Stats;
-use super::broadcasts::{Listener, Sayings, Speaker};
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
+use super::broadcasts::{Listener, Sayings, Speaker};
 use super::campaign::Campaign;
 use super::config::Config;
 use super::detector::Detector;

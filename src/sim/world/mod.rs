@@ -1,9 +1,9 @@
 //! The world: hosts, a network, and one queue of what will happen.
 
+mod broadcasts;
 mod builder;
 mod control;
 mod datagrams;
-mod broadcasts;
 mod observe;
 mod streams;
 

@@ -737,7 +737,11 @@ pub(super) fn any_image() -> impl Strategy<Value = Image> {
             let slots = slots.into_iter().map(|(generation, info)| SlotImage {
                 generation: Generation(generation),
                 info: info.filter(|i| ids.insert(i.id.clone())),
-                since: if generation & 1 == 0 { Position::default() } else { Position { term: Term(3), index: Index(generation.into()) } },
+                since: if generation & 1 == 0 {
+                    Position::default()
+                } else {
+                    Position { term: Term(3), index: Index(generation.into()) }
+                },
             });
             let slots: Vec<_> = slots.collect();
             let taken = slots.iter().position(|s: &SlotImage| s.info.is_some());
