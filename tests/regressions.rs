@@ -283,3 +283,17 @@ fn each_voter_is_called_that_may_keep_a_member() {
 fn questions_that_are_over_wake_nobody() {
     clean_for(15 * SECOND, 123, "partition,crash,leave,flap,asks");
 }
+
+/// A leader that commits what its process before it broadcast told its own embedder of it, by a number that meant another one.
+/// (All seed 2, when broadcasts were new.)
+#[test]
+fn what_an_earlier_incarnation_broadcast_confirms_nothing() {
+    let (mut world, hosts) = site(&["a"], true);
+    world.broadcast(hosts[0], "one".into()).unwrap();
+    world.run_for(SECOND);
+    world.restart(hosts[0]);
+    world.broadcast(hosts[0], "two".into()).unwrap();
+    world.run_for(SECOND * 10);
+    assert!(world.violations().is_empty(), "{}", world.violations()[0]);
+    assert_eq!(world.open_broadcast(), None);
+}

@@ -92,7 +92,8 @@ fn the_newest_are_kept_and_numbers_count_once() {
 fn small_ones_share_a_datagram_and_large_ones_take_several() {
     assert_eq!(frames(&kept(&[20; 10]), Position::default()).len(), 1);
     assert_eq!(frames(&kept(&[BROADCAST_PIECE]), Position::default()).len(), 1);
-    assert_eq!(frames(&kept(&[BROADCAST_PIECE + 1]), Position::default()).len(), 2);
+    assert_eq!(frames(&kept(&[BROADCAST_PIECE + 1]), Position::default()).len(), 1);
+    assert_eq!(frames(&kept(&[2 * BROADCAST_PIECE]), Position::default()).len(), 2);
     assert_eq!(frames(&kept(&[MAX_BROADCAST]), Position::default()).len(), MAX_BROADCAST.div_ceil(BROADCAST_PIECE));
     assert_eq!(frames(&kept(&[0, 0]), Position::default()).len(), 1);
 }

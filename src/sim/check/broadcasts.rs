@@ -5,6 +5,7 @@ use super::{Observer, Verdict};
 use crate::types::{Incarnation, Lineage, NodeId, Position};
 use crate::wire::digest;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// A broadcast as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,8 @@ struct Said {
 struct Given {
     /// Where it is, as whoever feeds this names it; anything that differs after a new registration.
     home: u64,
-    /// The place of the last one.
-    at: Position,
+    /// The place of the last one; nothing right after a new registration: what was given before it may be told after it.
+    at: Option<Position>,
     /// What it was told to have missed, and that isn't accounted for.
     missed: u64,
 }
@@ -116,7 +117,7 @@ impl Broadcasts {
     }
 
     fn at(&mut self, who: Observer, seat: Seat) -> &mut Given {
-        let fresh = Given { home: seat.home, at: seat.since, missed: 0 };
+        let fresh = Given { home: seat.home, at: None, missed: 0 };
         let given = self.given.entry((who, seat.family)).or_insert_with(|| fresh.clone());
         if given.home != seat.home {
             *given = Given { missed: given.missed, ..fresh };
@@ -159,22 +160,23 @@ impl Broadcasts {
             return Err(format!("{who} is given broadcast {number} of {from} after its broadcast {last}"));
         }
         *last = number;
-        let before = self.at(who, seat).clone();
-        if alone && place <= before.at {
-            return Err(format!("{who} is given the broadcast at {place:?} after that at {:?}", before.at));
+        let (last, missed) = (self.at(who, seat).at, self.at(who, seat).missed);
+        if let Some(last) = last.filter(|last| alone && place <= *last) {
+            return Err(format!("{who} is given the broadcast at {place:?} after that at {last:?}"));
         }
         let all = &self.committed[&seat.family];
-        let between =
-            if place > before.at { all.range(before.at..place).filter(|(p, _)| **p > before.at).count() } else { 0 };
-        let given = self.at(who, seat);
-        given.at = place.max(before.at);
-        if alone && between as u64 > before.missed {
+        let from = last.unwrap_or(seat.since);
+        let bounds = (Bound::Excluded(from), Bound::Excluded(place));
+        let between = if from < place { all.range(bounds).count() as u64 } else { 0 };
+        if alone && between > missed {
             return Err(format!(
-                "{who} is given the broadcast at {place:?} after that at {:?}: {between} lie between, and it was told of {}",
-                before.at, before.missed
+                "{who} is given the broadcast at {place:?} after that at {from:?}: {between} lie between, and it was told \
+                 of {missed}"
             ));
         }
-        given.missed = given.missed.saturating_sub(between as u64);
+        let given = self.at(who, seat);
+        given.at = last.max(Some(place));
+        given.missed = missed.saturating_sub(between);
         Ok(())
     }
 
@@ -226,10 +228,9 @@ impl Broadcasts {
     #[must_use]
     pub fn lacks(&mut self, who: Observer, seat: Seat) -> Option<String> {
         let given = self.at(who, seat).clone();
-        let all = self.committed.get(&seat.family)?;
-        let rest = all.range(given.at..).filter(|(p, _)| **p > given.at).count() as u64;
-        let text =
-            || format!("{who} was given all up to {:?}, and {rest} follow; it was told of {}", given.at, given.missed);
+        let at = given.at.unwrap_or(seat.since);
+        let rest = self.committed.get(&seat.family)?.range(at..).filter(|(p, _)| **p > at).count() as u64;
+        let text = || format!("{who} was given all up to {at:?}, and {rest} follow; it was told of {}", given.missed);
         (rest > given.missed).then(text)
     }
 
