@@ -262,7 +262,8 @@ impl Node {
             && self.voter.credible(term)
             && total > 0
             && total <= MAX_IMAGE;
-        if sane && offset == 0 && self.deals(now) && self.merging.holds(now, number, candidates) {
+        let takes = self.deals(now) && self.merging.holds(now, number, candidates) || self.bug.has(Bug::BothYield);
+        if sane && offset == 0 && takes {
             self.merging.stage = Stage::Absorbing(Box::new(Absorbing {
                 lineage,
                 from: (from.id.clone(), from.identity),
@@ -318,11 +319,8 @@ impl Node {
         };
         let ids = image.slots.iter().filter_map(|s| s.info.as_ref()).map(|i| &i.id);
         a.here = ids.filter(|id| heard(id)).cloned().collect();
-        let skip = self.bug.has(Bug::MergeInOldTerm);
-        a.image = Some((Box::new(image), if skip { Term::ZERO } else { above }));
-        if !skip {
-            self.bid_anew(now, above);
-        }
+        a.image = Some((Box::new(image), above));
+        self.bid_anew(now, above);
         self.drive_merging(now);
     }
 
@@ -684,6 +682,16 @@ impl Node {
             && !child
             && !self.is_going()
             && self.leader_addr_known(beat, from)
+    }
+
+    /// True where the roll has this incarnation as another voter than it is.
+    pub(super) fn is_namesake_of_itself(&self) -> bool {
+        let me = &self.me;
+        let other = |i: &MemberInfo| {
+            i.incarnation == me.incarnation && i.revision >= me.revision && i.identity != self.voter.identity()
+        };
+        let votes = me.standing.votes() && self.wanted.votes() && self.lead.is_none() && self.leaving.is_none();
+        self.is_available() && votes && self.log.roll().find(&me.id).is_some_and(|(_, _, i)| other(i))
     }
 
     /// True where a voter has had no leader for so long that those that it reaches can't go on by themselves.
