@@ -10,6 +10,9 @@ pub const MAX_DATAGRAM: usize = 1_200;
 /// The most bytes that may follow the length in front of a stream's frame: header, body, checksum.
 pub const MAX_FRAME: usize = 128 * 1_024;
 
+/// The most bytes of an image, or of records, that one frame may carry.
+pub const MAX_PIECE: usize = 60 * 1_024;
+
 /// The version of the layout that this crate writes and reads, 1 to 15.
 pub const VERSION: u8 = 1;
 

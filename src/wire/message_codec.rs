@@ -2,7 +2,7 @@
 
 use super::codec::{Body, Cursor, FixedOut, Sink, once, push_bounded, put_field, required};
 use super::datagram_codec::{fixed_resigned, read_resigned};
-use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME};
+use super::frame::{self, CHECKSUM, HEADER, MAX_FRAME, MAX_PIECE};
 use super::merger_codec::{self as merger, kind as merges};
 use super::message::{
     Append, AppendReply, Bid, BidReply, Bless, Canvass, CanvassReply, Data, DeclineReason, Declined, Fetch, Follow,
@@ -24,9 +24,6 @@ pub const MAX_ENTRIES: usize = 4_096;
 
 /// The most bytes that the entries of one [`Append`] may take, by [`crate::wire::entry_len`].
 pub const MAX_ENTRY_BYTES: usize = MAX_FRAME - HEADER - 44 - CHECKSUM;
-
-/// The most bytes of an image that one [`Snapshot`] may carry.
-pub const MAX_PIECE: usize = 60 * 1_024;
 
 /// The second byte of each kind of frame. Apart from those of datagrams, so that neither is taken for the other.
 pub(super) mod kind {

@@ -180,10 +180,10 @@ mod stream;
 
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
-pub use frame::{MAX_DATAGRAM, MAX_FRAME, VERSION};
-pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
+pub use frame::{MAX_DATAGRAM, MAX_FRAME, MAX_PIECE, VERSION};
+pub use merger::{Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
 pub use message::*;
-pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_PIECE, encode_message};
+pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, encode_message};
 pub use reject::Reject;
 pub use request::{Claim, ClaimAnswer, ClaimReply, Find, Found, Missed, News};
 pub use request_codec::MAX_NEWS_BYTES;

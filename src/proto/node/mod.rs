@@ -4,6 +4,7 @@
 //! [`Node::settle`] tells what changed and finds the next deadline.
 
 mod commands;
+mod crossing;
 mod datagrams;
 mod electing;
 mod finding;

@@ -3,6 +3,7 @@
 mod builder;
 mod control;
 mod datagrams;
+mod narrate;
 mod observe;
 mod streams;
 

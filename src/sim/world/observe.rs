@@ -9,7 +9,7 @@ use super::super::process::Process;
 use super::super::trace::Detail;
 use super::World;
 use crate::proto::{ClaimOutcome, Command, Conflict, Event, HandoverStep, MessageLane, Node, Notice, Policy, Role};
-use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
+use crate::types::{Identity, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -355,11 +355,6 @@ impl World {
     }
 }
 
-/// Incarnations are times: the story counts them from the world's beginning.
-fn short(incarnation: Incarnation) -> u64 {
-    incarnation.0.checked_sub(super::control::EPOCH_US).unwrap_or(incarnation.0)
-}
-
 impl World {
     pub(in crate::sim) fn violated(&mut self, property: u8, what: String) {
         self.trace.line(Detail::Story, self.now, "VIOLATED", format_args!("property {property}: {what}"));
@@ -577,50 +572,6 @@ impl World {
         let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
         runs.map(|(node, p)| (Observer { node, run: p.run }, p.node.config().id()))
             .find_map(|(who, from)| watch.messages.open(who, from))
-    }
-
-    fn narrate(&mut self, h: u32, event: &Event) {
-        match event {
-            Event::Message { from, body, lane, .. } => {
-                self.say(h, format_args!("is given {} bytes of {from} by {}", body.len(), lane.as_str()));
-            }
-            Event::Undeliverable { to, body, reason, uncertain, .. } => {
-                let reason = reason.as_str();
-                self.say(h, format_args!("gets {} bytes to {to} back: {reason}, uncertain {uncertain}", body.len()));
-            }
-            Event::Role { role, term } => self.say(h, format_args!("is now {} (term {term})", role.as_str())),
-            Event::Leader { leader: Some(leader), term, .. } => {
-                self.say(h, format_args!("follows {leader} in term {term}"));
-            }
-            Event::Leader { leader: None, term, .. } => self.say(h, format_args!("knows no leader (term {term})")),
-            Event::Registered { slot, incarnation, leader, .. } => {
-                let n = short(*incarnation);
-                self.say(h, format_args!("is registered by {leader}: slot {slot}, incarnation {n}"));
-            }
-            Event::Line { version, line } => {
-                let mut text = String::new();
-                for place in line {
-                    text += if place.active { " " } else { " -" };
-                    text += place.id.as_str();
-                }
-                self.say(h, format_args!("line {version}:{text}"));
-            }
-            Event::Joined { info, slot } => {
-                let n = short(info.incarnation);
-                self.say(h, format_args!("sees {} join: slot {slot}, incarnation {n}", info.id));
-            }
-            Event::Left { id, incarnation, reason } => {
-                let n = short(*incarnation);
-                self.say(h, format_args!("sees {id} incarnation {n} leave: {}", reason.as_str()));
-            }
-            Event::Network(Notice::Handover(heir, step)) => match step {
-                HandoverStep::Begun => self.say(h, format_args!("begins to hand over to {heir}")),
-                HandoverStep::Blessed(_, at) => self.say(h, format_args!("blesses {heir}, level at {at:?}")),
-                HandoverStep::Done(term) => self.say(h, format_args!("has handed over to {heir} (term {term})")),
-                HandoverStep::Aborted(why) => self.say(h, format_args!("doesn't hand over to {heir}: {why}")),
-            },
-            other => self.say(h, format_args!("{other:?}")),
-        }
     }
 
     /// How often which property was checked so far.
