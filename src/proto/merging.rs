@@ -146,7 +146,7 @@ impl Merging {
     pub(super) fn binds(&self) -> bool {
         match &self.stage {
             Stage::Idle => false,
-            Stage::Yielding(_) => !self.bug.has(Bug::YielderDecides),
+            Stage::Yielding(_) => true,
             Stage::Absorbing(a) => a.image.is_some() && a.done_at.is_none(),
         }
     }

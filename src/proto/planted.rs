@@ -129,14 +129,10 @@ pub enum Bug {
     FreeWithoutAsking,
     /// Members that are taken in keep the slots that they had.
     MergeWithoutNewSlots,
-    /// Of two lineages that meet both yield.
+    /// Of two lineages that meet both yield, and take the other in while they do.
     BothYield,
     /// Of two lineages that meet none yields.
     NobodyYields,
-    /// Who yields goes on deciding while it hands its roll over.
-    YielderDecides,
-    /// A lineage takes another in without bidding above both terms.
-    MergeInOldTerm,
     /// A name that both sides had is told by nobody.
     ConflictNotTold,
     /// A voter of a lineage that was taken in stays the voter that it was.

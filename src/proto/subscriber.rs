@@ -120,6 +120,14 @@ impl Subscriber {
         self.next = now + self.rng.up_to(self.interval);
     }
 
+    /// As a voter of another lineage this node was told this roll.
+    pub(super) fn inherit(&mut self, log: Log) {
+        if self.log.is_empty() {
+            self.inherited = Some(log.roll().clone());
+            self.former = Some(log);
+        }
+    }
+
     /// Gives up what it holds, to the voter that this node becomes.
     pub(super) fn give_up(&mut self, out: &mut Outbox) -> Option<Log> {
         self.rest(out);

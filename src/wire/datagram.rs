@@ -1,7 +1,7 @@
 //! What the datagrams mean. The layout stands in [`crate::wire`].
 
 use super::broadcast::{Broadcast, Unheard};
-use super::merger::Absorbed;
+use super::merger::Run;
 use super::request::{Claim, ClaimReply, Find, Found, Missed, News};
 use crate::types::{
     Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, VoterTag,
@@ -356,4 +356,21 @@ pub struct Resigned {
     pub term: Term,
     /// The voter that led in it.
     pub identity: Identity,
+}
+
+/// The leader of a lineage that ended, to its members: you are in that one now, each with the next incarnation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absorbed {
+    /// The lineage that ended.
+    pub lineage: Lineage,
+    /// The term of its last leader.
+    pub term: Term,
+    /// The generation of all the new slots.
+    pub generation: Generation,
+    /// The place of the last broadcast there before its members came.
+    pub since: Position,
+    /// Whose slot is which: some of the members.
+    pub runs: Vec<Run>,
+    /// The lineage that goes on.
+    pub view: View,
 }

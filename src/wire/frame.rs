@@ -10,6 +10,9 @@ pub const MAX_DATAGRAM: usize = 1_200;
 /// The most bytes that may follow the length in front of a stream's frame: header, body, checksum.
 pub const MAX_FRAME: usize = 128 * 1_024;
 
+/// The most bytes of an image, or of records, that one frame may carry.
+pub const MAX_PIECE: usize = 60 * 1_024;
+
 /// The version of the layout that this crate writes and reads, 1 to 15.
 pub const VERSION: u8 = 1;
 
@@ -17,8 +20,6 @@ pub const VERSION: u8 = 1;
 pub(super) const MAGIC: u8 = 0xC0;
 /// The bytes before the body.
 pub(super) const HEADER: usize = 8;
-/// The most bytes of an image that one [`super::Snapshot`] may carry, and of what others carry piece by piece.
-pub const MAX_PIECE: usize = 60 * 1_024;
 /// The bytes after the body.
 pub(super) const CHECKSUM: usize = 4;
 /// The flag of a frame that is closed by a key's tag in place of the checksum.

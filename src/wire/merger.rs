@@ -1,6 +1,5 @@
 //! How two lineages of one convention become one. The layout stands in [`crate::wire`].
 
-use super::datagram::View;
 use crate::types::{Generation, Lineage, Position, Seat, Slot, Term, VoterTag};
 use bytes::Bytes;
 
@@ -88,23 +87,6 @@ pub struct Ended {
     pub since: Position,
     /// Its line; nothing where a voter tells one that missed it.
     pub seats: Vec<Seat>,
-}
-
-/// The leader of a lineage that ended, to its members: you are in that one now, each with the next incarnation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absorbed {
-    /// The lineage that ended.
-    pub lineage: Lineage,
-    /// The term of its last leader.
-    pub term: Term,
-    /// The generation of all the new slots.
-    pub generation: Generation,
-    /// The place of the last broadcast there before its members came.
-    pub since: Position,
-    /// Whose slot is which: some of the members.
-    pub runs: Vec<Run>,
-    /// The lineage that goes on.
-    pub view: View,
 }
 
 /// Slots in a row, and those that they become.

@@ -1,8 +1,9 @@
 //! What two lineages say that become one, to bytes and back. The layout stands in [`crate::wire`].
 
 use super::codec::{Body, Cursor, FixedOut, Sink, once, put_body, put_field, required};
+use super::datagram::Absorbed;
 use super::frame::{self, MAX_PIECE};
-use super::merger::{Absorbed, Bequest, BequestReply, Ended, MAX_RUNS, Merger, Offer, Run};
+use super::merger::{Bequest, BequestReply, Ended, MAX_RUNS, Merger, Offer, Run};
 use super::parts::{
     flag, position, push_seat, put_id, put_lineages, put_name, put_seat, put_view, read_id, read_lineages, read_name,
     read_position, read_seat, read_view, tag as field,

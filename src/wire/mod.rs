@@ -230,7 +230,7 @@ pub use circuit_codec::{ASK_COST, decode_ask, encode_ask};
 pub use datagram::*;
 pub use datagram_codec::{DatagramView, MAX_NOTE, encode_datagram};
 pub use frame::{MAX_DATAGRAM, MAX_FRAME, MAX_PIECE, VERSION};
-pub use merger::{Absorbed, Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
+pub use merger::{Bequest, BequestReply, Ended, MAX_ABSORBED, MAX_RUNS, Merger, Offer, Run};
 pub use message::*;
 pub use message_codec::{DataWriter, MAX_ENTRIES, MAX_ENTRY_BYTES, encode_message};
 pub use reject::Reject;

@@ -479,6 +479,10 @@ impl Node {
         if self.log.is_empty() {
             return self.step_back(now);
         }
+        if self.is_namesake_of_itself() {
+            // It was put on the roll as the voter that it would have been, had it gone over from elsewhere.
+            self.renew_incarnation(now, self.me.incarnation);
+        }
         match (self.log.roll().find(&self.me.id), self.follower.registration) {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
                 let (lineage, revision) = (self.log.lineage(), info.revision);

@@ -480,9 +480,13 @@ impl Node {
         let (parent, seen) = (self.voter.promise.lineage, self.voter.promise.seen);
         let mut before = std::mem::replace(&mut self.log, Log::empty());
         let mut told = std::mem::replace(&mut self.told.roll, true);
+        if let Some((parent, true)) = self.inherited.take().filter(|_| !told) {
+            (before, told) = (parent, true);
+        }
         if !told {
             // What was told of the parent, or of its own parents, before it ceased to hold that roll.
-            let kin = |log: &Log| log.is_before(image) || merged && log.lineage() == parent;
+            let available = self.is_available();
+            let kin = |log: &Log| available || log.is_before(image);
             let known = self.abandoned.take().filter(kin).filter(|_| !self.told.anew);
             told = known.is_some();
             before = known.unwrap_or(before);

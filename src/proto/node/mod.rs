@@ -6,6 +6,7 @@
 mod asking;
 mod broadcasting;
 mod commands;
+mod crossing;
 mod datagrams;
 mod electing;
 mod finding;

@@ -246,13 +246,15 @@ impl Node {
     /// Gives up what a voter holds of a lineage.
     pub(super) fn forget_roll(&mut self) {
         let left = std::mem::replace(&mut self.log, Log::empty());
-        if std::mem::replace(&mut self.told.roll, false) {
-            self.abandoned = Some(left);
+        // Of a child that was founded and never committed anything nothing was told, but of its parent.
+        let before = self.inherited.take().and_then(|(before, told)| told.then_some(before));
+        let told = if std::mem::replace(&mut self.told.roll, false) { Some(left) } else { before };
+        if told.is_some() {
+            self.abandoned = told;
             self.told.anew = false;
         }
         self.told.apart = None;
         self.heard_commit = Index::ZERO;
-        self.inherited = None;
         self.recovery.reset();
         self.incoming = None;
         self.serving = None;

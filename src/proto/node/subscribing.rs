@@ -58,6 +58,11 @@ impl Node {
             self.subscribed = lineage;
             let known = self.abandoned.take_if(|log| log.lineage() == lineage && !kin);
             self.subscriber.enter(now, lineage, known.filter(|_| !self.told.anew), kin);
+            let other = self.abandoned.take_if(|log| available && log.lineage() != lineage);
+            if let Some(log) = other.filter(|_| !self.told.anew) {
+                self.merging.crossed = Some((log.lineage(), lineage));
+                self.subscriber.inherit(log);
+            }
         }
         let patience = self.patience();
         match self.subscriber.due(now, patience, &mut self.out) {
