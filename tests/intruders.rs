@@ -55,7 +55,7 @@ impl Site {
             ..MessageLimits::default()
         };
         let spawn = |change: fn(ConfigBuilder) -> ConfigBuilder, name: &str| {
-            let config = Config::builder(convention(), id(name)).heartbeat(Duration::from_millis(100)).detect(5);
+            let config = Config::builder(convention(), id(name)).heartbeat(Duration::from_millis(100)).detect(30);
             let config = change(config).max_strangers(STRANGERS).messages(limits.clone()).build().unwrap();
             let net = NetConfig::builder().multicast(group).max_outputs(16 << 20).build().unwrap();
             Handle::spawn(Setup { config, net, store: None }).unwrap()

@@ -4,6 +4,7 @@ use crate::net::testing::{free_port, wait_until};
 use crate::net::{Net, NetConfig, NetConfigBuilder, StreamEvent};
 use crate::types::{ConnId, Time};
 use bytes::Bytes;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -163,4 +164,43 @@ fn a_killed_peer_is_seen_and_more_than_the_limit_are_turned_away() {
         told.len() == 2
     });
     assert_eq!(told, [(ConnId(1), Told::Accepted), (ConnId(1), Told::Closed)]);
+}
+
+#[test]
+fn accepted_streams_are_set_up_as_those_that_are_made() {
+    let (mut a, mut b) = (net(|n| n), net(|n| n));
+    let (mut at_a, mut at_b) = (vec![], vec![]);
+    a.connect(now(), ConnId(2), b.local_addr());
+    wait_until(|| {
+        turn(&mut a, &mut at_a);
+        turn(&mut b, &mut at_b);
+        at_a.iter().any(|t| t.1 == Told::Connected) && at_b.iter().any(|t| t.1 == Told::Accepted)
+    });
+    let set_up = |net: &Net| {
+        let conn = net.streams.conns.iter().flatten().next().unwrap();
+        let socket = SockRef::from(&conn.stream);
+        let keepalive = (socket.keepalive().unwrap(), socket.tcp_keepalive_time().unwrap());
+        (socket.tcp_nodelay().unwrap(), keepalive)
+    };
+    assert_eq!(set_up(&a), (true, (true, Duration::from_secs(15))));
+    assert_eq!(set_up(&b), set_up(&a));
+}
+
+#[test]
+fn what_waits_for_all_is_bounded_and_who_has_most_of_it_goes() {
+    let (mut a, b) = (net(|n| n.max_output(1 << 20).max_outputs(1 << 20)), net(|n| n));
+    for id in [2, 4] {
+        a.connect(now(), ConnId(id), b.local_addr());
+    }
+    a.write(ConnId(2), Bytes::from(vec![0; 700_000]));
+    a.write(ConnId(4), Bytes::from(vec![0; 300_000]));
+    assert_eq!((a.stats().streams_overflowed, a.streams()), (0, 2));
+    a.write(ConnId(4), Bytes::from(vec![0; 100_000]));
+    assert_eq!((a.stats().streams_overflowed, a.streams()), (1, 1));
+    let mut told = vec![];
+    turn(&mut a, &mut told);
+    assert!(told.contains(&(ConnId(2), Told::Closed)), "{told:?}");
+    // What the one that went had waiting counts no more.
+    a.write(ConnId(4), Bytes::from(vec![0; 500_000]));
+    assert_eq!(a.stats().streams_overflowed, 1);
 }
