@@ -99,7 +99,8 @@ pub enum Bug {
     RelayOutOfOrder,
     /// A relay goes on for a member that has left.
     RelayAfterLeft,
-    /// Where a pair changes its way, the sender takes for granted that all it had sent on the former one comes.
+    /// Where a pair gets another way, from a circuit or to one, the sender takes for granted that all it had sent on the
+    /// former one comes.
     PathForgetsOrder,
     /// Who asked hears of an answer each time that it comes.
     AnswerTwice,

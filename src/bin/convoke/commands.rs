@@ -170,6 +170,9 @@ mod tests {
         assert_eq!(parse("send a  b c"), Ok(Some(Command::Send(a.clone(), "b c".into()))));
         assert_eq!(parse("broadcast  b c"), Ok(Some(Command::Broadcast("b c".into()))));
         assert_eq!(parse("datagram a"), Ok(Some(Command::Datagram(a.clone(), String::new()))));
+        let asked = Command::Ask("k".into(), "v=w".into(), "who?  x".into());
+        assert_eq!(parse("ask k=v=w  who?  x"), Ok(Some(asked)));
+        assert_eq!(parse("path a"), Ok(Some(Command::Path(a.clone()))));
         assert_eq!(parse("retire a"), Ok(Some(Command::Retire(a.clone()))));
         assert_eq!(parse("priority a -2"), Ok(Some(Command::Priority(a, -2))));
         assert_eq!(parse("promote witness"), Ok(Some(Command::Stand(Standing::Witness))));
@@ -196,6 +199,8 @@ mod tests {
             ("leave now", "nothing after"),
             ("jump", "no command"),
             ("retire", "which ID"),
+            ("ask who?", "KEY=VALUE"),
+            ("path", "which ID"),
             ("send", "which ID"),
             ("priority a", "ID N"),
             ("priority a x", "no number"),

@@ -227,8 +227,8 @@ impl Lanes {
         let Some(p) = self.get(at) else { return };
         if p.dialing == Some(conn) {
             p.dialing = None;
-            // Where it was is where it isn't any more, as far as this node knows.
-            p.place = None;
+            // Where it was is where it isn't any more, as far as this node knows. Who was only called may be there.
+            p.place.take_if(|_| !is_circuit(conn));
             p.backoff = (p.backoff * 2).clamp(step, most);
             p.next_try = now + p.backoff;
             p.attempts = p.attempts.saturating_add(1);

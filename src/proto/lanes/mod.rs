@@ -511,7 +511,7 @@ impl Lanes {
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         p.line = Some(line);
-        p.moved = p.by_circuit != is_circuit(line.conn);
+        p.moved = p.by_circuit || is_circuit(line.conn);
         p.by_circuit = is_circuit(line.conn);
         (p.used, p.since, p.backoff, p.attempts, p.called) = (now, now, Duration::ZERO, 0, 0);
         if p.intake.incarnation != line.incarnation {

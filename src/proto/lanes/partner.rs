@@ -77,7 +77,7 @@ pub(super) struct Partner {
     pub(super) owes: bool,
     /// Nobody can connect to it, by its handshake.
     pub(super) outbound: bool,
-    /// Its last way was a circuit, and the one before it was of the other kind.
+    /// Its last way was a circuit; that, or the one before it.
     pub(super) by_circuit: bool,
     pub(super) moved: bool,
 }
