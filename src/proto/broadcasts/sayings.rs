@@ -145,8 +145,9 @@ impl Sayings {
 
     /// Nothing more was to go out: what is committed up to this index is done.
     pub(in crate::proto) fn all_out(&mut self, commit: Index) {
-        while let Some((_, bytes)) = self.taken.pop_front_if(|(index, _)| *index <= commit) {
+        while let Some((_, bytes)) = self.taken.front().filter(|(index, _)| *index <= commit) {
             self.bytes -= bytes;
+            self.taken.pop_front();
         }
     }
 

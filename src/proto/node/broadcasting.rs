@@ -434,9 +434,9 @@ impl Node {
         }
         let bond = self.follower.bond();
         let by_leader =
-            |b: &&super::super::follower::Bond| b.lineage == frame.lineage && b.term == frame.term && b.addr == from;
+            |b: &super::super::follower::Bond| b.lineage == frame.lineage && b.term == frame.term && b.addr == from;
         let asked =
-            self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(&b));
+            self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(b));
         let ours = frame.lineage == self.lineage() && frame.lineage != Lineage::ZERO;
         if !asked || !ours || !self.listens() {
             self.out.stats.dropped_unexpected += 1;
