@@ -409,7 +409,7 @@ impl Node {
             retiring: BTreeSet::new(),
             claims: Claims::default(),
             telling,
-            sayings: Sayings::new(self.log.roll().said().last()),
+            sayings: Sayings::new(self.log.roll().said().last(), self.config.heartbeat()),
         });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);
