@@ -119,10 +119,11 @@
 //! to it, up to 256 of them. The leader's heartbeats say how far they went out; who lacks something asks a supporter for it,
 //! with jitter, a datagram at a time, and takes more only as its embedder takes: 256 KiB wait for it at most, and other
 //! events behind them. Candidates, witnesses and subscribers have them from the roll that they hold, in one order with what
-//! else they are told of it, so nothing of a member follows its `Left`. The newest 1,024 are kept, of at most 1 MiB: who
+//! else they are told of it, so nothing of a member follows its `Left`. The newest 8,192 are kept, of at most 4 MiB: who
 //! was out of reach for longer, or took none, is told how many it missed ([`proto::Event::BroadcastsMissed`]). A sender's queue
 //! takes 1 MiB, then `Full` and [`proto::Event::BroadcastWritable`]; a leader takes no more than 256 KiB until that went out,
-//! at most 32 datagrams a millisecond.
+//! at most 32 datagrams a millisecond, and no more than 2,048 and 1 MiB in each heartbeat interval, a quarter of what is
+//! kept: what one lost can be asked for in time.
 //!
 //! # Members that can't be connected to
 //!

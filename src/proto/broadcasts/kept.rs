@@ -10,8 +10,8 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
 /// So many of the newest are kept, of so many bytes. Part of the protocol: all have to keep the same.
-const MAX_KEPT: usize = 1_024;
-const MAX_KEPT_BYTES: usize = 1 << 20;
+const MAX_KEPT: usize = 8_192;
+const MAX_KEPT_BYTES: usize = 4 << 20;
 
 #[derive(Debug, Clone, Default)]
 pub(in crate::proto) struct Kept {

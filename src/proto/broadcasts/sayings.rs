@@ -1,8 +1,9 @@
 //! A leader's part: what it takes of its members, and what goes out when.
 //!
 //! Properties: of each member it takes the numbers in order, each only after that which the sender says to be before it; it
-//! takes no more than a bounded number of bytes until what it has went out; what goes out is committed, in order, and at a
-//! bounded rate.
+//! takes no more than a bounded number of bytes until what it has went out, and in each heartbeat interval no more than a
+//! quarter of what the roll keeps, so that whoever lost something has time to ask for it; what goes out is committed, in
+//! order, and in bounded bursts.
 
 use super::cost;
 use crate::types::{Generation, Incarnation, Index, NodeId, Position, Slot, Time};
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// So many bytes may wait to be committed and to go out.
 const MAX_TAKEN: usize = 256 << 10;
+/// So many are taken in one heartbeat interval, of so many bytes.
+const MAX_IN_INTERVAL: usize = 2_048;
+const MAX_BYTES_IN_INTERVAL: usize = 1 << 20;
 /// So many datagrams go out in one burst, and so long is the pause between two.
 const BURST: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -46,6 +50,10 @@ pub(in crate::proto) struct Sayings {
     /// The entries that were taken, with what they count.
     taken: VecDeque<(Index, usize)>,
     bytes: usize,
+    /// How many were taken in the present interval, of how many bytes, and when it ends.
+    lately: (usize, usize),
+    lately_until: Time,
+    interval: Duration,
     owed: BTreeMap<NodeId, Owed>,
     /// All up to this place went out, and so much of what follows.
     upto: (Position, u32),
@@ -55,11 +63,14 @@ pub(in crate::proto) struct Sayings {
 
 impl Sayings {
     /// What is committed up to this place went out before.
-    pub(in crate::proto) fn new(upto: Position) -> Self {
+    pub(in crate::proto) fn new(upto: Position, interval: Duration) -> Self {
         Self {
             proposed: BTreeMap::new(),
             taken: VecDeque::new(),
             bytes: 0,
+            lately: (0, 0),
+            lately_until: Time::ZERO,
+            interval,
             owed: BTreeMap::new(),
             upto: (upto, 0),
             budget: BURST,
@@ -70,20 +81,26 @@ impl Sayings {
     /// Whether to take this number of a member, of whom all up to `committed` are committed.
     pub(in crate::proto) fn take(
         &mut self,
+        now: Time,
         (slot, generation): (Slot, Generation),
         (number, before): (u64, u64),
         committed: u64,
         body: usize,
     ) -> Taking {
+        if now >= self.lately_until {
+            (self.lately, self.lately_until) = ((0, 0), now + self.interval);
+        }
+        let many = self.lately.0 >= MAX_IN_INTERVAL || self.lately.1 + cost(body) > MAX_BYTES_IN_INTERVAL;
         let proposed = self.proposed.get(&slot).filter(|(g, _)| *g == generation).map_or(0, |(_, n)| *n);
         if number <= committed {
             Taking::Committed
         } else if number <= proposed {
             Taking::Known
-        } else if before > committed.max(proposed) || self.bytes + cost(body) > MAX_TAKEN {
+        } else if before > committed.max(proposed) || many || self.bytes + cost(body) > MAX_TAKEN {
             Taking::Refuse
         } else {
             self.proposed.insert(slot, (generation, number));
+            self.lately = (self.lately.0 + 1, self.lately.1 + cost(body));
             Taking::Take
         }
     }
@@ -145,8 +162,9 @@ impl Sayings {
 
     /// Nothing more was to go out: what is committed up to this index is done.
     pub(in crate::proto) fn all_out(&mut self, commit: Index) {
-        while let Some((_, bytes)) = self.taken.pop_front_if(|(index, _)| *index <= commit) {
+        while let Some((_, bytes)) = self.taken.front().filter(|(index, _)| *index <= commit) {
             self.bytes -= bytes;
+            self.taken.pop_front();
         }
     }
 

@@ -158,7 +158,8 @@ impl Speaker {
     /// All up to this number are committed.
     pub(in crate::proto) fn confirmed(&mut self, now: Time, number: u64) -> Vec<u64> {
         let mut done = Vec::new();
-        while let Some(waiting) = self.queue.pop_front_if(|w| w.number <= number && w.begun) {
+        while self.queue.front().is_some_and(|w| w.number <= number && w.begun) {
+            let Some(waiting) = self.queue.pop_front() else { break };
             self.bytes -= cost(waiting.body.len());
             if self.sent > 0 {
                 self.sent -= 1;

@@ -71,17 +71,17 @@ fn heard(listener: &mut Listener) -> Vec<u8> {
 
 #[test]
 fn the_newest_are_kept_and_numbers_count_once() {
-    let mut kept = kept(&[10; 1_500]);
-    assert_eq!((kept.last(), kept.iter().count()), (place(1, 1_500), 1_024));
-    assert_eq!(kept.before(), place(1, 476));
-    let again = kept.say(Term(2), Slot(0), (id("a"), Incarnation(1)), 1_500, &body(1, 1), false);
+    let mut kept = kept(&[10; 9_000]);
+    assert_eq!((kept.last(), kept.iter().count()), (place(1, 9_000), 8_192));
+    assert_eq!(kept.before(), place(1, 808));
+    let again = kept.say(Term(2), Slot(0), (id("a"), Incarnation(1)), 9_000, &body(1, 1), false);
     assert_eq!(again, None);
-    assert_eq!(kept.number(Slot(0)), 1_500);
+    assert_eq!(kept.number(Slot(0)), 9_000);
     kept.gone(Slot(0));
     let (prev, said) = kept.say(Term(2), Slot(0), (id("b"), Incarnation(1)), 1, &body(1, 1), false).unwrap();
-    assert_eq!((prev, said.place), (place(1, 1_500), place(2, 1_501)));
-    let large = self::kept(&[MAX_BROADCAST; 40]);
-    assert!(large.iter().map(|s| s.data.len()).sum::<usize>() <= 1 << 20);
+    assert_eq!((prev, said.place), (place(1, 9_000), place(2, 9_001)));
+    let large = self::kept(&[MAX_BROADCAST; 100]);
+    assert!(large.iter().map(|s| s.data.len()).sum::<usize>() <= 4 << 20);
     let parts: Vec<Said> = large.iter().cloned().collect();
     let numbers: Vec<_> = large.numbers().collect();
     let again = Kept::new(large.before(), &parts, &numbers);
@@ -142,7 +142,7 @@ fn what_is_missing_is_asked_for_piece_by_piece_and_what_is_not_kept_is_said() {
     assert_eq!(got, [1, 2, 3]);
     assert!(asked <= 4, "{asked} questions");
     // Much later, much is gone.
-    let kept = self::kept(&[5; 1_100]);
+    let kept = self::kept(&[5; 8_300]);
     listener.heard(ms(9_000), kept.last());
     let now = listener.deadline(true);
     let (nonce, after, offset) = listener.due(now, true).unwrap();
@@ -155,8 +155,8 @@ fn what_is_missing_is_asked_for_piece_by_piece_and_what_is_not_kept_is_said() {
         newest: kept.last(),
         said: pieces.said,
     };
-    assert_eq!(listener.take(now, frame, true), Some(Heard::Missed(1_100 - 1_024 - 3)));
-    assert_eq!(listener.at(), place(1, 1_100 - 1_024));
+    assert_eq!(listener.take(now, frame, true), Some(Heard::Missed(8_300 - 8_192 - 3)));
+    assert_eq!(listener.at(), place(1, 8_300 - 8_192));
 }
 
 #[test]
@@ -305,20 +305,20 @@ fn a_sender_s_queue_is_bounded() {
 
 #[test]
 fn a_leader_takes_each_once_in_order_and_not_without_bound() {
-    let mut sayings = Sayings::new(Position::default());
+    let mut sayings = Sayings::new(Position::default(), Duration::from_secs(1));
     let place = (Slot(1), Generation(1));
-    assert_eq!(sayings.take(place, (2, 1), 0, 10), Taking::Refuse, "the one before it isn't there");
-    assert_eq!(sayings.take(place, (1, 0), 0, 10), Taking::Take);
-    assert_eq!(sayings.take(place, (1, 0), 0, 10), Taking::Known);
-    assert_eq!(sayings.take(place, (2, 1), 0, 10), Taking::Take);
-    assert_eq!(sayings.take(place, (2, 1), 2, 10), Taking::Committed);
-    assert_eq!(sayings.take((Slot(1), Generation(2)), (1, 0), 0, 10), Taking::Take, "another owner of the slot");
+    assert_eq!(sayings.take(ms(0), place, (2, 1), 0, 10), Taking::Refuse, "the one before it isn't there");
+    assert_eq!(sayings.take(ms(0), place, (1, 0), 0, 10), Taking::Take);
+    assert_eq!(sayings.take(ms(0), place, (1, 0), 0, 10), Taking::Known);
+    assert_eq!(sayings.take(ms(0), place, (2, 1), 0, 10), Taking::Take);
+    assert_eq!(sayings.take(ms(0), place, (2, 1), 2, 10), Taking::Committed);
+    assert_eq!(sayings.take(ms(0), (Slot(1), Generation(2)), (1, 0), 0, 10), Taking::Take, "another owner of the slot");
     for n in 3..9 {
         sayings.took(Index(n), 50_000);
     }
-    assert_eq!(sayings.take(place, (9, 0), 2, 10), Taking::Refuse);
+    assert_eq!(sayings.take(ms(0), place, (9, 0), 2, 10), Taking::Refuse);
     sayings.all_out(Index(8));
-    assert_eq!(sayings.take(place, (9, 0), 2, 10), Taking::Take);
+    assert_eq!(sayings.take(ms(0), place, (9, 0), 2, 10), Taking::Take);
     // The answer is about the first of those that were refused.
     sayings.refused(&id("m"), Incarnation(1), 7);
     sayings.refused(&id("m"), Incarnation(1), 8);
@@ -330,7 +330,7 @@ fn a_leader_takes_each_once_in_order_and_not_without_bound() {
 
 #[test]
 fn what_goes_out_goes_in_bursts() {
-    let mut sayings = Sayings::new(Position::default());
+    let mut sayings = Sayings::new(Position::default(), Duration::from_secs(1));
     let burst = |s: &mut Sayings, now| std::iter::from_fn(|| s.next(now)).take(1_000).count();
     assert_eq!(burst(&mut sayings, ms(5)), 32);
     assert_eq!(burst(&mut sayings, ms(5)), 0);

@@ -93,7 +93,7 @@ impl Node {
         let place = self.log.roll().find(&self.me.id).filter(|(_, _, i)| i.incarnation == self.me.incarnation);
         let place = place.map(|(slot, generation, _)| (slot, generation));
         let number = say.number;
-        match place.map(|place| self.take_said(place, (number, say.before), say.body, taken)) {
+        match place.map(|place| self.take_said(now, place, (number, say.before), say.body, taken)) {
             Some(Taking::Committed) => self.broadcasts_confirmed(now, number),
             Some(Taking::Refuse) | None => self.speaker.blocked(now),
             Some(Taking::Take | Taking::Known) => {}
@@ -122,6 +122,7 @@ impl Node {
     /// Whether a leader takes a broadcast of the member in this place now; then it is added to what is proposed.
     fn take_said(
         &mut self,
+        now: Time,
         (slot, generation): (Slot, Generation),
         (number, before): (u64, u64),
         body: Bytes,
@@ -133,7 +134,7 @@ impl Node {
         let forgetful = self.bug.has(Bug::ForgetSaid);
         let Some(lead) = self.lead.as_mut().filter(|_| decides) else { return Taking::Refuse };
         let known = if forgetful { 0 } else { committed };
-        let taking = lead.sayings.take((slot, generation), (number, before), known, body.len());
+        let taking = lead.sayings.take(now, (slot, generation), (number, before), known, body.len());
         if taking == Taking::Take {
             lead.sayings.took(next, body.len());
             taken.push(Change::Said { slot, generation, number, body });
@@ -155,7 +156,7 @@ impl Node {
                 Ok(BroadcastRecord::Say { incarnation: of, number, before, body }) if of == incarnation => {
                     let known = self.log.roll().find(&from).filter(|(_, _, info)| info.incarnation == of);
                     let place = known.map(|(slot, generation, _)| (slot, generation));
-                    let taking = place.map(|place| self.take_said(place, (number, before), body, &mut taken));
+                    let taking = place.map(|place| self.take_said(now, place, (number, before), body, &mut taken));
                     self.answer_say(now, (&from, incarnation), number, taking.unwrap_or(Taking::Refuse));
                 }
                 Ok(BroadcastRecord::Heard { incarnation: of, number, refused }) if of == self.me.incarnation => {
@@ -434,9 +435,9 @@ impl Node {
         }
         let bond = self.follower.bond();
         let by_leader =
-            |b: &&super::super::follower::Bond| b.lineage == frame.lineage && b.term == frame.term && b.addr == from;
+            |b: &super::super::follower::Bond| b.lineage == frame.lineage && b.term == frame.term && b.addr == from;
         let asked =
-            self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(&b));
+            self.listener.is_answer(frame.nonce) || frame.nonce == 0 && bond.as_ref().is_some_and(|b| by_leader(b));
         let ours = frame.lineage == self.lineage() && frame.lineage != Lineage::ZERO;
         if !asked || !ours || !self.listens() {
             self.out.stats.dropped_unexpected += 1;

@@ -413,7 +413,7 @@ impl Node {
             claims: Claims::default(),
             desk: Desk::default(),
             telling,
-            sayings: Sayings::new(self.log.roll().said().last()),
+            sayings: Sayings::new(self.log.roll().said().last(), self.config.heartbeat()),
         });
         let identity = self.voter.identity();
         self.propose(now, vec![Change::Led { identity }]);
