@@ -367,7 +367,10 @@ impl Node {
                 Applied::Begun { giver, opened, dropped } => self.requests_begun(giver, opened, &dropped),
                 Applied::Over(over) => self.requests_over(now, over),
                 Applied::Claim(claimed) => self.name_claimed(claimed),
-                Applied::Line => self.line_changed(now),
+                Applied::Line(over) => {
+                    self.line_changed(now);
+                    self.requests_over(now, over);
+                }
             }
         }
         if self.log.compact() {

@@ -201,7 +201,7 @@ impl Node {
             Applied::Claim(claimed) if claimed.changed => {
                 self.out.event(Event::Name { name: claimed.name, owner: claimed.owner });
             }
-            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun { .. } | Applied::Over(_) => {}
+            Applied::Claim(_) | Applied::Nothing | Applied::Line(_) | Applied::Begun { .. } | Applied::Over(_) => {}
         }
     }
 }
