@@ -72,7 +72,8 @@ pub(super) enum Applied {
     Absorbed(Merger),
     /// It belongs to a lineage that is being taken in.
     Conflict(Lineage, Conflict),
-    Line,
+    /// The line changed; what a voter had begun that is off it is over.
+    Line(Vec<Over>),
 }
 
 /// What came of a claim, or of a release.
@@ -170,7 +171,8 @@ impl Roll {
         };
         let gives = |slot: Slot, generation: Generation| {
             let voter = |(_, i): &(Generation, &MemberInfo)| {
-                self.get(slot).is_some_and(|(_, j)| j.identity == i.identity && j.standing.votes())
+                let seated = self.line.votes(i.identity) || !image.line.votes(i.identity);
+                seated && self.get(slot).is_some_and(|(_, j)| j.identity == i.identity && j.standing.votes())
             };
             stays(slot).filter(|(g, _)| *g == generation).filter(voter).is_some()
         };
@@ -374,11 +376,10 @@ impl Roll {
                 Applied::Over(self.whose(over))
             }
             change => {
-                if apply_to_line(&mut self.line, change) {
-                    Applied::Line
-                } else {
-                    Applied::Nothing
+                if !apply_to_line(&mut self.line, change) {
+                    return Applied::Nothing;
                 }
+                Applied::Line(self.unseated(change))
             }
         }
     }
@@ -398,6 +399,15 @@ impl Roll {
                 slot.since = m.since;
             }
         }
+    }
+
+    /// Who is off the line holds no roll any more, and so can't answer what it had begun.
+    fn unseated(&mut self, change: &Change) -> Vec<Over> {
+        let Change::Unseated { identity, .. } = change else { return Vec::new() };
+        let Some(slot) = self.identity(*identity).map(|(slot, _)| slot) else { return Vec::new() };
+        let Some((generation, _)) = self.get(slot) else { return Vec::new() };
+        let over = self.requests.giver_left((slot, generation));
+        self.whose(over)
     }
 
     fn owned(&mut self, slot: Slot, generation: Generation) -> Option<&mut MemberInfo> {

@@ -385,7 +385,10 @@ impl Node {
                 Applied::Said { prev, said } => self.said_committed(prev, &said),
                 Applied::Absorbed(merger) => self.lineage_absorbed(now, &merger),
                 Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
-                Applied::Line => self.line_changed(now),
+                Applied::Line(over) => {
+                    self.line_changed(now);
+                    self.requests_over(now, over);
+                }
             }
         }
         if self.log.compact() {

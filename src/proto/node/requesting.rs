@@ -24,6 +24,11 @@ const MAX_OWED: usize = 4_096;
 /// So many late answers wait until this leader is ready.
 const MAX_EARLY: usize = 4_096;
 
+/// The bytes of what an answer says.
+fn size(answer: &Answer) -> usize {
+    if let Said::Done(Outcome::Answered(body)) = &answer.said { body.len() } else { 0 }
+}
+
 /// What a node has to do with requests, whatever it is.
 #[derive(Debug, Clone)]
 pub(super) struct Requesting {
@@ -31,6 +36,7 @@ pub(super) struct Requesting {
     bearer: Bearer,
     /// Answers for which the lanes had no room, or that were lost on the way.
     owed: VecDeque<(NodeId, Answer)>,
+    owed_bytes: usize,
     retry: Time,
     /// What came before this leader was ready, of those who led before.
     early: VecDeque<(NodeId, Incarnation, Answer)>,
@@ -46,6 +52,7 @@ impl Requesting {
             asker: Asker::new(interval, patience),
             bearer: Bearer::default(),
             owed: VecDeque::new(),
+            owed_bytes: 0,
             retry: Time::NEVER,
             early: VecDeque::new(),
             interval,
@@ -158,6 +165,8 @@ impl Node {
         while let Some(event) = self.requesting.asker.poll_event() {
             self.out.event(event);
         }
+        // What its embedder hasn't taken it is not given any more.
+        self.requesting.bearer = Bearer::default();
     }
 
     // ---- Time ----
@@ -165,8 +174,8 @@ impl Node {
     pub(super) fn requests_deadline(&self) -> Time {
         let r = &self.requesting;
         let led = self.asked_leader().is_some();
-        let works = self.decides() && self.my_place().is_some();
-        let desk = self.lead.as_ref().filter(|l| works && !l.desk.is_under_way());
+        let prunes = |l: &&super::Lead| l.desk.deadline() != Time::NEVER && !l.desk.is_under_way();
+        let desk = self.lead.as_ref().filter(prunes).filter(|_| self.decides() && self.my_place().is_some());
         let desk = desk.map_or(Time::NEVER, |l| l.desk.deadline());
         r.asker.deadline(led).min(r.retry).min(desk)
     }
@@ -388,7 +397,14 @@ impl Node {
         if !self.requesting.bearer.is_empty() {
             self.requesting.bearer.sender_left(|key| key.from == *id && key.incarnation <= incarnation);
         }
-        self.requesting.owed.retain(|(to, answer)| to != id || answer.incarnation > incarnation);
+        let r = &mut self.requesting;
+        r.owed.retain(|(to, answer)| to != id || answer.incarnation > incarnation);
+        r.owed_bytes = r.owed.iter().map(|(_, answer)| size(answer)).sum();
+    }
+
+    /// This node holds no roll any more: what it had begun is unknown by that.
+    pub(super) fn requests_of_voter_end(&mut self) {
+        self.requesting.bearer.keep(|_, _| false);
     }
 
     /// Another roll is in place of the one that was: what it doesn't say to be begun by this node is none of its business.
@@ -431,17 +447,19 @@ impl Node {
     }
 
     fn owe(&mut self, now: Time, to: NodeId, answer: Answer) {
-        if self.requesting.owed.len() >= MAX_OWED {
+        let bytes = self.requesting.owed_bytes + size(&answer);
+        if self.requesting.owed.len() >= MAX_OWED || bytes > self.config.messages.queues {
             // Its sender offers it again.
             self.out.stats.answers_dropped += 1;
             return;
         }
+        self.requesting.owed_bytes = bytes;
         self.requesting.owed.push_back((to, answer));
         self.requesting.retry = self.requesting.retry.min(now + self.requesting.interval / 8);
     }
 
     fn pay_owed(&mut self, now: Time) {
-        self.requesting.retry = Time::NEVER;
+        (self.requesting.retry, self.requesting.owed_bytes) = (Time::NEVER, 0);
         for (to, answer) in std::mem::take(&mut self.requesting.owed) {
             self.send_answer(now, to, answer);
         }

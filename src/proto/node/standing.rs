@@ -219,6 +219,7 @@ impl Node {
     fn step_down(&mut self, now: Time) {
         let view = self.view(now);
         self.me.standing = Standing::Member;
+        self.requests_of_voter_end();
         self.forget_roll();
         self.peers.shut(&mut self.out);
         self.give_up_vote();

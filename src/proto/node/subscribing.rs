@@ -232,7 +232,7 @@ impl Node {
             Applied::Said { prev, said } => self.said_committed(prev, &said),
             Applied::Absorbed(merger) => self.tell_absorbed(&merger),
             Applied::Conflict(_, conflict) => self.merging.conflict(conflict),
-            Applied::Claim(_) | Applied::Nothing | Applied::Line | Applied::Begun { .. } | Applied::Over(_) => {}
+            Applied::Claim(_) | Applied::Nothing | Applied::Line(_) | Applied::Begun { .. } | Applied::Over(_) => {}
         }
     }
 }
