@@ -26,6 +26,16 @@ fn who_left_stays_silent_for_one_who_has_no_roll_any_more() {
     assert!(report.is_clean(), "{report}");
 }
 
+/// The simulator demanded agreement of one that is left and rightly waits: an entry of its log that isn't known to be committed
+/// makes a plain member a voter, those that are gone may have committed it, and that member restarted as one.
+#[test]
+fn who_may_have_been_promoted_by_those_that_are_gone_is_waited_for() {
+    let faults = "move,partition,restart,line,crash,oneway,pause,leave,clock".parse().unwrap();
+    let options = Options { faults, duration: Some(SECOND * 8), ..Options::default() };
+    let report = Run::seed(3_000_927).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+}
+
 /// A convention of candidates that agrees; the first one leads. Heartbeats each second, gone after three.
 fn site(names: &[&str], store: bool) -> (World, Vec<HostId>) {
     let mut world = World::builder(7).twins(true).keep_events(false).build();

@@ -584,7 +584,10 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
 fn all_told(world: &World, node: &crate::proto::Node) -> bool {
     let seats = node.line_in_force().seats().iter().chain(node.line().voters()).map(|s| (&s.id, s.identity));
     let members = node.members().filter(|(_, _, i)| i.standing.votes()).map(|(_, _, i)| (&i.id, i.identity));
-    seats.chain(members).all(|(id, identity)| {
+    // What isn't committed here may have been committed by those that are gone.
+    let possible = node.possible_voters();
+    let others = possible.iter().map(|s| (&s.id, s.identity));
+    seats.chain(members).chain(others).all(|(id, identity)| {
         let host = world.find(id.as_str()).map(|h| &world.hosts[h.at()]);
         host.is_some_and(|h| h.standing().votes() || h.identity == identity && h.stays())
     })

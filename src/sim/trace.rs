@@ -2,7 +2,9 @@
 
 use super::process::Arrived;
 use super::rng::mix;
-use crate::wire::{DatagramView, FrameReader};
+use crate::proto::{Event, StoreWrite};
+use crate::wire::{DatagramView, FrameReader, encode_record};
+use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
 
@@ -25,11 +27,12 @@ pub(super) struct Trace {
     detail: Detail,
     lines: VecDeque<String>,
     keep: usize,
+    scratch: BytesMut,
 }
 
 impl Trace {
     pub(super) fn new(detail: Detail, keep: usize) -> Self {
-        Self { hash: 0, detail, lines: VecDeque::new(), keep }
+        Self { hash: 0, detail, lines: VecDeque::new(), keep, scratch: BytesMut::new() }
     }
 
     pub(super) fn hash(&self) -> u64 {
@@ -59,6 +62,37 @@ impl Trace {
         last[..rest.len()].copy_from_slice(rest);
         self.number(u64::from_le_bytes(last));
         self.number(bytes.len() as u64);
+    }
+
+    /// Takes an event into the hash. Bodies as they are: written out by `Debug` they took half of a run's time.
+    pub(super) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Message { from, incarnation, body, lane, .. } => {
+                self.bytes(from.as_str().as_bytes());
+                self.number(incarnation.0);
+                self.bytes(body);
+                self.debug(lane);
+            }
+            Event::Undeliverable { to, body, reason, lane, uncertain, .. } => {
+                self.bytes(to.as_str().as_bytes());
+                self.bytes(body);
+                self.debug(&(reason, lane, uncertain));
+            }
+            other => self.debug(other),
+        }
+    }
+
+    /// Takes a write of a store into the hash, by the bytes that a store would keep.
+    pub(super) fn write(&mut self, write: &StoreWrite) {
+        self.number(write.seq);
+        self.number(u64::from(write.replace));
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for record in &write.records {
+            scratch.clear();
+            encode_record(record, &mut scratch);
+            self.bytes(&scratch);
+        }
+        self.scratch = scratch;
     }
 
     /// Takes a value into the hash by what `Debug` says of it, without allocating.

@@ -44,7 +44,7 @@ impl Node {
 
     /// Who may vote in the lineage, by all that this roll says; those of the line in force are marked. An id that has a seat
     /// and doesn't vote is among them without an identity.
-    fn possible_voters(&self) -> Vec<Seat> {
+    pub(crate) fn possible_voters(&self) -> Vec<Seat> {
         let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
         let seated = self.log.roll().line().voters().cloned();
         let member = |slot, info: &MemberInfo| Seat {

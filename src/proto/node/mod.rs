@@ -64,7 +64,7 @@ use crate::types::{
     Capabilities, ConnId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot,
     Standing, Term, Time,
 };
-use crate::wire::{Canvass, Hello, Resigned};
+use crate::wire::{Canvass, Resigned};
 use bytes::BytesMut;
 use hosting::{Hosting, Telling};
 use requesting::Requesting;
@@ -525,21 +525,6 @@ impl Node {
         }
         // A deadline that its own handling doesn't move must not spin.
         self.deadline = at.max(now + Duration::from_micros(200));
-    }
-
-    fn hello(&self) -> Hello {
-        Hello {
-            convention: self.config.convention().as_str().into(),
-            lineage: self.voter.promise.lineage,
-            parents: self.log.parents().to_vec(),
-            term: self.voter.promise.seen,
-            info: self.me.clone(),
-        }
-    }
-
-    fn introduce(&mut self) {
-        let hello = self.hello();
-        self.peers.introduce(hello, &mut self.out);
     }
 
     fn is_candidate(&self) -> bool {

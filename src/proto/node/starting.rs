@@ -189,6 +189,23 @@ impl Node {
         node
     }
 
+    /// What it says of itself at the beginning of a connection.
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            convention: self.config.convention().as_str().into(),
+            lineage: self.voter.promise.lineage,
+            parents: self.log.parents().to_vec(),
+            term: self.voter.promise.seen,
+            info: self.me.clone(),
+        }
+    }
+
+    /// Says it again to all, for it has changed.
+    pub(super) fn introduce(&mut self) {
+        let hello = self.hello();
+        self.peers.introduce(hello, &mut self.out);
+    }
+
     fn self_description(config: &Config, promise: &Promise, mut addrs: Vec<SocketAddr>, durable: bool) -> MemberInfo {
         addrs.truncate(MAX_ADDRS);
         let listed = match &config.founding {

@@ -310,7 +310,7 @@ impl World {
         self.counts.writes += 1;
         let host = &mut self.hosts[h as usize];
         let seq = write.seq;
-        self.trace.debug(&write);
+        self.trace.write(&write);
         let late = self.options.fsync.as_micros() as u64;
         let Some(disk) = host.disk.as_mut() else {
             host.synced_now = Some(seq);

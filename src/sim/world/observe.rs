@@ -541,7 +541,7 @@ impl World {
     /// A node told its embedder something.
     pub(super) fn told(&mut self, h: u32, p: &mut Process, event: Event) {
         self.counts.events += 1;
-        self.trace.debug(&event);
+        self.trace.event(&event);
         if self.trace.tells(Detail::Story) {
             self.narrate(h, &event);
         }
