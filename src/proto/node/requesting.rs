@@ -26,7 +26,7 @@ const MAX_EARLY: usize = 4_096;
 
 /// The bytes of what an answer says.
 fn size(answer: &Answer) -> usize {
-    if let Said::Done(Outcome::Answered(body)) = &answer.said { body.len() } else { 0 }
+    if let Response::Done(Outcome::Answered(body)) = &answer.said { body.len() } else { 0 }
 }
 
 /// What a node has to do with requests, whatever it is.
