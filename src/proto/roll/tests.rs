@@ -224,11 +224,14 @@ fn seats_are_put_and_taken_and_all_else_is_no_matter_of_the_line() {
         slot: Slot(0),
         addrs: vec![],
     };
-    assert_eq!(put(&mut roll, Change::Seated(seat.clone())), Applied::Line);
-    assert_eq!(put(&mut roll, Change::Seated(seat)), Applied::Line);
+    assert_eq!(put(&mut roll, Change::Seated(seat.clone())), Applied::Line(vec![]));
+    assert_eq!(put(&mut roll, Change::Seated(seat)), Applied::Line(vec![]));
     assert_eq!(put(&mut roll, Change::Led { identity: Identity(1) }), Applied::Nothing);
     assert!(roll.line().votes(Identity(11)));
     assert_eq!(put(&mut roll, Change::Unseated { id: id(9), identity: Identity(9), keep: true }), Applied::Nothing);
-    assert_eq!(put(&mut roll, Change::Unseated { id: id(1), identity: Identity(11), keep: true }), Applied::Line);
+    assert_eq!(
+        put(&mut roll, Change::Unseated { id: id(1), identity: Identity(11), keep: true }),
+        Applied::Line(vec![])
+    );
     assert!(!roll.line().votes(Identity(11)) && roll.line().seat(&id(1)).is_some());
 }
