@@ -24,7 +24,8 @@ impl Flood {
 
     /// Takes note of a frame; true where that is one too many.
     pub(super) fn is_one_with(&mut self, now: Time, message: &Message) -> bool {
-        if matches!(message, Message::Data(_)) {
+        // What carries something costs its sender credit.
+        if matches!(message, Message::Data(data) if !data.records.is_empty()) {
             return false;
         }
         self.frames += 1;

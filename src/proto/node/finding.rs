@@ -15,7 +15,7 @@ const LEADER: (&str, &str) = ("leader", "yes");
 
 impl Node {
     /// The members with this capability, in the order of their slots. Empty where this node doesn't hold the roll
-    /// ([`Node::holds_roll`]): then the leader knows ([`super::Command::Find`]).
+    /// ([`Node::holds_roll`]): then the leader knows ([`crate::proto::Command::Find`]).
     ///
     /// Who leads has `leader=yes`, as far as this node knows: that key is derived, whatever a member says of itself.
     pub fn find<'a>(&'a self, key: &'a str, value: &'a str) -> impl Iterator<Item = (Slot, &'a MemberInfo)> {

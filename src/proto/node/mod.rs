@@ -360,7 +360,7 @@ impl Node {
         self.out.poll_transmit(buf)
     }
 
-    /// True once where this node has left its convention and begins anew by [`Command::Move`]: what it gives out from now on
+    /// True once where this node has left its convention and begins anew by [`crate::proto::Command::Move`]: what it gives out from now on
     /// is meant for the new address, and nothing of it comes before this was asked.
     pub fn poll_move(&mut self) -> bool {
         self.out.poll_move()
