@@ -583,10 +583,12 @@ impl Lanes {
         }
         self.notes.retain(|n| n.from != *id || n.incarnation > incarnation);
         self.relay.left(id, incarnation);
+        let lax = self.bug.has(Bug::RelayAfterLeft);
         let Some(at) = self.by_id.get(id).copied() else { return };
         let Some(p) = self.get(at) else { return };
         p.gone = p.gone.max(Some(incarnation));
-        let line = p.line.filter(|line| line.incarnation <= incarnation);
+
+        let line = p.line.filter(|line| line.incarnation <= incarnation && !lax);
         let to = p.courier.bound.or(p.place.as_ref().map(|place| place.incarnation));
         if p.place.as_ref().is_some_and(|place| place.incarnation <= incarnation) {
             p.place = None;
