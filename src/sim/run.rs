@@ -156,7 +156,10 @@ impl Course {
         if world.violations().is_empty() {
             self.heal(world, scenario);
             self.traffic.end(world, scenario.patience());
-            self.asking.end(world, scenario.patience());
+            // Where nobody can lead any more all wait, by design.
+            if self.agreed_after.is_some() {
+                self.asking.end(world, scenario.patience());
+            }
         }
     }
 
