@@ -167,7 +167,10 @@ impl Course {
             if scenario.faults.has(Fault::Outbound) && self.agreed_after.is_some() && world.violations().is_empty() {
                 super::reach::check(world, scenario);
             }
-            self.asking.end(world, scenario.patience());
+            // Where nobody can lead any more all wait, by design.
+            if self.agreed_after.is_some() {
+                self.asking.end(world, scenario.patience());
+            }
         }
     }
 
