@@ -74,6 +74,10 @@ impl Node {
 
     /// Reminds those concerned that this node is bound to a founding, and frees it where that can never come about.
     pub(super) fn tick_bound(&mut self, now: Time) {
+        if self.voter.bound().is_none() {
+            // It entered another lineage since, as a child's.
+            self.founding.iter_mut().filter(|f| f.is_bound()).for_each(|f| f.set_free(now));
+        }
         let Some(bound) = self.voter.bound().filter(|b| self.has_nothing_of(b.lineage)).cloned() else { return };
         let lost = self.is_proposer_lost(&bound);
         for seat in bound.party.iter().filter(|s| s.identity != self.voter.identity()) {
