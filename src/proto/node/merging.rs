@@ -165,7 +165,7 @@ impl Node {
         }
         let (mine, _) = self.merging.stake(now, self.candidates());
         let loses = wins((offer.candidates, offer.lineage), (mine, ours));
-        if !(ordered || loses) || self.bug.has(Bug::NobodyYields) {
+        if !(ordered || loses) {
             self.merging.hurry(now);
             return self.make_offers(now);
         }
