@@ -58,6 +58,20 @@
 //! meanwhile once it is back ([`proto::Event::Merged`]). The other side tells of those that it declared gone, and of
 //! their return, as of all others: [`proto::Event::Left`], then [`proto::Event::Joined`] with a larger incarnation.
 //!
+//! # Two sides, and one again
+//!
+//! Under [`proto::Policy::Available`] a side without a majority goes on by itself: once it has had no leader for
+//! [`proto::Config::parting`], those voters that reach each other, and nobody who follows a leader, promise never again to
+//! act in their lineage, and found a child of it ([`proto::Event::Parted`]). Members follow by what they hear.
+//!
+//! Lineages that meet become one. Each leader says how many candidates vote in its own; the one with fewer (of equals the
+//! one with the larger number) decides nothing more, and hands over its roll. The other one leads on in a term above both,
+//! commits the members of the first with new slots and the next incarnation, and their names where nobody has them, and
+//! says so; only then the first lineage ends, and its leader tells all in a few datagrams. Without that word it goes on as
+//! before: nothing that is lost in between leaves anybody without a lineage that may act. [`proto::Event::Merged`] tells it on
+//! both sides, with the names that both had ([`proto::Conflict`]). Under [`proto::Policy::Quorum`] the same happens to
+//! two foundings only by [`proto::Command::Yield`].
+//!
 //! # The roll for everyone
 //!
 //! Candidates and witnesses hold the whole roll, and any member may ([`proto::ConfigBuilder::subscribe`]): it is told the
@@ -196,13 +210,14 @@
 //!    that a refused connection means a dead process where that evidence is on
 //!    ([`proto::ConfigBuilder::death_evidence`]).
 //! 2. The terms that a node reports within a lineage and its children never go back; across restarts too where it has a
-//!    store. The term is the fencing token.
+//!    store. The term is the fencing token. Under [`proto::Policy::Available`] they don't go back wherever it goes.
 //! 3. A committed entry of the roll is in the roll of every later leader of the lineage, in the same order. A recovery
 //!    ([`proto::Event::Recovered`]) may lose entries of which nobody that is left has any.
 //! 4. A member is on the roll once; a name has one owner, and what claimers are told can be put in one order; an old
 //!    heartbeat is never taken for that of a slot's new owner.
 //! 5. No event about a member follows its `Left`, other than a `Joined` with a larger incarnation; no message from it
-//!    either. (After a `Moved` who is there is told anew.)
+//!    either. (After a `Moved` who is there is told anew. A `Left` counts within its lineage: who was told to have left on a
+//!    side that went on by itself may be there after a [`proto::Event::Merged`].)
 //! 6. An accepted message is delivered at most once and in order, or comes back, whatever fails in between. A request to
 //!    whoever leads is given to an embedder at most once per lineage and its children, and one that was answered exactly once;
 //!    its sender is told one outcome. A broadcast is committed before anybody is given it; each is given it once and in one
@@ -219,7 +234,7 @@
 //!
 //! # What is not
 //!
-//! - A convention whose voters are away in such numbers that no majority is there waits, and names for whom
+//! - Under [`proto::Policy::Quorum`] a convention whose voters are away in such numbers that no majority is there waits, and names for whom
 //!   ([`proto::Notice::WaitingFor`]). Where they restarted without stores those that are left recover as soon as that is
 //!   proven, by a child of the lineage; where only witnesses are left they wait. An operator may give voters up
 //!   ([`proto::Command::Recover`]).
@@ -235,6 +250,8 @@
 //! - A recovery may lose a broadcast that was committed, as any entry of the roll: some may have been given it. What is missed
 //!   across one is counted at least, not exactly.
 //! - A request is not taken back where its sender dies, and nobody learns by whom it was carried out, only whether.
+//! - Under [`proto::Policy::Available`] what two sides decide while they are apart is decided apart; what was decided of the
+//!   line on the side that is taken in (retirements, priorities) is not carried over. All nodes have to have one policy.
 //!
 //! # Features
 //!

@@ -366,7 +366,7 @@ fn under_quorum_members_follow_the_side_that_has_a_majority_of_candidates() {
     let (minority, members) = (site.hosts[..2].to_vec(), site.hosts[6..].to_vec());
     site.world.heal();
     for a in &minority {
-        for b in site.hosts[2..5].to_vec() {
+        for b in [HostId(2), HostId(3), HostId(4)] {
             site.world.cut(*a, b);
         }
     }

@@ -38,17 +38,6 @@ fn members_taken_in_without_new_slots_are_seen() {
     assert!(caught(Bug::MergeWithoutNewSlots, 4, 0..4, "partition") >= 1);
 }
 
-/// Each leader waits for the other's word, again and again.
-#[test]
-fn two_that_both_yield_are_seen() {
-    assert!(caught(Bug::BothYield, 7, 0..3, "partition") >= 1);
-}
-
-#[test]
-fn two_that_both_want_to_win_are_seen() {
-    assert!(caught(Bug::NobodyYields, 7, 0..3, "partition") >= 1);
-}
-
 #[test]
 fn a_conflict_that_nobody_tells_is_seen() {
     assert!(caught(Bug::ConflictNotTold, 4, 0..6, "partition,names") >= 1);

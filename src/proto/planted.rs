@@ -130,10 +130,6 @@ pub enum Bug {
     FreeWithoutAsking,
     /// Members that are taken in keep the slots that they had.
     MergeWithoutNewSlots,
-    /// Of two lineages that meet both yield, and take the other in while they do.
-    BothYield,
-    /// Of two lineages that meet none yields.
-    NobodyYields,
     /// A name that both sides had is told by nobody.
     ConflictNotTold,
     /// A voter of a lineage that was taken in stays the voter that it was.

@@ -306,7 +306,10 @@ impl Node {
         }
         let Some(progress) = lead.leadership.progress.get_mut(&from.identity) else {
             // One of a lineage that was taken in is ready.
-            return if reply.matched { () } else { self.replicate_to(now, from.identity, from.conn) };
+            if !reply.matched {
+                self.replicate_to(now, from.identity, from.conn);
+            }
+            return;
         };
         progress.in_flight = None;
         if reply.matched {

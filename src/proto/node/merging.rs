@@ -164,8 +164,8 @@ impl Node {
             return;
         }
         let (mine, _) = self.merging.stake(now, self.candidates());
-        let loses = wins((offer.candidates, offer.lineage), (mine, ours)) || self.bug.has(Bug::BothYield);
-        if !(ordered || loses) || self.bug.has(Bug::NobodyYields) {
+        let loses = wins((offer.candidates, offer.lineage), (mine, ours));
+        if !(ordered || loses) {
             self.merging.hurry(now);
             return self.make_offers(now);
         }
@@ -257,7 +257,7 @@ impl Node {
             && self.voter.credible(term)
             && total > 0
             && total <= MAX_IMAGE;
-        let takes = self.deals(now) && self.merging.holds(now, number, candidates) || self.bug.has(Bug::BothYield);
+        let takes = self.deals(now) && self.merging.holds(now, number, candidates);
         if sane && offset == 0 && takes {
             self.merging.stage = Stage::Absorbing(Box::new(Absorbing {
                 lineage,
@@ -319,6 +319,11 @@ impl Node {
         self.drive_merging(now);
     }
 
+    /// Only then is the committed roll all that this leader has decided.
+    fn is_free_to_absorb(&self) -> bool {
+        self.is_ready() && self.handover.is_none() && self.log.committed() == self.log.last()
+    }
+
     fn absorb_when_ready(&mut self, now: Time) {
         let Stage::Absorbing(a) = &self.merging.stage else { return };
         let Some(term) = self.lead.as_ref().map(|l| l.leadership.term) else { return };
@@ -334,22 +339,16 @@ impl Node {
                     self.out.send_durably(conn, Message::Ended(ended));
                 }
             }
-            (Some((image, above)), None) => {
-                if term > *above
-                    && self.is_ready()
-                    && self.handover.is_none()
-                    && self.log.committed() == self.log.last()
-                {
-                    let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term));
-                    let changes = self.absorption(now, &theirs, &here, about);
-                    let last = self.log.last().index.0 + changes.len() as u64;
-                    if let Stage::Absorbing(a) = &mut self.merging.stage {
-                        a.done_at = Some(Index(last));
-                        a.image = None;
-                        a.until = now + self.config.detection() * 3;
-                    }
-                    self.propose(now, changes);
+            (Some((image, above)), None) if term > *above && self.is_free_to_absorb() => {
+                let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term));
+                let changes = self.absorption(now, &theirs, &here, about);
+                let last = self.log.last().index.0 + changes.len() as u64;
+                if let Stage::Absorbing(a) = &mut self.merging.stage {
+                    a.done_at = Some(Index(last));
+                    a.image = None;
+                    a.until = now + self.config.detection() * 3;
                 }
+                self.propose(now, changes);
             }
             _ => {}
         }
