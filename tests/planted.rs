@@ -157,7 +157,9 @@ fn a_relay_that_forgets_the_order_is_seen() {
 fn one_leaves(bug: Option<Bug>) -> Vec<u8> {
     let builder = World::builder(7);
     let mut world = bug.map_or(builder.clone(), |bug| builder.plant(bug)).build();
-    ["a", "b", "c"].map(|name| world.add_node(config(name, 3), NodeOptions::default()));
+    for name in ["a", "b", "c"] {
+        world.add_node(config(name, 3), NodeOptions::default());
+    }
     let seeds: Vec<HostId> = (0..3).map(HostId).collect();
     let [one, other] = ["m", "o"].map(|name| {
         let builder = Config::builder(ConventionId::new("site").unwrap(), NodeId::new(name).unwrap());

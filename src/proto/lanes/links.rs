@@ -520,11 +520,9 @@ impl Lanes {
 
     /// Those that are kept have to be alive.
     fn probe_kept(&mut self, now: Time, out: &mut Outbox) {
-        let kept = |(conn, link): (&ConnId, &Box<Link>)| match link.state {
-            State::Ready(at) if self.is_kept(at, *conn) => Some(*conn),
-            _ => None,
-        };
-        for conn in self.links.iter().filter_map(kept).collect::<Vec<_>>() {
+        let kept = |conn: &ConnId, link: &Link| matches!(link.state, State::Ready(at) if self.is_kept(at, *conn));
+        let all = self.links.iter().filter(|(conn, link)| kept(conn, link));
+        for conn in all.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             if self.probe(now, conn, out) {
                 self.cut(now, conn, out);
             }

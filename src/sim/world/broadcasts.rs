@@ -5,14 +5,14 @@ use super::super::host::HostId;
 use super::super::process::Process;
 use super::World;
 use super::observe::Watch;
-use crate::proto::{Event, Node};
-use crate::types::{Incarnation, NodeId};
+use crate::proto::{Event, Node, Policy};
+use crate::types::{Incarnation, Lineage, NodeId};
 use crate::wire::digest;
 
 impl Watch {
     /// What a node that holds the roll has committed of broadcasts.
     pub(super) fn said(&mut self, node: &Node) -> Verdict {
-        let family = self.family.root(node.lineage());
+        let family = self.saying(node, node.lineage());
         let alone = !self.family.has_children(node.lineage());
         let newest = self.broadcasts.newest(family);
         for said in node.broadcasts_after(newest) {
@@ -22,11 +22,19 @@ impl Watch {
         Ok(())
     }
 
+    /// What shares its broadcasts with a lineage: all of its family, but where sides of it decide apart.
+    fn saying(&self, node: &Node, lineage: Lineage) -> Lineage {
+        match node.config().policy() {
+            Policy::Available => lineage,
+            _ => self.family.root(lineage),
+        }
+    }
+
     /// Where a node is on the roll, by what it listens to.
     fn seat(&self, node: &Node) -> Option<Seat> {
         let (home, since, _) = node.listening()?;
         let (lineage, slot, generation, incarnation) = home;
-        let family = self.family.root(lineage);
+        let family = self.saying(node, lineage);
         let (slot, generation) = (u64::from(slot.0), u64::from(generation.0));
         let numbers = [incarnation.0, slot, generation, since.term.0, since.index.0];
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
