@@ -26,7 +26,7 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// Which faults may occur: all of them means a random part for each seed, any other set exactly that (all).
     pub faults: Faults,
-    /// What a side without a majority does (drawn: with faults it goes on in one of four; without it waits).
+    /// What a side without a majority does (it waits).
     pub policy: Option<Policy>,
     /// Whether the candidates have stores (drawn: all, none, or some).
     pub stores: Option<bool>,
@@ -117,10 +117,7 @@ impl Scenario {
             twins: !quiet && rng.one_in(8),
             reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
-            available: match options.policy {
-                Some(policy) => policy == Policy::Available,
-                None => !quiet && rng.fork(0xa7a1).one_in(4),
-            },
+            available: options.policy == Some(Policy::Available),
             preempts: false,
             rolling: false,
         };

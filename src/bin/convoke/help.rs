@@ -115,6 +115,7 @@ convoke sim: the deterministic simulator
   --candidates N    how many candidates (drawn from the seed)
   --members N       how many plain members (drawn from the seed)
   --for TIME        how long faults act, in simulated time: 500ms, 60s, 10m, 1h (drawn from the seed)
+  --policy P      quorum (as it is unless said) or available
   --faults LIST     all, none, or some of them, with commas between (all)
 
 Exit status 1 on a violation.
