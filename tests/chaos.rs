@@ -127,10 +127,18 @@ impl Chaos {
             Harm::Admit(h) if self.site.present().any(|p| p == h) => {
                 // Retired first: a candidate with a store keeps its vote else.
                 let id = self.site.id(h).to_owned();
-                self.site.say(self.site.leader().0, &format!("retire {id}"));
-                self.site.wait("the late one is off the line", LONG, |s| {
-                    s.agreed().is_some_and(|(l, _)| s.view(l).line.iter().all(|place| place.0 != id))
-                });
+                let off = |s: &Site| s.agreed().is_some_and(|(l, _)| s.view(l).line.iter().all(|place| place.0 != id));
+                // Who leads may lose it at that very moment, and the order with it.
+                for _ in 0..40 {
+                    if let Some((leader, _)) = self.site.agreed().filter(|_| !off(&self.site)) {
+                        self.site.say(leader, &format!("retire {id}"));
+                    }
+                    self.site.pass(Duration::from_millis(250));
+                    if off(&self.site) {
+                        break;
+                    }
+                }
+                self.site.wait("the late one is off the line", LONG, off);
                 self.site.kill(h);
             }
             Harm::Admit(h) => self.site.start(h, &[]),

@@ -261,7 +261,7 @@ fn commands_are_answered() {
     node.say("stats");
     assert!(node.event("stats")["leaderships"].as_u64().unwrap() >= 1);
     for (bad, part) in
-        [("unset colour", "no capability"), ("jump", "no command"), ("broadcast n", "not yet"), ("set x", "KEY=VALUE")]
+        [("unset colour", "no capability"), ("jump", "no command"), ("claim", "which NAME"), ("set x", "KEY=VALUE")]
     {
         node.say(bad);
         let message = node.event("error")["message"].as_str().unwrap().to_owned();

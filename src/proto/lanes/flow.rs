@@ -15,9 +15,7 @@ impl Lanes {
     pub(in crate::proto) fn poll_stream(&mut self, out: &mut Outbox) -> Option<StreamOutput> {
         self.tell_news(false, out);
         loop {
-            while let Some((conn, order)) = self.relay.poll_order() {
-                out.send(conn, order);
-            }
+            self.say_as_relay(out);
             match out.poll_stream() {
                 Some(StreamOutput::Send(conn, bytes)) if is_circuit(conn) => self.say_on_circuit(conn, bytes, out),
                 Some(StreamOutput::Close(conn)) if is_circuit(conn) => self.hang_up(conn, out),
@@ -32,6 +30,13 @@ impl Lanes {
                     }
                 }
             }
+        }
+    }
+
+    /// What the relay has to say. It is said before a connection is closed for what came behind.
+    pub(in crate::proto) fn say_as_relay(&mut self, out: &mut Outbox) {
+        while let Some((conn, order)) = self.relay.poll_order() {
+            out.send(conn, order);
         }
     }
 

@@ -464,9 +464,7 @@ impl Lanes {
         self.strangers = 0;
         self.unnamed.clear();
         self.end_circuits();
-        while let Some((conn, order)) = self.relay.poll_order() {
-            out.send(conn, order);
-        }
+        self.say_as_relay(out);
         for at in 0..self.partners.len() {
             self.give_up(at, Undelivered::Stopped);
         }

@@ -102,6 +102,7 @@ impl Node {
         while let Some((from, view)) = self.lanes.poll_leads() {
             self.on_leads(now, &from, view);
         }
+        self.lanes.say_as_relay(&mut self.out);
     }
 
     /// Connects two members of the roll; both of them, at the incarnations that the roll has.
