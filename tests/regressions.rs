@@ -307,3 +307,12 @@ fn what_an_earlier_incarnation_broadcast_confirms_nothing() {
     assert!(world.violations().is_empty(), "{}", world.violations()[0]);
     assert_eq!(world.open_broadcast(), None);
 }
+
+/// A proposer that was away for longer than its acceptances last founded by them, with voters that had founded another
+/// lineage meanwhile. (All, 60 s, seed 215.)
+#[test]
+fn what_was_accepted_long_ago_founds_nothing() {
+    let options = Options { duration: Some(SECOND * 60), ..Options::default() };
+    let report = Run::seed(215).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+}

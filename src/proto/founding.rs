@@ -20,6 +20,8 @@ enum Phase {
         seats: Vec<Seat>,
         accepted: BTreeMap<Identity, bool>,
         again: Time,
+        /// Those that accept are free again after the detection time: a proposer that was away has to ask again.
+        fresh_until: Time,
     },
     Accepted {
         lineage: Lineage,
@@ -206,6 +208,7 @@ impl Founding {
             seats: seats.clone(),
             accepted: BTreeMap::from([(me.identity, me.durable)]),
             again: now + (self.interval / 2).max(Duration::from_millis(20)),
+            fresh_until: now + self.detection * 7 / 8,
         };
         if let Some(found) = self.complete() {
             return Some(found);
@@ -354,9 +357,9 @@ impl Founding {
     }
 
     /// Takes an answer; founds where it was the last that was missing.
-    pub(super) fn answered(&mut self, from: Identity, reply: &ProposeReply) -> Option<Step> {
-        let Phase::Proposing { lineage, round, accepted, .. } = &mut self.phase else { return None };
-        if reply.lineage != *lineage || reply.round != *round || !reply.accepted {
+    pub(super) fn answered(&mut self, now: Time, from: Identity, reply: &ProposeReply) -> Option<Step> {
+        let Phase::Proposing { lineage, round, accepted, fresh_until, .. } = &mut self.phase else { return None };
+        if reply.lineage != *lineage || reply.round != *round || !reply.accepted || now >= *fresh_until {
             return None;
         }
         accepted.insert(from, reply.durable);

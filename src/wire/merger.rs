@@ -6,7 +6,7 @@ use bytes::Bytes;
 /// How many absorbed lineages a roll remembers.
 pub const MAX_ABSORBED: usize = 16;
 
-/// How many runs one [`Absorbed`] names.
+/// How many runs one [`super::Absorbed`] names.
 pub const MAX_RUNS: usize = 32;
 
 /// Leader to another lineage's leader: mine may take yours in. Holds for the detection time, by the sender's clock.

@@ -120,7 +120,7 @@ impl Node {
             return;
         }
         let Some(founding) = &mut self.founding else { return };
-        let step = founding.answered(from.identity, &reply);
+        let step = founding.answered(now, from.identity, &reply);
         self.founding_step(now, step);
     }
 
