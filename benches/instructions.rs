@@ -16,8 +16,9 @@ use convoke::wire::{Ack, Beat, Datagram, DatagramView, Heartbeat, encode_datagra
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
 
-/// The most instructions that checking and reading one frame may take, its checksum included.
-const MOST: u64 = 200;
+/// The most instructions that checking and reading one frame may take, its checksum included: what a leader gets from each
+/// member, and the heartbeat of 64 bytes, of which a member gets one an interval.
+const MOST: [(&str, u64); 3] = [("beat", 200), ("ack", 200), ("heartbeat", 230)];
 const TAG: u32 = 7;
 const FEW: u64 = 1_000;
 const MANY: u64 = 21_000;
@@ -84,16 +85,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut exceeded = false;
-    println!("instructions to check and read one frame (at most {MOST}):");
-    for name in ["beat", "ack", "heartbeat"] {
+    println!("instructions to check and read one frame, and how many it may take:");
+    for (name, most) in MOST {
         let (Some(few), Some(many)) = (instructions(name, FEW), instructions(name, MANY)) else {
             println!("NOT MEASURED: valgrind is missing or doesn't run here. Install it to count instructions.");
             return ExitCode::SUCCESS;
         };
         let each = many.saturating_sub(few) / (MANY - FEW);
-        let verdict = if each <= MOST { "ok" } else { "TOO MANY" };
-        exceeded |= each > MOST;
-        println!("  {name:<10} {:>3} bytes {each:>5}  {verdict}", frame(name).len());
+        let verdict = if each <= most { "ok" } else { "TOO MANY" };
+        exceeded |= each > most;
+        println!("  {name:<10} {:>3} bytes {each:>5} of {most}  {verdict}", frame(name).len());
     }
     if exceeded { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

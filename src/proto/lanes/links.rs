@@ -171,9 +171,15 @@ impl Lanes {
         self.frames(now, conn, out, told);
     }
 
-    /// Takes the frames that are there, up to one that tells of somebody: the node has to hear of that first.
+    /// True where something came that the node has to deal with.
+    pub(in crate::proto) fn tells(&self) -> bool {
+        let quiet = self.calls.is_empty() && self.rings.is_empty() && self.leads.is_empty() && self.greeted.is_empty();
+        !quiet || !self.records.is_empty() || !self.failed.is_empty()
+    }
+
+    /// Takes the frames that are there, up to one that tells of somebody or is for the node: that is dealt with first.
     pub(in crate::proto) fn frames(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<Greeted>) {
-        while told.is_empty() {
+        while told.is_empty() && !self.tells() {
             let Some(link) = self.links.get_mut(&conn) else { return };
             let message = match link.reader.next(out.tag()) {
                 Ok(Some(message)) => message,

@@ -182,9 +182,12 @@ impl Node {
     }
 
     fn after_greeting(&mut self, now: Time, conn: ConnId, mut greeted: Vec<Greeted>) {
-        while !greeted.is_empty() {
+        while !greeted.is_empty() || self.lanes.tells() {
             self.greeted(now, std::mem::take(&mut greeted));
             self.settle(now);
+            if self.stopped {
+                return;
+            }
             self.lanes.frames(now, conn, &mut self.out, &mut greeted);
         }
     }

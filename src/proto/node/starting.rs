@@ -39,6 +39,26 @@ pub(super) struct Beginning {
     pub(super) durable: bool,
 }
 
+impl Told {
+    /// Nothing yet.
+    fn at_first(term: Term, lineage: Lineage) -> Self {
+        Self {
+            role: Role::Seeking,
+            leader: None,
+            term,
+            lineage,
+            line_version: None,
+            roll: false,
+            registered: None,
+            foreign: Vec::new(),
+            waiting: None,
+            version_mismatch: false,
+            apart: None,
+            anew: false,
+        }
+    }
+}
+
 impl Node {
     /// A node that begins to look for its convention at `now`.
     ///
@@ -104,20 +124,7 @@ impl Node {
         if let (Some(founding), Some(bound)) = (&mut founding, &bound) {
             founding.bind(bound);
         }
-        let told = Told {
-            role: Role::Seeking,
-            leader: None,
-            term: promise.seen,
-            lineage: promise.lineage,
-            line_version: None,
-            roll: false,
-            registered: None,
-            foreign: Vec::new(),
-            waiting: None,
-            version_mismatch: false,
-            apart: None,
-            anew: false,
-        };
+        let told = Told::at_first(promise.seen, promise.lineage);
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         let preemption = Preemption::new(config.preempt);
         let requesting = Requesting::new(interval, config.request_patience);

@@ -6,6 +6,7 @@ mod builder;
 mod control;
 mod datagrams;
 mod foundings;
+mod looks;
 mod narrate;
 mod observe;
 mod streams;
