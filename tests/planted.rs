@@ -128,7 +128,7 @@ fn a_broadcast_before_its_commit_is_seen() {
 /// A sender that isn't confirmed hands its broadcast to the next leader, whose roll has it.
 #[test]
 fn a_leader_that_forgets_what_was_said_is_seen() {
-    assert!(caught(Bug::ForgetSaid, 6, 0..8, &traffic("crash,restart,partition")) >= 1);
+    assert!(caught(Bug::ForgetSaid, 6, 0..40, &traffic("crash,restart,partition")) >= 1);
 }
 
 #[test]
