@@ -312,7 +312,12 @@ fn what_an_earlier_incarnation_broadcast_confirms_nothing() {
 /// lineage meanwhile. (All, 60 s, seed 215.)
 #[test]
 fn what_was_accepted_long_ago_founds_nothing() {
-    let options = Options { duration: Some(SECOND * 60), ..Options::default() };
-    let report = Run::seed(215).options(options).execute();
-    assert!(report.is_clean(), "{report}");
+    clean_for(SECOND * 60, 215, "all");
+}
+
+/// What a node was given before it moved, and is told once its store has the move, was for the place that it had. (All, 60 s,
+/// seed 2.)
+#[test]
+fn what_is_told_after_a_move_was_given_before_it() {
+    clean_for(SECOND * 60, 2, "all");
 }

@@ -116,6 +116,12 @@ impl Broadcasts {
         self.committed.get(&family).and_then(|all| all.keys().next_back()).copied().unwrap_or_default()
     }
 
+    /// True where this is committed in this family.
+    #[must_use]
+    pub fn knows(&self, family: Lineage, body: &[u8]) -> bool {
+        self.places.contains_key(&(family, digest(body)))
+    }
+
     fn at(&mut self, who: Observer, seat: Seat) -> &mut Given {
         let fresh = Given { home: seat.home, at: None, missed: 0 };
         let given = self.given.entry((who, seat.family)).or_insert_with(|| fresh.clone());

@@ -6,8 +6,11 @@ use super::super::process::Process;
 use super::World;
 use super::observe::Watch;
 use crate::proto::{Event, Node, Policy};
-use crate::types::{Incarnation, Lineage, NodeId};
+use crate::types::{Generation, Incarnation, Lineage, NodeId, Position, Slot};
 use crate::wire::digest;
+
+/// Where a node is on a roll, and since which broadcast.
+pub(super) type Place = (Lineage, Slot, Generation, Incarnation, Position);
 
 impl Watch {
     /// What a node that holds the roll has committed of broadcasts.
@@ -20,6 +23,23 @@ impl Watch {
             self.broadcasts.committed((family, alone), said.place, number, &said.data)?;
         }
         Ok(())
+    }
+
+    /// Remembers where a node listens: what it is given there may be told when it is elsewhere already.
+    pub(super) fn listens(&mut self, who: Observer, node: &Node) {
+        let Some(((lineage, slot, generation, incarnation), since, _)) = node.listening() else { return };
+        let place = (lineage, slot, generation, incarnation, since);
+        if self.seats.get(&who).and_then(|seats| seats.last()).is_none_or(|(last, _)| *last != place)
+            && let Some(seat) = self.seat(node)
+        {
+            self.seats.entry(who).or_default().push((place, seat));
+        }
+    }
+
+    /// Where a node was when it was given this: where it is now, or where it was before.
+    fn seat_of(&self, who: Observer, body: &[u8]) -> Option<Seat> {
+        let seats = || self.seats.get(&who).into_iter().flatten().rev().map(|(_, seat)| *seat);
+        seats().find(|seat| self.broadcasts.knows(seat.family, body)).or_else(|| seats().next())
     }
 
     /// What shares its broadcasts with a lineage: all of its family, but where sides of it decide apart.
@@ -50,7 +70,8 @@ impl Watch {
     ) -> Verdict {
         // At the leader it is given within the input that commits it.
         self.said(node)?;
-        let Some(seat) = self.seat(node) else {
+        self.listens(who, node);
+        let Some(seat) = self.seat_of(who, body) else {
             return Err(format!("{who} is given a broadcast, and is on no roll"));
         };
         let alone = !self.family.has_children(seat.lineage);

@@ -2,12 +2,13 @@
 
 use super::super::check::{
     Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Findings, Founders, Leaders, Leases, LineView, Lines,
-    Mergers, Messages, Observer, OnRoll, Requests, Slots, Terms, Verdict, Voters,
+    Mergers, Messages, Observer, OnRoll, Requests, Seat, Slots, Terms, Verdict, Voters,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::{Asked, Process};
 use super::super::trace::Detail;
 use super::World;
+use super::broadcasts::Place;
 use crate::proto::{
     ClaimOutcome, Command, Conflict, Event, HandoverStep, MessageLane, Node, Notice, Policy, RequestOutcome, Role,
 };
@@ -63,6 +64,8 @@ pub(super) struct Watch {
     led: BTreeMap<Lineage, Observer>,
     messages: Messages,
     pub(super) broadcasts: Broadcasts,
+    /// Where each listened to them, in this order.
+    pub(super) seats: BTreeMap<Observer, Vec<(Place, Seat)>>,
     pub(super) requests: Requests,
     asks: Asks,
     line_changes: Lines,
@@ -433,10 +436,12 @@ impl World {
             let name = p.node.config().id();
             self.violated(9, format!("{name} and its twin got the same inputs and differ: {difference}"));
         }
-        if let Some(watch) = &mut self.watch
-            && let Err(why) = watch.said(&p.node)
-        {
-            self.violated(6, why);
+        let who = Observer { node: h, run: p.run };
+        if let Some(watch) = &mut self.watch {
+            watch.listens(who, &p.node);
+            if let Err(why) = watch.said(&p.node) {
+                self.violated(6, why);
+            }
         }
         let node = &p.node;
         let votes = node.standing().votes();
@@ -463,7 +468,6 @@ impl World {
             }
             _ => {}
         }
-        let who = Observer { node: h, run: p.run };
         let between = relays(&p.node);
         if let Some(why) = between.filter(|_| self.watch.is_some()) {
             self.violated(5, format!("{who} {why}"));
