@@ -92,8 +92,13 @@ impl Far {
         self.rate.load(Ordering::Relaxed) > 0
     }
 
-    /// Messages a second.
+    /// Messages a second. Whoever sends may see the end of the connection before it hears the rate.
     pub fn outcome(&self) -> f64 {
+        let begun = Instant::now();
+        while !self.is_over() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the other process says no rate");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.rate.load(Ordering::Relaxed) as f64
     }
 }
