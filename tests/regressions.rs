@@ -321,3 +321,16 @@ fn what_was_accepted_long_ago_founds_nothing() {
 fn what_is_told_after_a_move_was_given_before_it() {
     clean_for(SECOND * 60, 2, "all");
 }
+
+/// What is told behind a broadcast that its embedder doesn't take waits with it, also when all agree. (All, 2 s,
+/// seed 1000165.)
+#[test]
+fn who_takes_no_messages_is_told_the_rest_once_it_does() {
+    clean_for(SECOND * 2, 1_000_165, "all");
+}
+
+/// Where a broadcast is given the moment that a child is founded, what it was founded out of counts. (All, seed 1000359.)
+#[test]
+fn a_broadcast_of_the_parent_that_the_child_commits_is_known() {
+    clean(1_000_359, "all");
+}

@@ -216,6 +216,7 @@ impl Course {
             return;
         }
         self.agreed_after = Some(since - begun);
+        self.traffic.take_all(world);
         self.rest(world, scenario);
         if quiet && world.leaderships() != 1 {
             let n = world.leaderships();

@@ -105,16 +105,21 @@ impl Traffic {
         body.into()
     }
 
+    /// All take what is for them from now on: what is told behind a broadcast waits until that is taken.
+    pub(super) fn take_all(&mut self, world: &mut World) {
+        self.lazy.clear();
+        for host in world.hosts() {
+            world.set_lazy(host, false);
+        }
+    }
+
     /// Nothing more is sent. What was sent has to be delivered, or to come back, within a bound.
     pub(super) fn end(&mut self, world: &mut World, patience: Duration) {
         if !self.on || !world.violations().is_empty() {
             return;
         }
         self.next = u64::MAX;
-        self.lazy.clear();
-        for host in world.hosts() {
-            world.set_lazy(host, false);
-        }
+        self.take_all(world);
         // The wait for a way, and after it that for an answer; streams that died unseen take their patience too.
         world.run_for(patience * 2 + Duration::from_secs(10));
         if let Some(why) = world.open_message().or_else(|| world.open_broadcast()) {

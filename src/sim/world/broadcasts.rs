@@ -36,9 +36,11 @@ impl Watch {
         }
     }
 
-    /// Where a node was when it was given this: where it is now, or where it was before.
-    fn seat_of(&self, who: Observer, body: &[u8]) -> Option<Seat> {
-        let seats = || self.seats.get(&who).into_iter().flatten().rev().map(|(_, seat)| *seat);
+    /// Where a node was when it was given this: where it is now, or where it was before. Of which family that is may have
+    /// come out since.
+    fn seat_of(&self, who: Observer, node: &Node, body: &[u8]) -> Option<Seat> {
+        let of_family = |seat: Seat| Seat { family: self.saying(node, seat.lineage), ..seat };
+        let seats = || self.seats.get(&who).into_iter().flatten().rev().map(|(_, seat)| of_family(*seat));
         seats().find(|seat| self.broadcasts.knows(seat.family, body)).or_else(|| seats().next())
     }
 
@@ -71,7 +73,7 @@ impl Watch {
         // At the leader it is given within the input that commits it.
         self.said(node)?;
         self.listens(who, node);
-        let Some(seat) = self.seat_of(who, body) else {
+        let Some(seat) = self.seat_of(who, node, body) else {
             return Err(format!("{who} is given a broadcast, and is on no roll"));
         };
         let alone = !self.family.has_children(seat.lineage);
