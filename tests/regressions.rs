@@ -334,3 +334,10 @@ fn who_takes_no_messages_is_told_the_rest_once_it_does() {
 fn a_broadcast_of_the_parent_that_the_child_commits_is_known() {
     clean(1_000_359, "all");
 }
+
+/// A retired candidate that comes back with an old store calls the leader where the answer to its registration says, not where
+/// its own old line does. (All, seed 1001199.)
+#[test]
+fn who_comes_back_with_an_old_line_learns_the_addresses_anew() {
+    clean(1_001_199, "all");
+}

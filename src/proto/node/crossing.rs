@@ -186,7 +186,7 @@ impl Node {
         self.follower.registered(now, place);
         self.follower.told(now, &view);
         self.follower.spread(now);
-        self.take_view(view);
+        self.take_view(now, view);
     }
 
     // ---- What is told ----

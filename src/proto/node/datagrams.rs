@@ -330,13 +330,9 @@ impl Node {
             self.abandon(now);
         }
         self.lineage_seen = now;
-        // Who answers first may be a plain member, and the others' answers are of no more use then.
-        for seat in &announce.view.line {
-            self.peers.note(now, &super::members::seat_ref_info(seat), theirs, false);
-        }
         self.follower.refreshed();
         self.follower.told(now, &announce.view);
-        self.take_view(announce.view);
+        self.take_view(now, announce.view);
     }
 
     fn on_registered(&mut self, now: Time, registered: Registered) {
@@ -356,7 +352,7 @@ impl Node {
         }
         let registration = Registration { lineage: view.lineage, slot, generation, revision, since };
         self.follower.told(now, &view);
-        self.take_view(view);
+        self.take_view(now, view);
         self.follower.registered(now, registration);
     }
 

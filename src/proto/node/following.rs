@@ -456,7 +456,11 @@ impl Node {
         by_roll.map(|s| s.id.clone()).or_else(|| self.follower.seat(tag).map(|s| s.id.clone()))
     }
 
-    pub(super) fn take_view(&mut self, view: View) {
+    pub(super) fn take_view(&mut self, now: Time, view: View) {
+        // Who answers first may be a plain member; and the line that a voter holds may be older than its members' addresses.
+        for seat in &view.line {
+            self.peers.note(now, &super::members::seat_ref_info(seat), view.lineage, false);
+        }
         let older =
             self.follower.view.as_ref().is_some_and(|v| {
                 v.lineage == view.lineage && (v.line_version.wrapping_sub(view.line_version) as i32) > 0

@@ -143,7 +143,7 @@ impl Node {
         }
         let before = self.follower.bond().map(|b| (b.addr, b.leader));
         self.follower.told(now, &view);
-        self.take_view(view);
+        self.take_view(now, view);
         if self.follower.bond().map(|b| (b.addr, b.leader)) != before {
             // What the new leader sends comes in only once it has heard something.
             self.follower.beat_soon(now);
