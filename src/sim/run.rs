@@ -162,7 +162,7 @@ impl Course {
         }
         if world.violations().is_empty() {
             self.heal(world, scenario);
-            self.traffic.end(world, scenario.patience());
+            self.traffic.end(world, scenario.patience(), self.agreed_after.is_some());
             self.inquiring.end(world, super::scenario::ANSWER);
             if scenario.faults.has(Fault::Outbound) && self.agreed_after.is_some() && world.violations().is_empty() {
                 super::reach::check(world, scenario);

@@ -114,7 +114,8 @@ impl Traffic {
     }
 
     /// Nothing more is sent. What was sent has to be delivered, or to come back, within a bound.
-    pub(super) fn end(&mut self, world: &mut World, patience: Duration) {
+    /// `agreed`: somebody leads; where nobody ever can, broadcasts wait for that.
+    pub(super) fn end(&mut self, world: &mut World, patience: Duration, agreed: bool) {
         if !self.on || !world.violations().is_empty() {
             return;
         }
@@ -122,7 +123,8 @@ impl Traffic {
         self.take_all(world);
         // The wait for a way, and after it that for an answer; streams that died unseen take their patience too.
         world.run_for(patience * 2 + Duration::from_secs(10));
-        if let Some(why) = world.open_message().or_else(|| world.open_broadcast()) {
+        if let Some(why) = world.open_message().or_else(|| if agreed { world.open_broadcast() } else { None })
+        {
             world.violated(6, why);
         }
     }

@@ -7,7 +7,7 @@ use super::super::roll::Applied;
 use super::super::subscriber::{Ask, Told};
 use super::Node;
 use super::following::outcome;
-use crate::types::{ConnId, Lineage, MemberInfo, Time};
+use crate::types::{ConnId, Lineage, MemberInfo, Time, VoterTag};
 use crate::wire::{Datagram, Follow, Message, Missed, News};
 use std::net::SocketAddr;
 
@@ -97,15 +97,19 @@ impl Node {
     /// Whom to ask: one of the supporters, and the leader where there is none, or where they don't answer.
     pub(super) fn supporter(&self, tries: u32, draw: u64) -> Option<SocketAddr> {
         let leader = self.follower.bond().map(|b| b.leader);
-        let line = self.subscriber.log().roll().line();
-        let mut addrs: Vec<SocketAddr> = line
-            .voters()
-            .filter(|s| Some(s.identity.tag()) != leader)
-            .filter_map(|s| s.addrs.first().copied())
-            .collect();
+        let (held, view) = (self.subscriber.log(), self.follower.view.as_ref());
+        let line = held.roll().line();
+        // The line of a roll that lags may have addresses that are of no use any more.
+        let view =
+            view.filter(|v| v.lineage != held.lineage() || v.line_version.wrapping_sub(line.version()) as i32 >= 0);
+        let known = line.voters().filter_map(|s| Some((s.identity.tag(), *s.addrs.first()?)));
+        let heard = view.iter().flat_map(|v| &v.line).filter(|s| s.voting).map(|s| (s.voter, s.addr));
+        let others = |seats: &mut dyn Iterator<Item = (VoterTag, SocketAddr)>| -> Vec<SocketAddr> {
+            seats.filter(|(voter, _)| Some(*voter) != leader).map(|(_, addr)| addr).collect()
+        };
+        let mut addrs = others(&mut heard.into_iter());
         if addrs.is_empty() {
-            let seats = self.follower.view.iter().flat_map(|v| &v.line);
-            addrs.extend(seats.filter(|s| s.voting && Some(s.voter) != leader).map(|s| s.addr));
+            addrs = others(&mut known.into_iter());
         }
         let leader = self.follower.addressee().map(|(addr, _)| addr);
         if addrs.is_empty() || tries % 4 == 3 {

@@ -131,6 +131,17 @@ impl Broadcasts {
         given
     }
 
+    /// The number of the last broadcast of this sender that was given there, in whichever lineage.
+    fn last_of(&self, who: Observer, from: &NodeId, incarnation: Incarnation) -> u64 {
+        self.numbers.get(&(who, from.clone(), incarnation)).copied().unwrap_or_default()
+    }
+
+    /// How many lie there that weren't given already in a lineage that this receiver was in before.
+    fn unheard(&self, who: Observer, family: Lineage, places: (Bound<Position>, Bound<Position>)) -> u64 {
+        let all = self.committed.get(&family).into_iter().flat_map(|all| all.range(places));
+        all.filter(|(_, said)| said.number > self.last_of(who, &said.from, said.incarnation)).count() as u64
+    }
+
     /// A receiver was told that it missed so many.
     pub fn missed(&mut self, who: Observer, seat: Seat, count: u64) {
         self.at(who, seat).missed += count;
@@ -161,22 +172,21 @@ impl Broadcasts {
                 return Err(format!("{who} is given broadcast {number} of {from}, which came back for sure"));
             }
         }
-        let last = self.numbers.entry((who, from.clone(), incarnation)).or_default();
-        if number <= *last {
+        let last = self.last_of(who, from, incarnation);
+        if number <= last {
             return Err(format!("{who} is given broadcast {number} of {from} after its broadcast {last}"));
         }
-        *last = number;
         let (last, missed) = (self.at(who, seat).at, self.at(who, seat).missed);
         if let Some(last) = last.filter(|last| alone && place <= *last) {
             return Err(format!("{who} is given the broadcast at {place:?} after that at {last:?}"));
         }
-        let all = &self.committed[&seat.family];
-        let from = last.unwrap_or(seat.since);
-        let bounds = (Bound::Excluded(from), Bound::Excluded(place));
-        let between = if from < place { all.range(bounds).count() as u64 } else { 0 };
+        let after = last.unwrap_or(seat.since);
+        let bounds = (Bound::Excluded(after), Bound::Excluded(place));
+        let between = if after < place { self.unheard(who, seat.family, bounds) } else { 0 };
+        self.numbers.insert((who, from.clone(), incarnation), number);
         if alone && between > missed {
             return Err(format!(
-                "{who} is given the broadcast at {place:?} after that at {from:?}: {between} lie between, and it was told \
+                "{who} is given the broadcast at {place:?} after that at {after:?}: {between} lie between, and it was told \
                  of {missed}"
             ));
         }
@@ -235,7 +245,7 @@ impl Broadcasts {
     pub fn lacks(&mut self, who: Observer, seat: Seat) -> Option<String> {
         let given = self.at(who, seat).clone();
         let at = given.at.unwrap_or(seat.since);
-        let rest = self.committed.get(&seat.family)?.range(at..).filter(|(p, _)| **p > at).count() as u64;
+        let rest = self.unheard(who, seat.family, (Bound::Excluded(at), Bound::Unbounded));
         let text = || format!("{who} was given all up to {at:?}, and {rest} follow; it was told of {}", given.missed);
         (rest > given.missed).then(text)
     }

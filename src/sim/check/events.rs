@@ -42,6 +42,13 @@ impl Events {
         }
     }
 
+    /// The departure of this incarnation is not part of the lineage that it is told to be in now.
+    pub fn revived(&mut self, who: Observer, lineage: Lineage, id: &NodeId, incarnation: Incarnation) {
+        if let Some(told) = self.observers.get_mut(&(who, lineage)) {
+            told.retain(|other, t| other != id || t.here || t.incarnation != incarnation);
+        }
+    }
+
     /// `updated` was told.
     ///
     /// # Errors

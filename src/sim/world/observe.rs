@@ -263,6 +263,10 @@ impl Watch {
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
+                if [lineage].iter().chain(node.parents()).any(|l| self.kept.get(l) == Some(&false)) {
+                    // That it had left may be what was lost.
+                    self.events.revived(who, family, &info.id, info.incarnation);
+                }
                 fifth(self.events.joined(who, family, &info.id, info.incarnation))
             }
             Event::Updated { id, incarnation, .. } => {
