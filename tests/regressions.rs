@@ -341,3 +341,24 @@ fn a_broadcast_of_the_parent_that_the_child_commits_is_known() {
 fn who_comes_back_with_an_old_line_learns_the_addresses_anew() {
     clean(1_001_199, "all");
 }
+
+/// A subscriber that lags, and whose supporter has moved meanwhile, asks it where its leader says that it is. (All,
+/// seed 1001443.)
+#[test]
+fn a_subscriber_that_lags_asks_at_the_address_of_now() {
+    clean(1_001_443, "all");
+}
+
+/// What was broadcast in a lineage that came to nothing, and again in the one that came after it, is given once. (All,
+/// seed 2001172.)
+#[test]
+fn what_was_given_in_an_earlier_lineage_is_not_given_again() {
+    clean(2_001_172, "all");
+}
+
+/// A child that lost the departure of its own leader is led by one whom others held for gone: they hear it again. (All,
+/// seed 2000855.)
+#[test]
+fn who_left_in_what_a_child_lost_is_heard_again() {
+    clean(2_000_855, "all");
+}

@@ -123,8 +123,7 @@ impl Traffic {
         self.take_all(world);
         // The wait for a way, and after it that for an answer; streams that died unseen take their patience too.
         world.run_for(patience * 2 + Duration::from_secs(10));
-        if let Some(why) = world.open_message().or_else(|| if agreed { world.open_broadcast() } else { None })
-        {
+        if let Some(why) = world.open_message().or_else(|| if agreed { world.open_broadcast() } else { None }) {
             world.violated(6, why);
         }
     }

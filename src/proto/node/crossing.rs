@@ -206,12 +206,6 @@ impl Node {
         let changes = super::following::outcome(old, new);
         let (left, joined): (Vec<Event>, Vec<Event>) = changes.into_iter().partition(is_departure);
         self.tell_changes(now, left);
-        for event in &joined {
-            if let Event::Joined { info, .. } = event {
-                // It may have been told to have left in the lineage that ended.
-                self.lanes.back(&info.id, info.incarnation);
-            }
-        }
         self.tell_changes(now, joined);
     }
 

@@ -348,8 +348,11 @@ impl Node {
     /// Tells what changed in a roll; who left has sent nothing that is still to be handed on.
     pub(super) fn tell_changes(&mut self, now: Time, changes: Vec<Event>) {
         for event in changes {
-            if let Event::Left { id, incarnation, .. } = &event {
-                self.lanes.left(now, id, *incarnation, &mut self.out);
+            match &event {
+                Event::Left { id, incarnation, .. } => self.lanes.left(now, id, *incarnation, &mut self.out),
+                // It may have been told to have left in a lineage that this one was founded out of, or took in.
+                Event::Joined { info, .. } => self.lanes.back(&info.id, info.incarnation),
+                _ => {}
             }
             self.out.event(event);
         }
