@@ -362,3 +362,10 @@ fn what_was_given_in_an_earlier_lineage_is_not_given_again() {
 fn who_left_in_what_a_child_lost_is_heard_again() {
     clean(2_000_855, "all");
 }
+
+/// Who has a circuit to the keeper of the one that it wants to reach, and no connection, makes one: circuits carry no circuits.
+/// (All, seed 2011397.)
+#[test]
+fn a_circuit_to_a_keeper_is_no_way_through_it() {
+    clean(2_011_397, "all");
+}

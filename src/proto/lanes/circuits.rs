@@ -194,7 +194,8 @@ impl Lanes {
                 if !self.circuits.waiting.contains(&(at, via)) {
                     self.circuits.waiting.push((at, via));
                 }
-                let dials = self.get(via).is_some_and(|v| v.dialing.is_none() && v.line.is_none());
+                // Over a circuit to it nothing of others goes: it needs a connection of its own.
+                let dials = self.get(via).is_some_and(|v| v.dialing.is_none());
                 if dials && keeper.lent.is_none() {
                     self.dial(now, via, keeper.addr, out);
                 }
