@@ -1,4 +1,4 @@
-//! Feeds the checker of broadcasts.
+//! Feeds the checker of broadcasts, and tells what is open of them and of messages.
 
 use super::super::check::{Observer, Seat, Verdict};
 use super::super::host::HostId;
@@ -134,5 +134,26 @@ impl World {
     #[must_use]
     pub fn broadcasts(&self) -> u64 {
         self.watch.as_ref().map_or(0, |w| w.broadcasts.count())
+    }
+
+    /// How many messages were sent so far.
+    #[must_use]
+    pub fn messages_sent(&self) -> u64 {
+        self.watch.as_ref().map_or(0, |watch| watch.messages.count())
+    }
+
+    /// A message after the first so many that was not delivered, whatever became of it.
+    #[must_use]
+    pub fn undelivered(&self, after: u64) -> Option<String> {
+        self.watch.as_ref().and_then(|watch| watch.messages.undelivered(after))
+    }
+
+    /// A message of a process that runs was neither delivered nor came back.
+    #[must_use]
+    pub fn open_message(&self) -> Option<String> {
+        let watch = self.watch.as_ref()?;
+        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
+        runs.map(|(node, p)| (Observer { node, run: p.run }, p.node.config().id()))
+            .find_map(|(who, from)| watch.messages.open(who, from))
     }
 }

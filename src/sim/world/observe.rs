@@ -62,7 +62,7 @@ pub(super) struct Watch {
     crossing: Option<Observer>,
     /// Who led each lineage last.
     led: BTreeMap<Lineage, Observer>,
-    messages: Messages,
+    pub(super) messages: Messages,
     pub(super) broadcasts: Broadcasts,
     /// Where each listened to them, in this order.
     pub(super) seats: BTreeMap<Observer, Vec<(Place, Seat)>>,
@@ -678,26 +678,5 @@ impl World {
         let watch = self.watch.as_ref()?;
         let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
         runs.map(|(node, p)| Observer { node, run: p.run }).find_map(|who| watch.asks.open(who))
-    }
-
-    /// How many messages were sent so far.
-    #[must_use]
-    pub fn messages_sent(&self) -> u64 {
-        self.watch.as_ref().map_or(0, |watch| watch.messages.count())
-    }
-
-    /// A message after the first so many that was not delivered, whatever became of it.
-    #[must_use]
-    pub fn undelivered(&self, after: u64) -> Option<String> {
-        self.watch.as_ref().and_then(|watch| watch.messages.undelivered(after))
-    }
-
-    /// A message of a process that runs was neither delivered nor came back.
-    #[must_use]
-    pub fn open_message(&self) -> Option<String> {
-        let watch = self.watch.as_ref()?;
-        let runs = self.hosts.iter().zip(0..).filter_map(|(h, node)| Some((node, h.process.as_ref()?)));
-        runs.map(|(node, p)| (Observer { node, run: p.run }, p.node.config().id()))
-            .find_map(|(who, from)| watch.messages.open(who, from))
     }
 }
