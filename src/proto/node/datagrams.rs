@@ -330,7 +330,10 @@ impl Node {
             self.abandon(now);
         }
         self.lineage_seen = now;
-        self.follower.refreshed();
+        if announce.view.leader.is_some() {
+            // Who knows no leader leaves the question open: another one may.
+            self.follower.refreshed();
+        }
         self.follower.told(now, &announce.view);
         self.take_view(now, announce.view);
     }

@@ -251,7 +251,9 @@ impl Node {
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
     pub(super) fn may_abandon(&self, now: Time) -> bool {
-        if self.is_stranded(now) && self.voter.bound().is_none() && !self.is_going() && self.me.standing.votes() {
+        // Of a founding that came about nobody frees it any more, nor needs to.
+        let bound = self.voter.bound().is_some_and(|b| self.has_nothing_of(b.lineage));
+        if self.is_stranded(now) && !bound && !self.is_going() && self.me.standing.votes() {
             return !self.follower.hears(now, self.config.detection()) && self.follower.attempts() >= 2;
         }
         if self.voter.bound().is_some()

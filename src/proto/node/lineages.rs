@@ -117,13 +117,22 @@ impl Node {
         seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
     }
 
-    /// True where a side without a majority goes on without this voter: it isn't reached, and nobody led for long.
+    /// True where a side without a majority goes on by itself: nobody led for long.
+    fn is_patient_no_more(&self, now: Time) -> bool {
+        self.is_available() && now - self.leaderless_since > self.config.parting()
+    }
+
+    /// True where a side without a majority goes on without this voter: it isn't reached, or went on elsewhere already.
     fn is_given_up(&self, now: Time, seat: &Seat) -> bool {
-        self.is_available()
-            && now - self.leaderless_since > self.config.parting()
+        self.is_patient_no_more(now)
             && seat.identity != Identity::ZERO
             && seat.identity != self.voter.identity()
-            && self.peers.conn_of(&seat.id, seat.identity).is_none()
+            && !self.peers.ready().any(|(p, _)| p.info.identity == seat.identity && !self.is_elsewhere(p))
+    }
+
+    /// True where a peer belongs to another lineage than this voter: in this one it never acts again.
+    fn is_elsewhere(&self, peer: &Peer) -> bool {
+        peer.lineage != Lineage::ZERO && peer.lineage != self.voter.promise.lineage
     }
 
     fn account(&self, now: Time) -> Muster {
@@ -155,13 +164,13 @@ impl Node {
         let own = self.account(now);
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
-        let patient = self.is_available() && now - self.leaderless_since > self.config.parting();
-        let here = |id: &NodeId| patient || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
+        let parts = self.is_patient_no_more(now);
+        let here = |id: &NodeId| parts || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
         let outlook = self.recovery.outlook(me, &own, hollow, here);
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {
             let mute = p.lineage == own.lineage && !self.recovery.has_told(p.info.identity);
-            mute || p.parents.contains(&own.lineage)
+            mute || p.parents.contains(&own.lineage) && !parts
         };
         let unheard: Vec<NodeId> =
             self.peers.ready().map(|(p, _)| p).filter(unheard).map(|p| p.info.id.clone()).collect();
@@ -276,10 +285,14 @@ impl Node {
         if !self.enter_lineage(now, order.parent) {
             return;
         }
+        // Where each side goes on by itself, those that did are gone.
+        let parts = self.is_available();
         let forgotten = |p: &Peer| {
-            p.lineage == order.parent && !order.voters.contains(&p.info.identity) || p.parents.contains(&order.parent)
+            p.lineage == order.parent && !order.voters.contains(&p.info.identity)
+                || p.parents.contains(&order.parent) && !parts
         };
-        let lives = self.peers.ready().any(|(p, _)| order.gone.contains(&p.info.identity) || forgotten(p));
+        let gone = |p: &Peer| order.gone.contains(&p.info.identity) && !(parts && self.is_elsewhere(p));
+        let lives = self.peers.ready().any(|(p, _)| gone(p) || forgotten(p));
         let quiet = self.lead.is_none()
             && self.voter.followed().is_none()
             && !self.awaits_heir(now)
@@ -430,6 +443,7 @@ impl Node {
         self.campaign.idle();
         self.follower.unbind(now);
         self.follower.move_to(child);
+        self.find_place(now);
         if let (Some(told), Some(r)) = (&mut self.told.registered, self.follower.registration) {
             *told = (r.lineage, r.slot, r.generation);
         }
@@ -439,6 +453,19 @@ impl Node {
         self.leaderless_since = now;
         self.lineage_seen = now;
         self.introduce();
+    }
+
+    /// This node's place is what the child's roll says. What brought it onto the parent's may be lost: then its place may be
+    /// another's in the child, and who was told of this incarnation was told that it left.
+    fn find_place(&mut self, now: Time) {
+        let mine = self.log.roll().find(&self.me.id).map(|(slot, generation, i)| (slot, generation, i.incarnation));
+        let known = mine.map(|(.., incarnation)| incarnation);
+        let holds = |r: Registration| mine == Some((r.slot, r.generation, self.me.incarnation));
+        if known != Some(self.me.incarnation) && self.told.registered.is_some() {
+            self.renew_incarnation(now, known.unwrap_or_default());
+        } else if !self.follower.registration.is_some_and(holds) {
+            self.follower.unregister(now);
+        }
     }
 
     /// True where a lineage is known as a child of this node's, or as what its own was founded out of.
@@ -493,25 +520,18 @@ impl Node {
         }
         if merged {
             self.be_reborn(image.lineage);
+            self.follower.unregister(now);
+            self.told.registered = None;
         }
         self.install(image);
         self.belong_to_child(now, image.lineage, seen, None);
         if merged {
-            self.follower.unregister(now);
             self.told.apart = None;
             let old = if told { before.roll().clone() } else { Roll::default() };
             let new = self.log.roll().clone();
             self.tell_crossing(now, parent, &old, &new);
         } else {
             self.tell_inheritance(now, parent, &before, told);
-        }
-        let known = self.log.roll().find(&self.me.id).map(|(_, _, info)| info.incarnation);
-        let lost = known != Some(self.me.incarnation);
-        if lost && self.told.registered.is_some() && !merged {
-            // As in `follow_child`.
-            self.renew_incarnation(now, known.unwrap_or_default());
-        } else if lost {
-            self.follower.unregister(now);
         }
         self.line_changed(now);
         true

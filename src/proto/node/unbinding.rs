@@ -31,7 +31,7 @@ impl Node {
     }
 
     /// True where nothing of that lineage came here.
-    fn has_nothing_of(&self, lineage: Lineage) -> bool {
+    pub(super) fn has_nothing_of(&self, lineage: Lineage) -> bool {
         let belongs = self.voter.promise.lineage == lineage || self.log.parents().contains(&lineage);
         !belongs || self.log.is_empty() && !self.voter.is_sealed()
     }
