@@ -209,6 +209,11 @@ impl Outbox {
         }
     }
 
+    #[cfg(feature = "sim")]
+    pub(super) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next event, where it is no message.
     pub(super) fn poll_notice(&mut self) -> Option<Event> {
         if self.events.front().is_some_and(|(_, event)| said_cost(event) > 0) {

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::process::{Arrived, Plant, Process};
 use super::walls::Wall;
-use crate::proto::{Config, Role, StopReason};
+use crate::proto::{Config, Event, Role, StopReason};
 use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, Standing, Term, Time};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -122,6 +122,10 @@ pub(super) struct Host {
     pub(super) leaves: Option<Lineage>,
     /// Its embedder takes no messages at present.
     pub(super) lazy: bool,
+    /// Events wait: behind a broadcast that its embedder doesn't take, or for the disk.
+    pub(super) held_up: bool,
+    /// The lineages that it has left since, of which events wait: what is told is about the first of them.
+    pub(super) behind: VecDeque<Lineage>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
 }
@@ -156,8 +160,38 @@ impl Host {
             home,
             leaves: None,
             lazy: false,
+            held_up: false,
+            behind: VecDeque::new(),
             plant: None,
         }
+    }
+
+    /// Its node belongs to this lineage now.
+    pub(super) fn goes_on_in(&mut self, lineage: Lineage) {
+        if self.held_up && lineage != self.seen.lineage {
+            self.behind.push_back(self.seen.lineage);
+        }
+    }
+
+    /// All is taken from it that can be.
+    pub(super) fn holds_up(&mut self, held_up: bool) {
+        self.held_up = held_up;
+        if !held_up {
+            self.behind.clear();
+        }
+    }
+
+    /// The lineage that an event is about, where it is another one than that in which its node is now.
+    pub(super) fn tells_of(&mut self, event: &Event) -> Option<Lineage> {
+        if let Event::Leader { lineage, .. }
+        | Event::Merged { lineage, .. }
+        | Event::Parted { lineage, .. }
+        | Event::Recovered { lineage, .. } = event
+            && self.behind.front().is_some_and(|l| l != lineage)
+        {
+            self.behind.pop_front();
+        }
+        self.leaves.or(self.behind.front().copied())
     }
 
     pub(super) fn is_paused(&self) -> bool {

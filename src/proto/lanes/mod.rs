@@ -566,8 +566,10 @@ impl Lanes {
         }
     }
 
-    /// This incarnation is on the roll of the lineage that this node is in now, whatever was told in the one before.
-    pub(super) fn back(&mut self, id: &NodeId, incarnation: Incarnation) {
+    /// This incarnation is on the roll of the lineage that this node is in now, whatever was told in the one before; and none
+    /// before it, though one may have spoken that never was on a roll here.
+    pub(super) fn back(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
+        self.off(now, id, Incarnation(incarnation.0.saturating_sub(1)), Undelivered::Replaced, out);
         let Some(at) = self.by_id.get(id).copied() else { return };
         if let Some(p) = self.get(at) {
             p.gone = p.gone.filter(|gone| *gone < incarnation);
@@ -576,6 +578,10 @@ impl Lanes {
 
     /// This incarnation, and all before it, are off the roll.
     pub(super) fn left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, out: &mut Outbox) {
+        self.off(now, id, incarnation, Undelivered::Left, out);
+    }
+
+    fn off(&mut self, now: Time, id: &NodeId, incarnation: Incarnation, why: Undelivered, out: &mut Outbox) {
         if self.bug.has(Bug::MessageAfterLeft) {
             return;
         }
@@ -585,7 +591,6 @@ impl Lanes {
         let Some(at) = self.by_id.get(id).copied() else { return };
         let Some(p) = self.get(at) else { return };
         p.gone = p.gone.max(Some(incarnation));
-
         let line = p.line.filter(|line| line.incarnation <= incarnation && !lax);
         let to = p.courier.bound.or(p.place.as_ref().map(|place| place.incarnation));
         if p.place.as_ref().is_some_and(|place| place.incarnation <= incarnation) {
@@ -605,7 +610,7 @@ impl Lanes {
             p.intake.begin(Incarnation::ZERO, pool);
         }
         if to.is_some_and(|to| to <= incarnation) {
-            self.give_up(at, Undelivered::Left);
+            self.give_up(at, why);
             if let Some(p) = self.get(at) {
                 p.courier.rebind(None);
             }

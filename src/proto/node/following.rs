@@ -10,7 +10,7 @@ use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Name, Position, Term, Time, VoterTag};
+use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Name, Position, Slot, Term, Time, VoterTag};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -348,14 +348,23 @@ impl Node {
     /// Tells what changed in a roll; who left has sent nothing that is still to be handed on.
     pub(super) fn tell_changes(&mut self, now: Time, changes: Vec<Event>) {
         for event in changes {
-            match &event {
-                Event::Left { id, incarnation, .. } => self.lanes.left(now, id, *incarnation, &mut self.out),
-                // It may have been told to have left in a lineage that this one was founded out of, or took in.
-                Event::Joined { info, .. } => self.lanes.back(&info.id, info.incarnation),
-                _ => {}
+            match event {
+                Event::Joined { info, slot } => self.tell_joined(now, slot, info),
+                Event::Left { ref id, incarnation, .. } => {
+                    self.lanes.left(now, id, incarnation, &mut self.out);
+                    self.out.event(event);
+                }
+                event => self.out.event(event),
             }
-            self.out.event(event);
         }
+    }
+
+    /// Tells of a member. It may have been told to have left in a lineage that this one was founded out of, or took in; and
+    /// what it sent as an earlier incarnation, which may never have been on a roll here, is handed on no more.
+    pub(super) fn tell_joined(&mut self, now: Time, slot: Slot, info: MemberInfo) {
+        self.lanes.back(now, &info.id, info.incarnation, &mut self.out);
+        self.requests_before(&info.id, info.incarnation);
+        self.out.event(Event::Joined { info, slot });
     }
 
     /// What happened between an older roll and the present one is told as its outcome.

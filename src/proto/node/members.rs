@@ -220,7 +220,7 @@ impl Node {
         if info.standing.votes() {
             self.peers.note(now, &info, self.voter.promise.lineage, true);
         }
-        self.out.event(Event::Joined { info, slot });
+        self.tell_joined(now, slot, info);
     }
 
     pub(super) fn member_updated(&mut self, now: Time, slot: Slot, info: MemberInfo) {

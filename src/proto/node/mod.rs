@@ -398,6 +398,12 @@ impl Node {
         if self.stopped { self.out.poll_event() } else { self.out.poll_notice() }
     }
 
+    /// True where events wait: behind a broadcast, or for what has to be stored first.
+    #[cfg(feature = "sim")]
+    pub(crate) fn has_event(&self) -> bool {
+        self.out.has_event()
+    }
+
     /// True where a message waits, or a request, or an answer.
     #[must_use]
     pub fn has_message(&self) -> bool {

@@ -402,6 +402,13 @@ impl Node {
         r.owed_bytes = r.owed.iter().map(|(_, answer)| size(answer)).sum();
     }
 
+    /// Who is here now waits for nothing that it asked as an earlier incarnation.
+    pub(super) fn requests_before(&mut self, id: &NodeId, incarnation: Incarnation) {
+        if !self.requesting.bearer.is_empty() {
+            self.requesting.bearer.sender_left(|key| key.from == *id && key.incarnation < incarnation);
+        }
+    }
+
     /// This node holds no roll any more: what it had begun is unknown by that.
     pub(super) fn requests_of_voter_end(&mut self) {
         self.requesting.bearer.keep(|_, _| false);

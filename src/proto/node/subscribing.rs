@@ -220,7 +220,7 @@ impl Node {
 
     fn tell_applied(&mut self, now: Time, applied: Applied) {
         match applied {
-            Applied::Joined { slot, info, .. } => self.out.event(Event::Joined { info, slot }),
+            Applied::Joined { slot, info, .. } => self.tell_joined(now, slot, info),
             Applied::Updated { slot, info } | Applied::Restood { slot, info, .. } => {
                 let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
                 self.out.event(Event::Updated { id, incarnation, slot, standing, capabilities });

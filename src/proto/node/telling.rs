@@ -149,7 +149,7 @@ impl Node {
         }
         let members: Vec<_> = self.log.roll().members().map(|(slot, _, i)| (slot, i.clone())).collect();
         for (slot, info) in members {
-            self.out.event(Event::Joined { info, slot });
+            self.tell_joined(now, slot, info);
         }
         for (name, owner) in self.log.roll().names().map(|(n, i)| (n.clone(), i.id.clone())) {
             self.out.event(Event::Name { name, owner: Some(owner) });

@@ -26,13 +26,18 @@ struct Open {
     again: bool,
     /// In which lineage it was offered first.
     home: Option<Lineage>,
-    /// To whom it is offered, in which term.
-    at: Option<(NodeId, Term)>,
+    /// To whose leadership it is offered.
+    at: Option<Leadership>,
     /// It was offered only once: where that came to nothing, it never was.
     offers: u32,
+    /// How often it was offered to that leadership.
+    tries: u32,
     retry: Time,
     until: Time,
 }
+
+/// Who leads where: in another lineage the same node may lead in the same term.
+type Leadership = (NodeId, Lineage, Term);
 
 /// The leader, as far as this node knows it, and as whom it asks.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +56,7 @@ pub(in crate::proto) struct Asker {
     incarnation: Incarnation,
     leaders: VecDeque<NodeId>,
     /// The leader that was looked at last.
-    seen: Option<(NodeId, Term)>,
+    seen: Option<Leadership>,
     /// When to look at what is open.
     due: Time,
     /// Below which number the leader was told that all outcomes are known, and since when that isn't all.
@@ -94,7 +99,7 @@ impl Asker {
             // Of this one the roll needn't hear.
             self.told += 1;
         }
-        self.open.insert(number, Open { body, again, home: None, at: None, offers: 0, retry: now, until });
+        self.open.insert(number, Open { body, again, home: None, at: None, offers: 0, tries: 0, retry: now, until });
         self.due = self.due.min(now);
         Some(number)
     }
@@ -174,12 +179,13 @@ impl Asker {
 
     /// What is due to be offered. `send` takes a record to the leader; false where there is no room for it.
     pub(in crate::proto) fn tick(&mut self, now: Time, to: Addressee<'_>, mut send: impl FnMut(&Request) -> bool) {
-        let is_new = self.seen.as_ref().is_none_or(|(id, term)| (id, *term) != (to.leader, to.term));
+        let now_is = (to.leader.clone(), to.lineage, to.term);
+        let is_new = self.seen.as_ref() != Some(&now_is);
         if !is_new && now < self.due.min(self.tell_at) {
             return;
         }
         if is_new {
-            self.seen = Some((to.leader.clone(), to.term));
+            self.seen = Some(now_is.clone());
             if !self.leaders.contains(to.leader) {
                 self.leaders.truncate(MAX_LEADERS - 1);
                 self.leaders.push_front(to.leader.clone());
@@ -192,7 +198,7 @@ impl Asker {
             if !open.again && *number >= below + REQUEST_WINDOW {
                 continue;
             }
-            let offered = open.at.as_ref().is_some_and(|(id, term)| (id, *term) == (to.leader, to.term));
+            let offered = open.at.as_ref() == Some(&now_is);
             if open.retry > now && (offered || open.at.is_none()) {
                 self.due = self.due.min(open.retry);
                 continue;
@@ -203,12 +209,14 @@ impl Asker {
                 self.due = self.due.min(open.retry);
                 break;
             }
-            open.home = Some(home);
-            open.at = Some((to.leader.clone(), to.term));
+            if !offered {
+                open.tries = 0;
+            }
+            (open.home, open.at) = (Some(home), Some(now_is.clone()));
             // Nothing is known to get lost there; should it be, it isn't lost for ever.
-            open.retry = now + (self.interval * 64).max(SILENCE) * (1 << open.offers.min(6));
+            open.retry = now + (self.interval * 64).max(SILENCE) * (1 << open.tries.min(6));
             self.due = self.due.min(open.retry);
-            open.offers = open.offers.saturating_add(1);
+            (open.offers, open.tries) = (open.offers.saturating_add(1), open.tries.saturating_add(1));
             self.told = self.told.max(below);
             self.tell_at = Time::NEVER;
         }
@@ -250,7 +258,7 @@ impl Asker {
             // It never was.
             (open.home, open.offers) = (None, 0);
         }
-        if open.at.as_ref().is_some_and(|(id, _)| id == to) {
+        if open.at.as_ref().is_some_and(|(id, ..)| id == to) {
             (open.at, open.retry) = (None, now + pause);
             self.due = self.due.min(open.retry);
         }
@@ -263,7 +271,7 @@ impl Asker {
         let Some(open) = self.open.get_mut(&answer.number).filter(|o| known && o.home.is_some()) else { return false };
         let outcome = match answer.said {
             Response::Later => {
-                if open.at.as_ref().is_some_and(|(id, _)| id == from) {
+                if open.at.as_ref().is_some_and(|(id, ..)| id == from) {
                     (open.at, open.retry) = (None, now + pause);
                     self.due = self.due.min(open.retry);
                 }

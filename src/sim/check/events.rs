@@ -179,7 +179,11 @@ impl Events {
         told.retain(|_, t| t.here);
         told.values_mut().for_each(|t| t.carried = true);
         let names = self.names.remove(&(who, from)).unwrap_or_default();
-        // What was told of the other family before, by a node that was in it once, counts no more.
+        // Of what was told of the other one before, by a node that was in it once, only departures count.
+        let before = self.observers.remove(&(who, to)).unwrap_or_default();
+        for (id, departed) in before.into_iter().filter(|(_, t)| !t.here && from != to) {
+            told.entry(id).or_insert(departed);
+        }
         self.observers.insert((who, to), told);
         self.names.insert((who, to), names);
     }

@@ -78,7 +78,7 @@ impl World {
             let (who, node) = (Observer { node: h, run: p.run }, &p.node);
             if node.holds_roll() {
                 let members = node.members().map(|(_, _, info)| (&info.id, info.incarnation));
-                watch.events.adds_up(who, watch.family.root(node.lineage()), members, node.names())?;
+                watch.events.adds_up(who, watch.history(node.lineage(), node), members, node.names())?;
             }
         }
         Ok(())

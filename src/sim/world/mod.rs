@@ -231,6 +231,7 @@ impl World {
     /// Takes everything out of a node and puts the process back.
     pub(super) fn drain(&mut self, h: u32, mut process: Box<Process>) {
         let p = &mut *process;
+        self.hosts[h as usize].goes_on_in(p.node.lineage());
         loop {
             while let Some(write) = p.poll_store() {
                 self.store(h, p.run, write);
@@ -274,6 +275,7 @@ impl World {
             let now = host.clock.local(self.now);
             p.handle(now, Input::Stored(seq));
         }
+        self.hosts[h as usize].holds_up(p.node.has_event());
         self.observe_lease(h, p);
         self.observe(h, p);
         self.hosts[h as usize].process = Some(process);

@@ -210,20 +210,26 @@ impl Watch {
         now: u64,
     ) -> Result<(), (u8, String)> {
         self.family.names(node.lineage(), node.parents());
-        let family = self.family.root(lineage);
+        let told = self.history(lineage, node);
         if let Event::Name { name, .. } = event {
             self.mergers.named(lineage, name);
         }
         let departs = matches!(event, Event::Left { .. } | Event::Name { owner: None, .. });
         if let Some(crosser) = self.crossing.take_if(|c| *c != who || !departs) {
             let lineage = self.told_in.get(&crosser).copied().unwrap_or_default();
-            self.events.settled(crosser, self.family.root(lineage));
+            self.events.settled(crosser, self.history(lineage, node));
         }
-        let verdict = self.told_apart(who, (lineage, family), node, event, now);
+        let verdict = self.told_apart(who, (lineage, told), node, event, now);
         if matches!(event, Event::Joined { .. } | Event::Left { .. } | Event::Name { .. } | Event::Parted { .. }) {
             self.told_in.insert(who, lineage);
         }
         verdict
+    }
+
+    /// Of what history of the members an event about this lineage is part: where each side goes on by itself each has its
+    /// own, and else the children go on with that of the first.
+    pub(super) fn history(&self, lineage: Lineage, node: &Node) -> Lineage {
+        if node.config().policy() == Policy::Available { lineage } else { self.family.root(lineage) }
     }
 
     /// Two lineages became one: either this node went over, and tells so first, or others came.
@@ -242,7 +248,7 @@ impl Watch {
             }
             return Ok(());
         }
-        let (from, to) = (self.family.root(before), self.family.root(into));
+        let (from, to) = (self.history(before, node), self.history(into, node));
         let led = self.led.get(&absorbed) == Some(&who);
         let names = self.events.names(who, from);
         self.mergers.lost(who, (into, absorbed), conflicts, names, |name| node.owner(name), led).map_err(|e| (4, e))?;
@@ -254,35 +260,36 @@ impl Watch {
     fn told_apart(
         &mut self,
         who: Observer,
-        (lineage, family): (Lineage, Lineage),
+        (lineage, history): (Lineage, Lineage),
         node: &Node,
         event: &Event,
         now: u64,
     ) -> Result<(), (u8, String)> {
+        let family = self.family.root(lineage);
         let fifth = |v: Verdict| v.map_err(|e| (5, e));
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
                 if [lineage].iter().chain(node.parents()).any(|l| self.kept.get(l) == Some(&false)) {
                     // That it had left may be what was lost.
-                    self.events.revived(who, family, &info.id, info.incarnation);
+                    self.events.revived(who, history, &info.id, info.incarnation);
                 }
-                fifth(self.events.joined(who, family, &info.id, info.incarnation))
+                fifth(self.events.joined(who, history, &info.id, info.incarnation))
             }
             Event::Updated { id, incarnation, .. } => {
                 self.checked[5] += 1;
-                fifth(self.events.updated(who, family, id, *incarnation))
+                fifth(self.events.updated(who, history, id, *incarnation))
             }
             Event::Left { id, incarnation, .. } => {
                 self.checked[5] += 1;
                 if lineage == family {
                     self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
                 }
-                fifth(self.events.left(who, family, id, *incarnation))
+                fifth(self.events.left(who, history, id, *incarnation))
             }
             Event::Name { name, owner } => {
                 self.checked[4] += 1;
-                self.events.name(who, family, name, owner.as_ref()).map_err(|e| (4, e))
+                self.events.name(who, history, name, owner.as_ref()).map_err(|e| (4, e))
             }
             Event::Claimed { name, outcome } => {
                 self.checked[4] += 1;
@@ -313,7 +320,7 @@ impl Watch {
             Event::Parted { lineage, without, .. } => {
                 *self.recovered.entry(*lineage).or_default() |= !without.is_empty();
                 let before = self.told_in.get(&who).copied().unwrap_or(*lineage);
-                self.events.crossed(who, self.family.root(before), family);
+                self.events.crossed(who, self.history(before, node), history);
                 self.crossing = Some(who);
                 Ok(())
             }
@@ -337,7 +344,7 @@ impl Watch {
             Event::Message { from, incarnation, body, lane } => {
                 self.checked[5] += 1;
                 self.checked[6] += 1;
-                fifth(self.events.message(who, family, from, *incarnation))?;
+                fifth(self.events.message(who, history, from, *incarnation))?;
                 let me = node.config().id();
                 let verdict = match lane {
                     MessageLane::Stream => self.messages.delivered(who, me, from, body),
@@ -349,7 +356,7 @@ impl Watch {
             Event::Request { from, incarnation, number, again, body, .. } => {
                 self.checked[5] += 1;
                 self.checked[6] += 1;
-                fifth(self.events.message(who, family, from, *incarnation))?;
+                fifth(self.events.message(who, history, from, *incarnation))?;
                 self.requests.given(who, from, *number, *again, body).map_err(|e| (6, e))
             }
             Event::Answer { number, outcome } => {
@@ -564,7 +571,7 @@ impl World {
         }
         if let Some(watch) = &mut self.watch {
             let who = Observer { node: h, run: p.run };
-            let lineage = self.hosts[h as usize].leaves.unwrap_or_else(|| p.node.lineage());
+            let lineage = self.hosts[h as usize].tells_of(&event).unwrap_or_else(|| p.node.lineage());
             if let Err((property, what)) = watch.told(who, lineage, &p.node, &event, self.now) {
                 self.violated(property, what);
             }
