@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub const MAX_ABSORBED: usize = 16;
 
 /// How many runs one [`super::Absorbed`] names.
-pub const MAX_RUNS: usize = 32;
+pub const MAX_RUNS: usize = 27;
 
 /// Leader to another lineage's leader: mine may take yours in. Holds for the detection time, by the sender's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub struct Ended {
     pub seats: Vec<Seat>,
 }
 
-/// Slots in a row, and those that they become.
+/// Slots in a row that were given equally often, and those that they become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
     /// The first of the old ones.
@@ -98,12 +98,17 @@ pub struct Run {
     pub count: u32,
     /// The first of the new ones.
     pub new: Slot,
+    /// How often the old ones were given: whoever had one of them before has no place.
+    pub generation: Generation,
 }
 
 impl Run {
-    /// What an old slot of it becomes.
+    /// What an old slot of it becomes, as it was given then.
     #[must_use]
-    pub fn place(&self, old: Slot) -> Option<Slot> {
+    pub fn place(&self, old: Slot, generation: Generation) -> Option<Slot> {
+        if generation != self.generation {
+            return None;
+        }
         let at = old.0.checked_sub(self.old.0).filter(|at| *at < self.count)?;
         self.new.0.checked_add(at).map(Slot)
     }

@@ -30,8 +30,11 @@ pub(super) fn put_absorbed(d: &Absorbed, tag: u32, buf: &mut Vec<u8>) {
     let fixed = position(FixedOut::<36>::new().u64(d.lineage.0).u64(d.term.0), d.since).u16(d.generation.0).spare(2);
     frame::begin(buf, kind::ABSORBED, tag, fixed);
     put_field(buf, field::RUNS, |s| {
-        for n in d.runs.iter().flat_map(|r| [r.old.0, r.count, r.new.0]) {
-            s.put(&n.to_be_bytes());
+        for run in &d.runs {
+            for n in [run.old.0, run.count, run.new.0] {
+                s.put(&n.to_be_bytes());
+            }
+            s.put(&run.generation.0.to_be_bytes());
         }
     });
     put_view(buf, &d.view);
@@ -54,13 +57,13 @@ pub(super) fn absorbed(body: &Body<'_>) -> Result<Absorbed, Reject> {
 }
 
 fn read_runs(bytes: &[u8]) -> Result<Vec<Run>, Reject> {
-    let (runs, rest) = bytes.as_chunks::<12>();
+    let (runs, rest) = bytes.as_chunks::<14>();
     if !rest.is_empty() || runs.len() > MAX_RUNS {
         return Err(Reject::Malformed);
     }
-    let run = |bytes: &[u8; 12]| {
+    let run = |bytes: &[u8; 14]| {
         let mut c = Cursor(bytes);
-        Ok(Run { old: Slot(c.u32()?), count: c.u32()?, new: Slot(c.u32()?) })
+        Ok(Run { old: Slot(c.u32()?), count: c.u32()?, new: Slot(c.u32()?), generation: Generation(c.u16()?) })
     };
     runs.iter().map(run).collect()
 }

@@ -168,7 +168,7 @@
 //! | 37 | speaker | body: slot 4, spare 4, number of its last broadcast 8 |
 //! | 40 | loser | an id, as 1 |
 //! | 41 | absorbed | body: lineage 8, term 8, place of the last broadcast before 16, slot 4, generation 2, spare 2, count 4 |
-//! | 42 | runs | slots in a row: the first of the old ones 4, how many 4, the first of the new ones 4; up to [`MAX_RUNS`] |
+//! | 42 | runs | slots in a row: the first of the old ones 4, how many 4, the first of the new ones 4, generation of the old ones 2; up to [`MAX_RUNS`] |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.
 //!

@@ -443,9 +443,14 @@ impl Lanes {
         if p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation {
             return;
         }
-        let own = p.line.filter(|line| !line.lent).map(|line| line.conn);
+        let (own, line) =
+            (p.line.filter(|line| !line.lent).map(|line| line.conn), Line { conn, lent: true, incarnation });
+        if p.line == Some(line) {
+            // It says something else of itself: the other end goes on where it was.
+            return;
+        }
         let dialing = p.dialing.take();
-        self.attach(now, at, Line { conn, lent: true, incarnation }, out);
+        self.attach(now, at, line, out);
         for conn in own.into_iter().chain(dialing) {
             self.links.remove(&conn);
             out.close(conn);

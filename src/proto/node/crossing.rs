@@ -171,7 +171,9 @@ impl Node {
         let by_leader = self.follower.bond().is_some_and(|b| (b.lineage, b.term, b.addr) == (lineage, term, from));
         let registration = self.follower.registration.filter(|r| r.lineage == lineage);
         let sane = view.lineage != Lineage::ZERO && view.lineage != lineage && view.term >= self.told.term;
-        let slot = registration.and_then(|r| runs.iter().find_map(|run| run.place(r.slot))).filter(|s| s.0 < MAX_SLOT);
+        let slot = registration
+            .and_then(|r| runs.iter().find_map(|run| run.place(r.slot, r.generation)))
+            .filter(|s| s.0 < MAX_SLOT);
         let (Some(slot), true) = (slot, by_leader && sane && !self.me.standing.votes() && !self.is_going()) else {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -298,10 +300,10 @@ fn is_departure(event: &Event) -> bool {
 /// Which slots the members of a roll have where they are taken in: in a row, in the order of their old ones.
 fn runs(roll: &Roll, base: Slot) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
-    for (at, (slot, ..)) in (0u32..).zip(roll.members()) {
+    for (at, (slot, generation, _)) in (0u32..).zip(roll.members()) {
         match runs.last_mut() {
-            Some(run) if run.old.0 + run.count == slot.0 => run.count += 1,
-            _ => runs.push(Run { old: slot, count: 1, new: Slot(base.0.saturating_add(at)) }),
+            Some(run) if (run.old.0 + run.count, run.generation) == (slot.0, generation) => run.count += 1,
+            _ => runs.push(Run { old: slot, count: 1, new: Slot(base.0.saturating_add(at)), generation }),
         }
     }
     runs

@@ -12,7 +12,9 @@ use super::super::roll::Roll;
 use super::Node;
 use super::leading::piece;
 use super::streams::Origin;
-use crate::types::{ConnId, Identity, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
+use crate::types::{
+    ConnId, Identity, Index, Line, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time,
+};
 use crate::wire::{self, Change, Entry, Fetch, Image, Message, Muster, Place, Recover, RecoverReply, Seek, View};
 use std::collections::BTreeSet;
 
@@ -560,6 +562,30 @@ impl Node {
         let Some((before, told)) = self.inherited.take() else { return };
         self.told.roll = true;
         self.tell_inheritance(now, before.lineage(), &before, told);
+    }
+
+    /// A founder that stopped before the first entry of its child was committed told nobody what the founding may have cost, and
+    /// its store doesn't say whether it did: it says so once more, as far as the child's roll tells.
+    pub(super) fn tell_founding_again(&mut self) {
+        let (at, promise) = (self.log.committed(), &self.voter.promise);
+        let Some(parent) = self.log.parents().first().copied() else { return };
+        let founded = match at.index.next().and_then(|first| self.log.get(first)) {
+            Some(Entry { term, change: Change::Led { identity }, .. }) => {
+                *term == at.term && *identity == promise.identity
+            }
+            Some(_) => false,
+            None => promise.term == at.term && promise.granted == Some(promise.identity),
+        };
+        if !founded {
+            return;
+        }
+        let without = self.log.line().seats().iter().filter(|s| !s.voting).map(|s| s.id.clone()).collect();
+        let (lineage, kept) = (self.log.lineage(), Index(at.index.0.saturating_sub(1)));
+        self.out.event(if self.is_available() {
+            Event::Parted { lineage, parent, without, kept }
+        } else {
+            Event::Recovered { lineage, parent, lost: without, kept }
+        });
     }
 
     /// A plain member hears of a child of its lineage: it moves there with its place on the roll.

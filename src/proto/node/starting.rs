@@ -94,6 +94,7 @@ impl Node {
         let beginning = Beginning { promise, was_voter, log, bound, addrs: start.addrs, durable: start.durable };
         let mut node = Self::assemble(config, beginning, rng, out, now);
         node.out.event(Event::Role { role: Role::Seeking, term: node.term() });
+        node.tell_founding_again();
         node.tell_roll(now);
         node
     }

@@ -210,7 +210,7 @@ pub(super) fn datagrams() -> Vec<Datagram> {
             term: Term(2),
             generation: Generation(3),
             since: position(4, 5),
-            runs: vec![Run { old: Slot(4), count: 5, new: Slot(6) }],
+            runs: vec![Run { old: Slot(4), count: 5, new: Slot(6), generation: Generation(3) }],
             view: view(),
         }),
     ]
