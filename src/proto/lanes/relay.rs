@@ -288,6 +288,14 @@ impl Relay {
         over.into_iter().for_each(|at| self.end(at, None));
     }
 
+    /// Another roll is in place of the one that was: only between those that it has anything is passed on.
+    pub(in crate::proto) fn keep(&mut self, mut here: impl FnMut(&NodeId, Incarnation) -> bool) {
+        let mut of = |j: &Junction| j.sides.iter().any(|s| !here(&s.id, s.incarnation));
+        let over: Vec<u64> = self.junctions.iter().filter(|(_, j)| of(j)).map(|(at, _)| *at).collect();
+        self.cut += over.len() as u64;
+        over.into_iter().for_each(|at| self.end(at, None));
+    }
+
     /// Ends what was never answered. When to look again.
     pub(super) fn tick(&mut self, now: Time) -> Time {
         let late = |j: &Junction| j.rings_until.is_some_and(|until| now >= until);

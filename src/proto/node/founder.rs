@@ -161,6 +161,7 @@ impl Node {
         self.durable_index = Index::ZERO;
         self.note_storing();
         self.requests_of_roll();
+        self.relays_of_roll();
     }
 
     /// Remembers how far the roll will be durable once all that was given to the store so far is.

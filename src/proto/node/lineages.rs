@@ -386,6 +386,10 @@ impl Node {
             line: Line::new(whole.line.version().wrapping_add(1), seats),
             ..whole
         };
+        #[cfg(feature = "sim")]
+        {
+            self.answers_founded = self.log.uncommitted().flat_map(|e| self.answers_at(e.index)).collect();
+        }
         let before = self.log.clone();
         self.install(&image);
         // What of it was told, and what is news, is told with its first commit. Where that of a child before this one never

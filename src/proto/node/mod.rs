@@ -189,6 +189,9 @@ pub struct Node {
     merging: Merging,
     /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
     inherited: Option<(Log, bool)>,
+    /// The answers that its founding of a child put on the roll: in the parent they may not have been committed.
+    #[cfg(feature = "sim")]
+    pub(crate) answers_founded: Vec<(NodeId, u64, bytes::Bytes)>,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
     /// Whose newer roll this voter asked for, outside of any bid, and where its own one ended then.

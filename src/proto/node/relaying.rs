@@ -47,6 +47,12 @@ impl Node {
         self.lanes.relay.pairs()
     }
 
+    /// Another roll is in place of the one that was, or none.
+    pub(super) fn relays_of_roll(&mut self) {
+        let roll = self.log.roll();
+        self.lanes.relay.keep(|id, incarnation| roll.find(id).is_some_and(|(_, _, i)| i.incarnation <= incarnation));
+    }
+
     /// Who may have the connection of a member that can't be connected to, the likeliest first.
     fn keepers(&self, member: &NodeId) -> Vec<(NodeId, SocketAddr)> {
         let votes = self.me.standing.votes() && !self.log.is_empty();

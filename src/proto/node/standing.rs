@@ -254,6 +254,7 @@ impl Node {
             self.abandoned = told;
             self.told.anew = false;
         }
+        self.relays_of_roll();
         self.told.apart = None;
         self.heard_commit = Index::ZERO;
         self.recovery.reset();

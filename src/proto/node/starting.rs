@@ -137,6 +137,8 @@ impl Node {
             recovery: Recovery::new(now, interval, detection),
             merging: Merging::new(now, interval, detection),
             inherited: None,
+            #[cfg(feature = "sim")]
+            answers_founded: Vec::new(),
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,

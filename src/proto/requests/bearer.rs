@@ -101,26 +101,39 @@ impl Bearer {
     /// The roll says that it is over, or knows it no more.
     pub(in crate::proto) fn over(&mut self, key: &Key) {
         self.answering.remove(key);
-        let _ = self.take(key);
+        if self.take(key).is_some() {
+            self.withhold();
+        }
     }
 
     /// What isn't begun by this node, by the roll as it is now, it needn't remember. What may run twice stands in no roll.
     pub(in crate::proto) fn keep(&mut self, mut begun: impl FnMut(&Key, Slot) -> bool) {
         self.answering.retain(|key, answering| begun(key, answering.place.0));
+        let before = self.given.len();
         self.given.retain(|key, given| given.place.is_none_or(|place| begun(key, place.0)));
+        if self.given.len() < before {
+            self.withhold();
+        }
     }
 
     /// Requests of an incarnation that is gone: nobody waits for their answers.
     pub(in crate::proto) fn sender_left(&mut self, gone: impl Fn(&Key) -> bool) {
         self.answering.retain(|key, _| !gone(key));
         self.given.retain(|key, _| !gone(key));
+        self.again = self.given.values().filter(|given| given.place.is_none()).count();
+        self.withhold();
+    }
+
+    /// What the embedder hasn't taken yet and is none of its business any more it isn't given.
+    fn withhold(&mut self) {
+        let (given, bytes) = (&self.given, &mut self.bytes);
         self.events.retain(|event| {
             let Event::Request { from, incarnation, number, body, .. } = event else { return true };
-            let stays = !gone(&Key { from: from.clone(), incarnation: *incarnation, number: *number });
-            self.bytes -= if stays { 0 } else { body.len() };
+            let key = Key { from: from.clone(), incarnation: *incarnation, number: *number };
+            let stays = given.contains_key(&key);
+            *bytes -= if stays { 0 } else { body.len() };
             stays
         });
-        self.again = self.given.values().filter(|given| given.place.is_none()).count();
     }
 
     /// These have to be sent again.

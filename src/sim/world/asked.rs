@@ -29,10 +29,13 @@ impl Watch {
             }
             index.0 -= 1;
         }
+        if known == Index::ZERO {
+            node.answers_founded
+                .iter()
+                .for_each(|(from, number, answer)| self.requests.committed(from, *number, answer));
+        }
         // Where others have shown the same it was looked at.
-        if (all || known == Index::ZERO)
-            && self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))?
-        {
+        if all && self.requests.table(who, lineage, upto, node.requests_digest()).map_err(|e| (3, e))? {
             for (from, incarnation, number, outcome) in node.requests_over_now() {
                 if let crate::wire::Outcome::Answered(answer) = &outcome {
                     // In a child's image, say: by its founding what was uncommitted in the parent is committed.
