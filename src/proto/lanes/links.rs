@@ -328,7 +328,8 @@ impl Lanes {
         p.used = now;
         let twice = bug.has(Bug::DeliverTwice);
         match message {
-            Message::Open(m) if m.incarnation == line.incarnation && m.to == me && !p.intake.open => {
+            // Once more where its sender took it for ended, as one does who is told that this node has left where it was.
+            Message::Open(m) if m.incarnation == line.incarnation && m.to == me => {
                 out.send(conn, Message::Resume(p.intake.resume(pool, m.base, twice)));
                 for declined in p.intake.declined() {
                     out.send(conn, Message::Declined(declined));

@@ -387,7 +387,8 @@ impl Node {
     pub(super) fn renew_incarnation(&mut self, now: Time, than: Incarnation) {
         self.resign(now, true);
         self.me.incarnation = Incarnation(self.me.incarnation.max(than).0.saturating_add(1));
-        self.me.revision = 0;
+        // A lineage that took this one's members in may have the next incarnation of this one already, as an old roll had it.
+        self.me.revision = u32::from(self.is_available() && !self.me.standing.votes());
         self.voter.promise.incarnation = self.me.incarnation;
         self.out.store(crate::wire::Record::Promise(self.voter.record()));
         self.follower.unregister(now);
