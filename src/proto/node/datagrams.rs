@@ -324,7 +324,7 @@ impl Node {
             }
             self.note_foreign(theirs);
             let back = self.is_available() && announce.view.term < self.told.term;
-            if back || !self.may_abandon(now) {
+            if back || !self.may_abandon(now, &announce.view) {
                 return;
             }
             self.abandon(now);

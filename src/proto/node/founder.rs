@@ -7,7 +7,7 @@ use super::super::planted::Bug;
 use super::streams::Origin;
 use super::{Node, members};
 use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
-use crate::wire::{Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage};
+use crate::wire::{Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage, View};
 
 impl Node {
     fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
@@ -251,9 +251,10 @@ impl Node {
 
     /// True where this node belongs to a lineage that it may leave for another by itself: a plain member that hears
     /// nothing of its own; a founding of which nothing was ever committed here.
-    pub(super) fn may_abandon(&self, now: Time) -> bool {
+    pub(super) fn may_abandon(&self, now: Time, into: &View) -> bool {
         // Of a founding that came about nobody frees it any more, nor needs to.
-        let bound = self.voter.bound().is_some_and(|b| self.has_nothing_of(b.lineage));
+        let pending = |lineage| self.has_nothing_of(lineage) && !into.parents.contains(&lineage);
+        let bound = self.voter.bound().is_some_and(|b| pending(b.lineage));
         if self.is_stranded(now) && !bound && !self.is_going() && self.me.standing.votes() {
             return !self.follower.hears(now, self.config.detection()) && self.follower.attempts() >= 2;
         }

@@ -10,6 +10,7 @@ mod looks;
 mod narrate;
 mod observe;
 mod streams;
+mod told;
 
 pub(in crate::sim) use builder::CONNECT_PATIENCE;
 pub use builder::WorldBuilder;

@@ -1,17 +1,15 @@
 //! Feeds the checkers with what the nodes show and tell.
 
 use super::super::check::{
-    Answer, Asks, Broadcasts, Claims, Commits, Events, Family, Findings, Founders, Leaders, Leases, LineView, Lines,
-    Mergers, Messages, Observer, OnRoll, Requests, Seat, Slots, Terms, Verdict, Voters,
+    Asks, Broadcasts, Claims, Commits, Events, Family, Findings, Founders, Leaders, Leases, LineView, Lines, Mergers,
+    Messages, Observer, OnRoll, Requests, Seat, Slots, Terms, Voters,
 };
 use super::super::host::{Host, HostId, Seen};
 use super::super::process::{Asked, Process};
 use super::super::trace::Detail;
 use super::World;
 use super::broadcasts::Place;
-use crate::proto::{
-    ClaimOutcome, Command, Conflict, Event, HandoverStep, MessageLane, Node, Notice, Policy, RequestOutcome, Role,
-};
+use crate::proto::{Command, Event, HandoverStep, Node, Notice, Policy, Role};
 use crate::types::{Identity, Incarnation, Index, Line, Lineage, NodeId, Position, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -40,10 +38,10 @@ pub type Checked = [u64; 10];
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     pub(super) leaders: Leaders,
-    leases: Leases,
+    pub(super) leases: Leases,
     pub(super) terms: Terms,
-    commits: Commits,
-    slots: Slots,
+    pub(super) commits: Commits,
+    pub(super) slots: Slots,
     pub(super) events: Events,
     pub(super) family: Family,
     pub(super) founders: Founders,
@@ -51,24 +49,26 @@ pub(super) struct Watch {
     /// The children that were founded and said so, and whether they said that voters are lost.
     pub(super) recovered: BTreeMap<Lineage, bool>,
     /// Whether the children that were founded have all that was committed before.
-    kept: BTreeMap<Lineage, bool>,
+    pub(super) kept: BTreeMap<Lineage, bool>,
     /// Whom an operator gave up: what they hold may be lost.
     pub(super) given_up: BTreeSet<NodeId>,
-    voters: Voters,
-    mergers: Mergers,
+    /// Who leads a child, and may not have said yet what it may have cost.
+    pub(super) unsaid: BTreeMap<Observer, Lineage>,
+    pub(super) voters: Voters,
+    pub(super) mergers: Mergers,
     /// In which lineage each told of members or names last.
-    told_in: BTreeMap<Observer, Lineage>,
+    pub(super) told_in: BTreeMap<Observer, Lineage>,
     /// Who went over from one lineage to another, and has not said all of the first yet.
-    crossing: Option<Observer>,
+    pub(super) crossing: Option<Observer>,
     /// Who led each lineage last.
-    led: BTreeMap<Lineage, Observer>,
+    pub(super) led: BTreeMap<Lineage, Observer>,
     pub(super) messages: Messages,
     pub(super) broadcasts: Broadcasts,
     /// Where each listened to them, in this order.
     pub(super) seats: BTreeMap<Observer, Vec<(Place, Seat)>>,
     pub(super) requests: Requests,
-    asks: Asks,
-    line_changes: Lines,
+    pub(super) asks: Asks,
+    pub(super) line_changes: Lines,
     pub(super) claims: Claims,
     /// The last committed line of each lineage that anybody showed, and at which index.
     pub(super) lines: BTreeMap<Lineage, (Index, Line)>,
@@ -80,6 +80,7 @@ impl Watch {
         let who = Observer { node, run };
         self.leases.released(who);
         self.events.ended(who);
+        self.unsaid.remove(&who);
         self.claims.ended(who);
         self.findings.ended(who);
         if seen.role == Role::Leader {
@@ -103,11 +104,8 @@ impl Watch {
                 self.checked[1] += 1;
                 self.leaders.leads(who, lineage, term).map_err(|e| (1, e))?;
                 self.led.insert(lineage, who);
-                let available = node.config().policy() == Policy::Available;
-                let whole = available || self.kept.get(&lineage).copied().unwrap_or(true);
-                if !node.parents().is_empty() && self.recovered.get(&lineage).is_none_or(|lost| !lost && !whole) {
-                    let what = format!("{who} leads lineage {lineage}, a child, and nobody said what it may have cost");
-                    return Err((3, what));
+                if !node.parents().is_empty() {
+                    self.unsaid.insert(who, lineage);
                 }
                 self.commits.leads(who, lineage, term, node.position()).map_err(|e| (3, e))?;
             }
@@ -200,190 +198,6 @@ impl Watch {
         };
         self.line_changes.shows(who, is.lineage, &view).map_err(|e| (3, e))
     }
-
-    fn told(
-        &mut self,
-        who: Observer,
-        lineage: Lineage,
-        node: &Node,
-        event: &Event,
-        now: u64,
-    ) -> Result<(), (u8, String)> {
-        self.family.names(node.lineage(), node.parents());
-        let told = self.history(lineage, node);
-        if let Event::Name { name, .. } = event {
-            self.mergers.named(lineage, name);
-        }
-        let departs = matches!(event, Event::Left { .. } | Event::Name { owner: None, .. });
-        if let Some(crosser) = self.crossing.take_if(|c| *c != who || !departs) {
-            let lineage = self.told_in.get(&crosser).copied().unwrap_or_default();
-            self.events.settled(crosser, self.history(lineage, node));
-        }
-        let verdict = self.told_apart(who, (lineage, told), node, event, now);
-        if matches!(event, Event::Joined { .. } | Event::Left { .. } | Event::Name { .. } | Event::Parted { .. }) {
-            self.told_in.insert(who, lineage);
-        }
-        verdict
-    }
-
-    /// Of what history of the members an event about this lineage is part: where each side goes on by itself each has its
-    /// own, and else the children go on with that of the first.
-    pub(super) fn history(&self, lineage: Lineage, node: &Node) -> Lineage {
-        if node.config().policy() == Policy::Available { lineage } else { self.family.root(lineage) }
-    }
-
-    /// Two lineages became one: either this node went over, and tells so first, or others came.
-    fn merged(
-        &mut self,
-        who: Observer,
-        (into, absorbed): (Lineage, Lineage),
-        node: &Node,
-        conflicts: &[Conflict],
-    ) -> Result<(), (u8, String)> {
-        self.claims.merged(into);
-        let before = self.told_in.insert(who, into).unwrap_or(into);
-        if before == into {
-            if self.led.get(&into) == Some(&who) {
-                self.mergers.won(into, absorbed, conflicts);
-            }
-            return Ok(());
-        }
-        let (from, to) = (self.history(before, node), self.history(into, node));
-        let led = self.led.get(&absorbed) == Some(&who);
-        let names = self.events.names(who, from);
-        self.mergers.lost(who, (into, absorbed), conflicts, names, |name| node.owner(name), led).map_err(|e| (4, e))?;
-        self.events.crossed(who, from, to);
-        self.crossing = Some(who);
-        Ok(())
-    }
-
-    fn told_apart(
-        &mut self,
-        who: Observer,
-        (lineage, history): (Lineage, Lineage),
-        node: &Node,
-        event: &Event,
-        now: u64,
-    ) -> Result<(), (u8, String)> {
-        let family = self.family.root(lineage);
-        let fifth = |v: Verdict| v.map_err(|e| (5, e));
-        match event {
-            Event::Joined { info, .. } => {
-                self.checked[5] += 1;
-                if [lineage].iter().chain(node.parents()).any(|l| self.kept.get(l) == Some(&false)) {
-                    // That it had left may be what was lost.
-                    self.events.revived(who, history, &info.id, info.incarnation);
-                }
-                fifth(self.events.joined(who, history, &info.id, info.incarnation))
-            }
-            Event::Updated { id, incarnation, .. } => {
-                self.checked[5] += 1;
-                fifth(self.events.updated(who, history, id, *incarnation))
-            }
-            Event::Left { id, incarnation, .. } => {
-                self.checked[5] += 1;
-                if lineage == family {
-                    self.claims.departed(lineage, id, *incarnation).map_err(|e| (4, e))?;
-                }
-                fifth(self.events.left(who, history, id, *incarnation))
-            }
-            Event::Name { name, owner } => {
-                self.checked[4] += 1;
-                self.events.name(who, history, name, owner.as_ref()).map_err(|e| (4, e))
-            }
-            Event::Claimed { name, outcome } => {
-                self.checked[4] += 1;
-                let answer = match outcome {
-                    ClaimOutcome::Lost => return Ok(()),
-                    ClaimOutcome::Yours => Some(Answer::Yours),
-                    ClaimOutcome::Released => Some(Answer::Released),
-                    ClaimOutcome::Taken(owner) => Some(Answer::Taken(owner.clone())),
-                    _ => None,
-                };
-                // A child may have lost what its parent confirmed: it is known only to say so.
-                let answer = answer.filter(|_| lineage == family);
-                let asker = (who, node.config().id());
-                self.claims.answered(lineage, asker, name, answer).map_err(|e| (4, e))
-            }
-            Event::Found { number, members, total } => {
-                self.checked[4] += 1;
-                self.findings.answered(who, *number, members, *total).map_err(|e| (4, e))
-            }
-            Event::Role { term, .. } => self.terms.tells(who, family, *term).map_err(|e| (2, e)),
-            Event::Leader { term, lineage, .. } => {
-                self.terms.tells(who, self.family.root(*lineage), *term).map_err(|e| (2, e))
-            }
-            Event::Merged { absorbed: Some(absorbed), conflicts, .. } => {
-                self.checked[4] += 1;
-                self.merged(who, (lineage, *absorbed), node, conflicts)
-            }
-            Event::Parted { lineage, without, .. } => {
-                *self.recovered.entry(*lineage).or_default() |= !without.is_empty();
-                let before = self.told_in.get(&who).copied().unwrap_or(*lineage);
-                self.events.crossed(who, self.history(before, node), history);
-                self.crossing = Some(who);
-                Ok(())
-            }
-            Event::Recovered { lineage, lost, .. } => {
-                *self.recovered.entry(*lineage).or_default() |= !lost.is_empty();
-                Ok(())
-            }
-            Event::Network(Notice::RecoveryOrdered(without)) => {
-                self.given_up.extend(without.iter().cloned());
-                Ok(())
-            }
-            Event::Registered { slot, generation, incarnation, term, .. } => {
-                self.checked[4] += 1;
-                let id = node.config().id();
-                self.slots.registered(lineage, *slot, *generation, id, *incarnation).map_err(|e| (4, e))?;
-                self.terms.tells(who, family, *term).map_err(|e| (2, e))
-            }
-            Event::BroadcastCommitted { .. } | Event::BroadcastFailed { .. } | Event::BroadcastsMissed { .. } => {
-                self.told_of_broadcasts(who, node, event).map_err(|e| (6, e))
-            }
-            Event::Message { from, incarnation, body, lane } => {
-                self.checked[5] += 1;
-                self.checked[6] += 1;
-                fifth(self.events.message(who, history, from, *incarnation))?;
-                let me = node.config().id();
-                let verdict = match lane {
-                    MessageLane::Stream => self.messages.delivered(who, me, from, body),
-                    MessageLane::Datagram => self.messages.note_delivered(me, from, body),
-                    MessageLane::Broadcast => self.given_to_all(who, node, (from, *incarnation), body),
-                };
-                verdict.map_err(|e| (6, e))
-            }
-            Event::Request { from, incarnation, number, again, body, .. } => {
-                self.checked[5] += 1;
-                self.checked[6] += 1;
-                fifth(self.events.message(who, history, from, *incarnation))?;
-                self.requests.given(who, from, *number, *again, body).map_err(|e| (6, e))
-            }
-            Event::Answer { number, outcome } => {
-                self.checked[6] += 1;
-                let answer = if let RequestOutcome::Answered(body) = outcome { Some(&body[..]) } else { None };
-                self.requests.outcome(who, *number, answer, now).map_err(|e| (6, e))
-            }
-            Event::Asked { body, .. } => {
-                self.checked[6] += 1;
-                self.asks.given(who, body).map_err(|e| (6, e))
-            }
-            Event::Reply { number, outcome } => {
-                self.checked[6] += 1;
-                self.asks.ended(who, *number, outcome).map_err(|e| (6, e))
-            }
-            Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
-                self.checked[6] += 1;
-                let me = node.config().id();
-                self.messages.returned(who, me, to, body, *uncertain).map_err(|e| (6, e))
-            }
-            Event::Moved { .. } => {
-                self.events.moved(who);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl World {
@@ -450,8 +264,9 @@ impl World {
         let who = Observer { node: h, run: p.run };
         if let Some(watch) = &mut self.watch {
             watch.listens(who, &p.node);
-            if let Err(why) = watch.said(&p.node) {
-                self.violated(6, why);
+            let (said, cost) = (watch.said(&p.node), watch.cost_is_said(who, &p.node));
+            for (property, why) in said.err().map(|why| (6, why)).into_iter().chain(cost.err().map(|why| (3, why))) {
+                self.violated(property, why);
             }
         }
         let node = &p.node;
