@@ -122,9 +122,8 @@ pub(super) struct Host {
     pub(super) leaves: Option<Lineage>,
     /// Its embedder takes no messages at present.
     pub(super) lazy: bool,
-    /// Events wait: behind a broadcast that its embedder doesn't take, or for the disk.
-    pub(super) held_up: bool,
-    /// The lineages that it has left since, of which events wait: what is told is about the first of them.
+    /// The lineages that it has left, of which events wait (behind a broadcast that its embedder doesn't take, or for the
+    /// disk): what is told is about the first of them.
     pub(super) behind: VecDeque<Lineage>,
     /// A bug of this host alone.
     pub(super) plant: Option<Plant>,
@@ -160,22 +159,20 @@ impl Host {
             home,
             leaves: None,
             lazy: false,
-            held_up: false,
             behind: VecDeque::new(),
             plant: None,
         }
     }
 
-    /// Its node belongs to this lineage now.
+    /// Its node belongs to this lineage now. What it tells before it says so is about the one before.
     pub(super) fn goes_on_in(&mut self, lineage: Lineage) {
-        if self.held_up && lineage != self.seen.lineage {
+        if self.seen.lineage != Lineage::ZERO && lineage != self.seen.lineage {
             self.behind.push_back(self.seen.lineage);
         }
     }
 
     /// All is taken from it that can be.
     pub(super) fn holds_up(&mut self, held_up: bool) {
-        self.held_up = held_up;
         if !held_up {
             self.behind.clear();
         }

@@ -198,6 +198,10 @@ impl Node {
         let lineage = self.lineage();
         let (gained, lost) = difference(old, new);
         let conflicts = if self.bug.has(Bug::ConflictNotTold) { Vec::new() } else { conflicts(old, new) };
+        #[cfg(feature = "sim")]
+        {
+            self.crossed_at = self.held().commit();
+        }
         self.out.event(Event::Merged { lineage, absorbed: Some(from), gained, lost, conflicts });
         self.tell_other_roll(now, old, new);
     }

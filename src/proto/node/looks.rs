@@ -140,21 +140,6 @@ impl Node {
         all
     }
 
-    /// True where a name was claimed since it took the whole roll, as far back as its log goes.
-    #[cfg(feature = "sim")]
-    pub(crate) fn claimed_since(&self, name: &crate::types::Name) -> bool {
-        let claims =
-            |change: &crate::wire::Change| matches!(change, crate::wire::Change::Claimed { name: n, .. } if n == name);
-        let mut index = self.log.last().index;
-        while let Some(entry) = self.log.get(index) {
-            if claims(&entry.change) {
-                return true;
-            }
-            index.0 -= 1;
-        }
-        false
-    }
-
     /// The answers that an entry of its log puts on the roll.
     #[cfg(feature = "sim")]
     pub(crate) fn answers_at(&self, index: Index) -> Vec<(NodeId, u64, bytes::Bytes)> {

@@ -192,6 +192,9 @@ pub struct Node {
     /// The answers that its founding of a child put on the roll: in the parent they may not have been committed.
     #[cfg(feature = "sim")]
     pub(crate) answers_founded: Vec<(NodeId, u64, bytes::Bytes)>,
+    /// How far the roll was with which it went over to another lineage last.
+    #[cfg(feature = "sim")]
+    pub(crate) crossed_at: Index,
     /// No roll is offered to a voter that holds none before this.
     next_offer: Time,
     /// Whose newer roll this voter asked for, outside of any bid, and where its own one ended then.

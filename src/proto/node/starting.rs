@@ -139,6 +139,8 @@ impl Node {
             inherited: None,
             #[cfg(feature = "sim")]
             answers_founded: Vec::new(),
+            #[cfg(feature = "sim")]
+            crossed_at: Index::ZERO,
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,

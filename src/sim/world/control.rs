@@ -33,7 +33,7 @@ impl World {
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
         h.stopped = None;
         h.leaves = None;
-        (h.held_up, h.behind) = (false, Default::default());
+        h.behind.clear();
         h.moves_to = None;
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());

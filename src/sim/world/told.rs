@@ -71,7 +71,8 @@ impl Watch {
         let led = self.led.get(&absorbed) == Some(&who);
         let names = self.events.names(who, from);
         // What was claimed since it went over is no conflict.
-        let owner = |name: &Name| node.owner(name).filter(|_| !node.claimed_since(name));
+        let settled = node.commit_index() == node.crossed_at;
+        let owner = |name: &Name| node.owner(name).filter(|_| settled);
         self.mergers.lost(who, (into, absorbed), conflicts, names, owner, led).map_err(|e| (4, e))?;
         self.events.crossed(who, from, to);
         self.crossing = Some(who);
