@@ -235,9 +235,10 @@ impl Course {
         let (leaders, terms) = (world.leaders().collect::<Vec<_>>(), world.leaderships());
         let detection = scenario.detection();
         world.run_for(detection * 5);
-        if scenario.preempts && world.violations().is_empty() {
-            // It may be under way right now.
-            world.run_until(detection * 4, |w| w.disagreement().is_none());
+        if world.violations().is_empty() {
+            // An entry may be on its way right now; or, where earlier ones take over, a handover.
+            let patience = if scenario.preempts { detection * 4 } else { detection };
+            world.run_until(patience, |w| w.disagreement().is_none());
         }
         if !world.violations().is_empty() {
             return false;
