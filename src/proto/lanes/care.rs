@@ -91,6 +91,12 @@ impl Lanes {
         {
             out.send(line.conn, Message::Declined(declined));
         }
+        if p.phase == Phase::Opening && now >= p.asked + self.interval {
+            // It may have taken this node for gone when it was asked.
+            p.phase = Phase::Idle;
+            self.open(at, out);
+        }
+        let Some(p) = self.get(at) else { return };
         let waits = p.wants_way() || p.phase == Phase::Opening;
         if waits && now >= p.since + patience {
             let known = p.place.is_some() || p.courier.bound.is_some();

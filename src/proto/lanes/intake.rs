@@ -150,6 +150,10 @@ impl Intake {
     /// The sender wants to send.
     /// `base`: what is below is of no interest to it any more.
     pub(super) fn resume(&mut self, pool: &mut Pool, base: u64, forgetful: bool) -> Resume {
+        if self.open && self.received == 0 {
+            // It asks again, and may have the first answer by now: what that gave it stands.
+            return Resume { incarnation: self.incarnation, have: self.have, credit: self.granted };
+        }
         self.detach(pool);
         if let Some(seldom) = &mut self.seldom {
             seldom.declined.retain(|d| d.number >= base);

@@ -531,10 +531,10 @@ impl Lanes {
 
     /// Asks how far the receiver is, where there is something for it.
     fn open(&mut self, at: usize, out: &mut Outbox) {
-        let me = self.hello.info.incarnation;
+        let (me, now) = (self.hello.info.incarnation, self.now);
         let Some(p) = self.get(at).filter(|p| p.phase == Phase::Idle && !p.courier.is_empty()) else { return };
         if let Some(line) = p.line {
-            p.phase = Phase::Opening;
+            (p.phase, p.asked) = (Phase::Opening, now);
             let base = p.courier.base();
             out.send(line.conn, Message::Open(Open { incarnation: me, to: line.incarnation, base }));
         }

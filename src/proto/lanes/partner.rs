@@ -46,6 +46,8 @@ pub(super) struct Partner {
     pub(super) intake: Intake,
     pub(super) line: Option<Line>,
     pub(super) phase: Phase,
+    /// When it was asked last how far it is.
+    pub(super) asked: Time,
     /// A connection that is being made, or whose handshake isn't over.
     pub(super) dialing: Option<ConnId>,
     pub(super) place: Option<Place>,
@@ -90,6 +92,7 @@ impl Partner {
             intake,
             line: None,
             phase: Phase::Idle,
+            asked: now,
             dialing: None,
             place: None,
             gone: None,

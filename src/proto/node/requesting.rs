@@ -416,15 +416,31 @@ impl Node {
 
     /// Another roll is in place of the one that was: what it doesn't say to be begun by this node is none of its business.
     pub(super) fn requests_of_roll(&mut self) {
-        if self.requesting.bearer.is_empty() || self.bug.has(Bug::AnswerOfTheGone) {
+        if self.bug.has(Bug::AnswerOfTheGone) {
             return;
         }
         let (me, roll) = (self.my_place(), self.log.roll());
-        self.requesting.bearer.keep(|key, slot| {
-            let same = roll.get(slot).is_some_and(|(_, i)| i.id == key.from && i.incarnation == key.incarnation);
-            let begun = roll.requests().stage(slot, key.number);
-            same && me.is_some_and(|(slot, generation)| begun == Some(&Stage::Begun(slot, generation)))
-        });
+        if !self.requesting.bearer.is_empty() {
+            self.requesting.bearer.keep(|key, slot| {
+                let same = roll.get(slot).is_some_and(|(_, i)| i.id == key.from && i.incarnation == key.incarnation);
+                let begun = roll.requests().stage(slot, key.number);
+                same && me.is_some_and(|(slot, generation)| begun == Some(&Stage::Begun(slot, generation)))
+            });
+        }
+        // Begun by this node as well, and not with its embedder: it may have been, and what came of it may be lost.
+        self.disown_begun(Lost::NotKept);
+    }
+
+    /// What this node began by the roll, and doesn't know of, is given by nobody any more.
+    fn disown_begun(&mut self, lost: Lost) {
+        let Some(me) = self.my_place() else { return };
+        for (slot, number) in self.log.roll().requests().begun_by(me) {
+            let Some(key) = self.log.roll().key(slot, number) else { continue };
+            let Some((generation, _)) = self.log.roll().get(slot) else { continue };
+            if !self.requesting.bearer.has(&key) {
+                self.requesting.bearer.answer(key, (slot, generation), Outcome::Unknown(lost));
+            }
+        }
     }
 
     // ---- Answers ----
@@ -547,14 +563,7 @@ impl Node {
             return;
         }
         self.requesting.early.clear();
-        let Some(me) = self.my_place() else { return };
-        for (slot, number) in self.log.roll().requests().begun_by(me) {
-            let Some(key) = self.log.roll().key(slot, number) else { continue };
-            let Some((generation, _)) = self.log.roll().get(slot) else { continue };
-            if !self.requesting.bearer.has(&key) {
-                self.requesting.bearer.answer(key, (slot, generation), Outcome::Unknown(Lost::NotGiven));
-            }
-        }
+        self.disown_begun(Lost::NotGiven);
     }
 
     // ---- What didn't get there ----
