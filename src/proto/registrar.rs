@@ -145,8 +145,10 @@ impl Registrar {
         let mut changes = Vec::new();
         match roll.find(&info.id) {
             Some((_, _, old)) if old.incarnation > info.incarnation && old.identity == info.identity => {
-                // It was taken in with its lineage, and missed it: it is that incarnation itself.
-                return Answer::Refuse(RefuseReason::Departed, Incarnation(old.incarnation.0 - 1));
+                // It was taken in with its lineage, and missed it: it is that incarnation itself, where it still is at the
+                // same place.
+                let moved = u64::from(old.addrs != info.addrs);
+                return Answer::Refuse(RefuseReason::Departed, Incarnation(old.incarnation.0 - 1 + moved));
             }
             Some((slot, _, old)) if old.incarnation > info.incarnation && roll.came_along(slot) && !spoke(slot) => {
                 // Who was to come with its lineage, and never came: it may be this one, elsewhere by then.
@@ -158,8 +160,9 @@ impl Registrar {
             Some((slot, generation, old)) if old.incarnation == info.incarnation => {
                 // Who steps up does so as a new voter.
                 let steps_up = info.revision > old.revision && info.standing.votes();
-                if old.identity != info.identity && !steps_up {
-                    // Two starts within one microsecond of the wall clock: one of them has to come again.
+                if old.identity != info.identity && !steps_up || old.addrs != info.addrs {
+                    // Two starts within one microsecond of the wall clock, or one that is elsewhere than when it was taken in
+                    // with its lineage: it has to come again.
                     return Answer::Refuse(RefuseReason::Departed, old.incarnation);
                 }
                 if self.leaving.contains(&slot) {

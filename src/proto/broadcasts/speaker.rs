@@ -5,7 +5,7 @@
 
 use super::cost;
 use crate::proto::border::SendError;
-use crate::types::{NodeId, Term, Time};
+use crate::types::{Lineage, NodeId, Term, Time};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub(in crate::proto) struct Speaker {
     under_way: usize,
     /// The last number that was given.
     number: u64,
-    /// The leader that they are handed to.
-    to: Option<(NodeId, Term)>,
+    /// The leader that they are handed to: in another lineage the same node may lead in the same term.
+    to: Option<(NodeId, Lineage, Term)>,
     /// Nothing is sent before.
     next: Time,
     /// When all that is under way is sent again.
@@ -115,7 +115,7 @@ impl Speaker {
     }
 
     /// What is due to be handed to this leader.
-    pub(in crate::proto) fn due(&mut self, now: Time, to: &(NodeId, Term)) -> Option<Say> {
+    pub(in crate::proto) fn due(&mut self, now: Time, to: &(NodeId, Lineage, Term)) -> Option<Say> {
         if self.to.as_ref() != Some(to) {
             self.to = Some(to.clone());
             self.rewind();

@@ -233,7 +233,7 @@ fn said(say: Option<Say>) -> Option<(u64, u64)> {
 #[test]
 fn a_sender_hands_over_in_order_and_again_to_the_next_leader() {
     let mut speaker = Speaker::new(Duration::from_secs(1), Duration::from_secs(10));
-    let (a, b) = ((id("a"), Term(1)), (id("b"), Term(2)));
+    let (a, b) = ((id("a"), Lineage(7), Term(1)), (id("b"), Lineage(7), Term(2)));
     for n in 1..=4 {
         assert_eq!(speaker.accept(body(n, 10), MAX_BROADCAST), Ok(n));
     }

@@ -40,13 +40,14 @@ impl Node {
     // ---- The sender ----
 
     /// To whom this node hands its broadcasts.
-    fn hears_broadcasts(&self) -> Option<(NodeId, Term)> {
+    fn hears_broadcasts(&self) -> Option<(NodeId, Lineage, Term)> {
+        let lineage = self.lineage();
         if let Some(lead) = &self.lead {
-            return Some((self.me.id.clone(), lead.leadership.term));
+            return Some((self.me.id.clone(), lineage, lead.leadership.term));
         }
-        self.follower.registration.filter(|r| r.lineage == self.lineage())?;
+        self.follower.registration.filter(|r| r.lineage == lineage)?;
         let (leader, term) = (self.told.leader.clone()?, self.told.term);
-        (leader != self.me.id).then_some((leader, term))
+        (leader != self.me.id).then_some((leader, lineage, term))
     }
 
     /// Called after each input, before anything is told: what is due to be handed to the leader, and what a leader has to

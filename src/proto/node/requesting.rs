@@ -429,6 +429,7 @@ impl Node {
         }
         // Begun by this node as well, and not with its embedder: it may have been, and what came of it may be lost.
         self.disown_begun(Lost::NotKept);
+        self.requesting.bearer.hand_anew();
     }
 
     /// What this node began by the roll, and doesn't know of, is given by nobody any more.

@@ -136,6 +136,12 @@ impl Bearer {
         });
     }
 
+    /// Whoever leads now has none of them: not even one that led in the same term elsewhere.
+    pub(in crate::proto) fn hand_anew(&mut self) {
+        self.answering.values_mut().for_each(|answering| answering.sent = None);
+        self.unsent = !self.answering.is_empty();
+    }
+
     /// These have to be sent again.
     pub(in crate::proto) fn failed(&mut self, number: u64, place: Place) {
         for (key, answering) in &mut self.answering {
