@@ -13,6 +13,8 @@ use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, RecordKind, Resume
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
+/// What a sender needs to begin a message.
+const BEGIN: usize = RECORD_COST + 4;
 /// The first window of a connection; it grows as it is used.
 const FIRST_WINDOW: usize = 32 << 10;
 
@@ -386,6 +388,13 @@ impl Intake {
         let given = pool.some(self.window.saturating_sub(self.windows));
         self.windows += given;
         self.granted += given as u64;
+        // Where others hold all windows and say nothing, it can begin at least: the rest of that message follows as that of a
+        // large one.
+        let lacks = BEGIN.saturating_sub(outstanding + given);
+        if lacks > 0 && pool.all(lacks) {
+            self.large += lacks;
+            self.granted += lacks as u64;
+        }
         need > 0 || given < room / 2
     }
 

@@ -120,6 +120,8 @@ struct Told {
     leader: Option<NodeId>,
     term: Term,
     lineage: Lineage,
+    /// The lineage of the leader that was told last.
+    led_in: Lineage,
     line_version: Option<u32>,
     /// Whether the roll as it was installed was told: a founder waits with it for the first commit.
     roll: bool,

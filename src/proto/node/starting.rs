@@ -47,6 +47,7 @@ impl Told {
             leader: None,
             term,
             lineage,
+            led_in: lineage,
             line_version: None,
             roll: false,
             registered: None,

@@ -84,14 +84,16 @@ impl Node {
             Some((id, term)) => (Some(id), term),
             None => (None, self.told.term),
         };
-        if leader == self.told.leader && (leader.is_none() || term == self.told.term) {
+        // In another lineage the same one may lead in the same term.
+        let same = term == self.told.term && self.told.led_in == self.told.lineage;
+        if leader == self.told.leader && (leader.is_none() || same) {
             return;
         }
         if term < self.told.term {
             return;
         }
         self.told.leader = leader.clone();
-        self.told.term = term;
+        (self.told.term, self.told.led_in) = (term, self.told.lineage);
         self.voter.see(term, &mut self.out);
         if leader.is_none() {
             self.leaderless_since = now;
