@@ -166,6 +166,13 @@ impl Claims {
         self.pending.push(Pending { who, id, incarnation, lineage, name, key, orphan: false });
     }
 
+    /// A node was told that a name is its own no longer: where the roll says otherwise it gives it up by itself.
+    pub fn lost(&mut self, lineage: Lineage, id: &NodeId, name: &Name) {
+        if let Some(history) = self.histories.get_mut(&(lineage, name.clone())) {
+            history.open(id, Kind::Release);
+        }
+    }
+
     /// This lineage took another one in: nothing is known of its names from here on.
     pub fn merged(&mut self, lineage: Lineage) {
         self.mixed.insert(lineage);
