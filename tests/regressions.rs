@@ -369,3 +369,16 @@ fn who_left_in_what_a_child_lost_is_heard_again() {
 fn a_circuit_to_a_keeper_is_no_way_through_it() {
     clean(2_011_397, "all");
 }
+
+/// The same node led in the same term in the lineage after: what was to be asked of it there was taken for asked. (All,
+/// seed 2013702.)
+#[test]
+fn a_request_is_offered_anew_where_the_same_node_leads_in_another_lineage() {
+    clean(2_013_702, "all");
+}
+
+/// Senders that said nothing held all the credit that there was, and another one never got any. (All, seed 2103376.)
+#[test]
+fn a_message_gets_through_where_others_hold_all_the_credit() {
+    clean(2_103_376, "all");
+}

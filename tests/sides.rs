@@ -1,0 +1,139 @@
+//! What once went wrong where each side of a partition goes on by itself ([`Policy::Available`]): each test names the rule that
+//! was missing, and stands for it by the seed that showed it.
+
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used)]
+
+use convoke::proto::Policy;
+use convoke::sim::{Faults, Options, Run};
+use std::time::Duration;
+
+fn run(seed: u64, faults: Faults, duration: Option<Duration>) {
+    let options = Options { faults, policy: Some(Policy::Available), duration, ..Options::default() };
+    let report = Run::seed(seed).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+    assert!(report.recoverable, "{report}");
+}
+
+/// Partitions alone, for 40 s.
+fn parted(seed: u64) {
+    run(seed, "partition".parse().unwrap(), Some(Duration::from_secs(40)));
+}
+
+fn all(seed: u64) {
+    run(seed, Faults::all(), None);
+}
+
+/// A founder had the place that the parent gave it, of which its own roll knew nothing: the child gave the same place to
+/// another.
+#[test]
+fn a_founder_has_the_place_that_its_own_roll_says() {
+    parted(2);
+}
+
+/// Voters waited for ever for one that had gone on in a child; an answer of one who knows no leader closed the question that
+/// another could have answered.
+#[test]
+fn who_went_on_elsewhere_is_not_waited_for() {
+    parted(131);
+}
+
+/// A witness is alone in its lineage: it leads nothing, and is free to go where somebody does, though it once accepted the
+/// founding of that lineage.
+#[test]
+fn a_witness_that_is_left_alone_goes_where_somebody_leads() {
+    parted(424);
+}
+
+/// Who entered a founding of which nothing came, while its founder went on in a child of it, is bound to it no longer.
+#[test]
+fn a_founding_that_went_on_in_a_child_binds_nobody() {
+    all(2136);
+}
+
+/// A member slept while its slot was given to another: it took that one's new place for its own when the lineage was taken
+/// into another.
+#[test]
+fn only_the_present_owner_of_a_slot_goes_over_with_it() {
+    all(268);
+}
+
+/// A lineage took one in as its next incarnation: what it had sent as the one before, which was never on a roll there, was
+/// still handed on.
+#[test]
+fn nothing_is_heard_of_an_incarnation_before_the_one_that_joined() {
+    all(898);
+}
+
+/// Requests that waited for the embedder were given to it, though the roll that had them begun was replaced.
+#[test]
+fn what_another_roll_does_not_have_is_not_given() {
+    all(748);
+}
+
+/// What was passed on between two members went on after the roll was replaced by one that doesn't have them.
+#[test]
+fn what_another_roll_does_not_have_is_not_relayed() {
+    all(329);
+}
+
+/// One end of a lent connection took the other for gone and began anew; the other one never answered, for to it nothing had
+/// ended.
+#[test]
+fn who_is_asked_once_more_how_far_it_is_says_so() {
+    all(564);
+}
+
+/// Who asked how far the other end is, while that one took it for gone, waited for ever.
+#[test]
+fn who_is_not_answered_asks_once_more() {
+    all(10_854);
+}
+
+/// A request was begun by a leader that has a roll from elsewhere since, and never heard of it: nobody said what came of it.
+#[test]
+fn what_a_node_began_by_the_roll_and_does_not_know_is_disowned() {
+    all(8695);
+}
+
+/// Senders that said nothing held all the credit that there was, and another one never got any.
+#[test]
+fn who_has_no_credit_may_begin_all_the_same() {
+    all(3335);
+}
+
+/// A member that missed the merger came as the incarnation as which it was taken in, at another address: the leader spoke to
+/// the old one.
+#[test]
+fn who_moved_before_it_was_taken_in_comes_anew() {
+    all(1969);
+    all(11_256);
+}
+
+/// A founder crashed before its child's first entry was committed and went on from its store: it never said what the founding
+/// may have cost.
+#[test]
+fn a_founding_is_told_by_whoever_goes_on_from_its_store() {
+    all(448);
+}
+
+/// The same node led in the same term in another lineage, and its followers didn't say so.
+#[test]
+fn the_same_leader_in_another_lineage_is_told() {
+    all(22_336);
+}
+
+/// The checkers took what waited to be told, as a node went over, for news of where it is now.
+#[test]
+fn what_is_told_late_is_about_where_it_happened() {
+    all(102);
+    all(2407);
+    all(5728);
+}
+
+/// The founding of a child commits what was uncommitted in the parent, and its founder may answer and forget it in one go: the
+/// checker missed it.
+#[test]
+fn what_a_founding_commits_is_committed() {
+    all(57);
+}
