@@ -426,7 +426,7 @@ impl<'a> Session<'a> {
             25 => {
                 let (term, generation, view) = (self.term_(), self.generation_(), self.view_());
                 let (old, new) = (self.slot_(), self.slot_());
-                let runs = vec![Run { old, count: self.input.u8().into(), new }];
+                let runs = vec![Run { old, count: self.input.u8().into(), new, generation: self.generation_() }];
                 let since = Position { term, index: Index(self.input.below(8).into()) };
                 Datagram::Absorbed(Absorbed { lineage, term, generation, since, runs, view })
             }

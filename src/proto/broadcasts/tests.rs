@@ -264,7 +264,7 @@ fn a_sender_hands_over_in_order_and_again_to_the_next_leader() {
 #[test]
 fn what_a_leader_refused_comes_again_with_what_followed_it() {
     let mut speaker = Speaker::new(Duration::from_secs(1), Duration::from_secs(10));
-    let leader = (id("a"), Term(1));
+    let leader = (id("a"), Lineage(7), Term(1));
     for n in 1..=4 {
         assert_eq!(speaker.accept(body(n, 10), MAX_BROADCAST), Ok(n));
         assert_eq!(said(speaker.due(ms(0), &leader)), Some((n, n - 1)));
@@ -291,7 +291,7 @@ fn a_sender_s_queue_is_bounded() {
     }
     assert_eq!(n, (1 << 20) / (1_000 + 128));
     assert!(!speaker.has_room_again());
-    let leader = (id("a"), Term(1));
+    let leader = (id("a"), Lineage(7), Term(1));
     let mut under_way = 0;
     while speaker.due(ms(0), &leader).is_some() {
         under_way += 1;
