@@ -3,7 +3,7 @@
 use super::super::check::{Answer, Observer, Verdict};
 use super::observe::Watch;
 use crate::proto::{ClaimOutcome, Conflict, Event, MessageLane, Node, Notice, Policy, RequestOutcome};
-use crate::types::{Lineage, Name};
+use crate::types::{Incarnation, Lineage, Name, NodeId};
 
 impl Watch {
     /// Who leads a child has said what that may have cost, once nothing waits to be told.
@@ -51,6 +51,19 @@ impl Watch {
         if node.config().policy() == Policy::Available { lineage } else { self.family.root(lineage) }
     }
 
+    /// Of a child that lost what was committed in its parent: that this one had left there may be what was lost.
+    fn may_be_back(
+        &mut self,
+        who: Observer,
+        (lineage, history): (Lineage, Lineage),
+        node: &Node,
+        (id, incarnation): (&NodeId, Incarnation),
+    ) {
+        if [lineage].iter().chain(node.parents()).any(|l| self.kept.get(l) == Some(&false)) {
+            self.events.revived(who, history, id, incarnation);
+        }
+    }
+
     /// Two lineages became one: either this node went over, and tells so first, or others came.
     fn merged(
         &mut self,
@@ -92,10 +105,7 @@ impl Watch {
         match event {
             Event::Joined { info, .. } => {
                 self.checked[5] += 1;
-                if [lineage].iter().chain(node.parents()).any(|l| self.kept.get(l) == Some(&false)) {
-                    // That it had left may be what was lost.
-                    self.events.revived(who, history, &info.id, info.incarnation);
-                }
+                self.may_be_back(who, (lineage, history), node, (&info.id, info.incarnation));
                 fifth(self.events.joined(who, history, &info.id, info.incarnation))
             }
             Event::Updated { id, incarnation, .. } => {
@@ -169,6 +179,7 @@ impl Watch {
             Event::Message { from, incarnation, body, lane } => {
                 self.checked[5] += 1;
                 self.checked[6] += 1;
+                self.may_be_back(who, (lineage, history), node, (from, *incarnation));
                 fifth(self.events.message(who, history, from, *incarnation))?;
                 let me = node.config().id();
                 let verdict = match lane {
