@@ -23,6 +23,8 @@ pub enum Policy {
     #[default]
     Quorum,
     /// It goes on in a child lineage, once it has waited for [`Config::parting`]; when the sides meet again they become one.
+    /// What was decided on both and can't stand on both is told ([`super::Conflict`]): names. A request that may not run twice
+    /// is given on one side at most, and its sender hears of its answer or that the outcome is unknown.
     Available,
 }
 

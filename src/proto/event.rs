@@ -287,6 +287,10 @@ impl UnknownReason {
 }
 
 /// What was decided on both sides, and could not stand on both.
+///
+/// Names are all that there is. Requests are none of it: one that may not run twice keeps the lineage in which it was offered
+/// first, and elsewhere it is given only where that lineage's roll has come along. So of all sides one at most gives it; where
+/// that isn't the sender's own, the sender hears that the outcome is unknown ([`UnknownReason`]).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Conflict {

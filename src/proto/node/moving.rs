@@ -117,10 +117,10 @@ impl Node {
         old.asks.stop();
         self.asks.go_on_after(&mut old.asks);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };
-        // The terms that it tells go on until it is in another lineage.
+        // The terms that it tells go on until it is in another lineage. What it saw in earlier ones is no matter: it may come
+        // back to this one.
         self.told.lineage = old.told.lineage;
-        self.told.term =
-            if self.bug.has(Bug::MoveForgetsTerm) { Term::ZERO } else { old.told.term.max(self.told.term) };
+        self.told.term = if self.bug.has(Bug::MoveForgetsTerm) { Term::ZERO } else { old.told.term };
         self.told.anew = true;
         self.told.version_mismatch = old.told.version_mismatch;
         let (term, lineage) = (self.told.term, self.told.lineage);

@@ -2,7 +2,7 @@
 
 use super::{Observer, Verdict};
 use crate::proto::Conflict;
-use crate::types::{Identity, Lineage, Name, NodeId};
+use crate::types::{Identity, Index, Lineage, Name, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A voter that held some of a lineage's roll and belongs to another lineage now never belongs to the first one again:
@@ -37,6 +37,8 @@ struct Told {
     conflicts: BTreeSet<Conflict>,
     /// Names whose owner changed since.
     changed: BTreeSet<Name>,
+    /// How far its roll was committed then.
+    at: Index,
 }
 
 /// The mergers of lineages, as both sides tell them.
@@ -47,9 +49,9 @@ pub struct Mergers {
 
 impl Mergers {
     /// The leader of `into` took a lineage in, and told these conflicts.
-    pub fn won(&mut self, into: Lineage, absorbed: Lineage, conflicts: &[Conflict]) {
+    pub fn won(&mut self, into: Lineage, absorbed: Lineage, conflicts: &[Conflict], at: Index) {
         let conflicts = conflicts.iter().cloned().collect();
-        self.told.insert((into, absorbed), Told { conflicts, changed: BTreeSet::new() });
+        self.told.insert((into, absorbed), Told { conflicts, changed: BTreeSet::new(), at });
     }
 
     /// A name has another owner in a lineage.
@@ -60,7 +62,8 @@ impl Mergers {
     }
 
     /// One that was taken in tells these conflicts. `before` and `now`: who had and who has which name, by its own roll.
-    /// `led`: it was the leader of the lineage that ended, so its roll was all of it.
+    /// `led`: it was the leader of the lineage that ended, so its roll was all of it; how far the roll was that it took over,
+    /// for names may have been claimed since.
     ///
     /// # Errors
     /// The sentence that says which conflict was not told.
@@ -71,7 +74,7 @@ impl Mergers {
         conflicts: &[Conflict],
         before: impl Iterator<Item = (&'a Name, &'a NodeId)>,
         now: impl Fn(&Name) -> Option<&'a NodeId>,
-        led: bool,
+        led: Option<Index>,
     ) -> Verdict {
         for (name, lost) in before {
             let kept = now(name).filter(|kept| *kept != lost);
@@ -81,13 +84,14 @@ impl Mergers {
                 return Err(format!("{who} was taken into {into} and didn't tell the conflict about {conflict}"));
             }
         }
-        let Some(told) = self.told.get(&(into, absorbed)).filter(|_| led) else { return Ok(()) };
+        let (Some(told), Some(upto)) = (self.told.get(&(into, absorbed)), led) else { return Ok(()) };
         let settled = |c: &Conflict| matches!(c, Conflict::Name { name, .. } if told.changed.contains(name));
         let untold = |c: &&Conflict| !settled(c) && !conflicts.contains(c);
         if let Some(conflict) = told.conflicts.iter().find(untold) {
             return Err(format!("{who}, which led {absorbed}, didn't tell the conflict about {conflict}; {into} did"));
         }
-        if let Some(conflict) = conflicts.iter().find(|c| !settled(c) && !told.conflicts.contains(c)) {
+        let later = upto > told.at;
+        if let Some(conflict) = conflicts.iter().find(|c| !later && !settled(c) && !told.conflicts.contains(c)) {
             return Err(format!("{into} didn't tell the conflict about {conflict}; {who}, which led {absorbed}, did"));
         }
         Ok(())
@@ -118,16 +122,16 @@ mod tests {
         let name = Name::new("x").unwrap();
         let conflict = [Conflict::Name { name: name.clone(), kept: kept.clone(), lost: lost.clone() }];
         let mut c = Mergers::default();
-        let tell = |c: &Mergers, told: &[Conflict], owner: &NodeId, led| {
-            c.lost(A, (P, C), told, [(&name, owner)].into_iter(), |_| Some(&kept), led).is_ok()
+        let tell = |c: &Mergers, told: &[Conflict], owner: &NodeId, led: bool| {
+            c.lost(A, (P, C), told, [(&name, owner)].into_iter(), |_| Some(&kept), led.then_some(Index(5))).is_ok()
         };
         assert!(tell(&c, &conflict, &lost, true) && tell(&c, &[], &kept, true));
         assert!(!tell(&c, &[], &lost, false), "its own roll says so");
-        c.won(P, C, &conflict);
+        c.won(P, C, &conflict, Index(5));
         assert!(tell(&c, &conflict, &lost, true));
         assert!(!tell(&c, &[], &kept, true), "the winner told it");
         assert!(tell(&c, &[], &kept, false), "it needn't have held all of it");
-        c.won(P, C, &[]);
+        c.won(P, C, &[], Index(5));
         assert!(!tell(&c, &conflict, &lost, true), "the winner didn't");
         c.named(P, &name);
         assert!(tell(&c, &conflict, &lost, true), "that came later");

@@ -11,6 +11,9 @@ use crate::types::{Incarnation, Index, Lineage, NodeId};
 use crate::wire::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Within so many microseconds of an answer somebody has shown that it is committed.
+const SHOWN_WITHIN: u64 = 200_000;
+
 #[derive(Debug)]
 struct Asked {
     who: Observer,
@@ -157,7 +160,8 @@ impl Requests {
         Ok(())
     }
 
-    /// What reached its sender before this time was committed by then.
+    /// What reached its sender well before this time was committed: somebody has shown it by now. (Whoever committed it first may
+    /// have stepped down in the same moment, and shows nothing.)
     ///
     /// # Errors
     /// The sentence that says which answer wasn't.
@@ -165,7 +169,7 @@ impl Requests {
         let mut wrong = None;
         let committed = &self.committed;
         self.unproven.retain(|(at, said)| {
-            let due = *at < now;
+            let due = *at + SHOWN_WITHIN < now;
             if due && !committed.contains(said) {
                 wrong.get_or_insert_with(|| said.clone());
             }
@@ -229,7 +233,7 @@ mod tests {
                 }
                 't' => c.outcome(A, 1, Some(b"r"), now),
                 'u' => c.outcome(A, 1, None, now),
-                _ => c.prove(now),
+                _ => c.prove(now + 2 * SHOWN_WITHIN),
             };
             if verdict.is_err() {
                 return false;

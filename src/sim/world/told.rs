@@ -76,12 +76,12 @@ impl Watch {
         let before = self.told_in.insert(who, into).unwrap_or(into);
         if before == into {
             if self.led.get(&into) == Some(&who) {
-                self.mergers.won(into, absorbed, conflicts);
+                self.mergers.won(into, absorbed, conflicts, node.commit_index());
             }
             return Ok(());
         }
         let (from, to) = (self.history(before, node), self.history(into, node));
-        let led = self.led.get(&absorbed) == Some(&who);
+        let led = (self.led.get(&absorbed) == Some(&who)).then_some(node.crossed_at);
         let names = self.events.names(who, from);
         // What was claimed since it went over is no conflict.
         let settled = node.commit_index() == node.crossed_at;
