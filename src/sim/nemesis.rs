@@ -1,13 +1,13 @@
 //! What goes wrong, and when.
 
 use super::faults::{Fault, Faults};
-use super::host::HostId;
+use super::host::{Host, HostId};
 use super::net::Cut;
 use super::rng::{Rng, mix};
 use super::scenario::{DRIFT_PPM, Scenario};
 use super::world::World;
 use crate::proto::Command;
-use crate::types::{Capabilities, Identity, Line, Lineage, Name, Seat, Standing};
+use crate::types::{Capabilities, Line, Lineage, Name, Seat, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -553,7 +553,10 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     // Two conventions that have nothing to do with each other stay two.
     let newest = held.iter().max_by_key(|(l, _)| held.iter().filter(|(other, _)| world.descends(*l, *other)).count());
     let Some((newest, _)) = newest else {
-        return world.hosts.iter().take(nemesis.voters).filter(|h| h.standing().votes()).count() == nemesis.voters;
+        // Who stepped down in a lineage founds no other as long as its store knows of that one: it may live.
+        let founds = |h: &&Host| h.process.as_ref().is_none_or(|p| !p.node.knows_another());
+        let votes = |h: &&Host| h.standing().votes();
+        return world.hosts.iter().take(nemesis.voters).filter(votes).filter(founds).count() == nemesis.voters;
     };
     let may_lead = world.hosts.iter().any(|h| h.standing() == Standing::Candidate);
     if nemesis.available {
@@ -578,24 +581,6 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
         let majority = wins(line) && in_force.all(|line| line.voters().count() == 0 || wins(line));
         world.descends(*newest, *l) && (majority || may_lead && recovers(*l))
     })
-}
-
-/// The only voters of lines. Where one of them is called home, its convention goes with it: who is no voter yet holds nothing
-/// of it, and who was retired founds no other.
-pub(super) fn last_voters(world: &World) -> Vec<(HostId, Identity)> {
-    let last = |line: &Line| {
-        let mut voters = line.voters();
-        let (Some(last), None) = (voters.next(), voters.next()) else { return None };
-        let host = world.find(last.id.as_str())?;
-        (world.hosts[host.at()].identity == last.identity).then_some((host, last.identity))
-    };
-    world.lineages().filter_map(|l| world.last_line(l)).filter_map(last).collect()
-}
-
-/// True where this voter is where it was.
-pub(super) fn is_there(world: &World, (host, identity): (HostId, Identity)) -> bool {
-    let h = &world.hosts[host.at()];
-    h.identity == identity && h.moves_to.is_none() && h.process.as_ref().is_none_or(|p| !p.leaving)
 }
 
 /// True where everybody that may be a voter, by what this node knows, is what it was or answers as another voter.

@@ -3,7 +3,7 @@
 use super::asking::Asking;
 use super::faults::Fault;
 use super::inquiring::Inquiring;
-use super::nemesis::{Nemesis, is_recoverable, is_there, last_voters};
+use super::nemesis::{Nemesis, is_recoverable};
 use super::net::Conditions;
 use super::process::Plant;
 use super::scenario::{Options, Scenario};
@@ -183,9 +183,6 @@ impl Course {
             world.start(host);
         }
         self.recoverable = is_recoverable(world, &self.nemesis);
-        let last = last_voters(world);
-        self.nemesis.call_home(world);
-        self.recoverable &= last.into_iter().all(|voter| is_there(world, voter));
         let detection = scenario.detection();
         let bound = scenario.agreement();
         let begun = world.now();

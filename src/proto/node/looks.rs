@@ -140,6 +140,12 @@ impl Node {
         all
     }
 
+    /// True where it stepped down in a lineage that its store knows of, and founds no other.
+    #[cfg(feature = "sim")]
+    pub(crate) fn knows_another(&self) -> bool {
+        self.voter.knows_another()
+    }
+
     /// The answers that an entry of its log puts on the roll.
     #[cfg(feature = "sim")]
     pub(crate) fn answers_at(&self, index: Index) -> Vec<(NodeId, u64, bytes::Bytes)> {
