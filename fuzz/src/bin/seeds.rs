@@ -173,7 +173,7 @@ fn datagrams() -> Vec<Datagram> {
             term,
             generation,
             since: Position { term, index },
-            runs: vec![Run { old: slot, count: 2, new: Slot(9) }],
+            runs: vec![Run { old: slot, count: 2, new: Slot(9), generation }],
             view: absorbing,
         }),
     ]
