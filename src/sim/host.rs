@@ -171,13 +171,6 @@ impl Host {
         }
     }
 
-    /// All is taken from it that can be.
-    pub(super) fn holds_up(&mut self, held_up: bool) {
-        if !held_up {
-            self.behind.clear();
-        }
-    }
-
     /// The lineage that an event is about, where it is another one than that in which its node is now.
     pub(super) fn tells_of(&mut self, event: &Event) -> Option<Lineage> {
         if let Event::Leader { lineage, .. }

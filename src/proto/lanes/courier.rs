@@ -17,7 +17,7 @@ const HOLD: usize = 128 << 10;
 /// The head of a record.
 const LENGTH: usize = 4;
 /// What is needed to begin a record.
-const BEGIN: u64 = (RECORD_COST + LENGTH) as u64;
+pub(super) const BEGIN: usize = RECORD_COST + LENGTH;
 
 /// What goes from one node to another, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl Courier {
         while self.offset == 0 && matches!(self.queue.get(self.out), Some(None)) {
             self.out += 1;
         }
-        let needed = if self.offset == 0 { BEGIN } else { 1 };
+        let needed = if self.offset == 0 { BEGIN as u64 } else { 1 };
         self.out < self.queue.len() && self.credit - self.spent >= needed && self.held < HOLD
     }
 
@@ -213,11 +213,11 @@ impl Courier {
         while let Some(Some(Record { kind, body })) = self.queue.get(self.out) {
             let room = CHUNK - frame.len();
             if self.offset == 0 {
-                if credit < BEGIN as usize || room < LENGTH {
+                if credit < BEGIN || room < LENGTH {
                     break;
                 }
                 frame.put(&kind.head(body.len()));
-                credit -= BEGIN as usize;
+                credit -= BEGIN;
                 self.offset = LENGTH;
                 self.begun = self.begun.max(self.base + self.out as u64);
             }

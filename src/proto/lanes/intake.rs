@@ -6,15 +6,13 @@
 //! takes don't hold it up, but for the credit that they use.
 
 use super::super::limits::cost;
-use super::courier::Record;
+use super::courier::{BEGIN, Record};
 use super::pool::Pool;
 use crate::types::{Incarnation, Time};
 use crate::wire::{Data, DeclineReason, Declined, RECORD_COST, RecordKind, Resume, Taken};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// What a sender needs to begin a message.
-const BEGIN: usize = RECORD_COST + 4;
 /// The first window of a connection; it grows as it is used.
 const FIRST_WINDOW: usize = 32 << 10;
 

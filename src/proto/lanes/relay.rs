@@ -282,13 +282,10 @@ impl Relay {
         if self.bug.has(Bug::RelayAfterLeft) {
             return;
         }
-        let of = |j: &Junction| j.sides.iter().any(|s| s.id == *id && s.incarnation <= incarnation);
-        let over: Vec<u64> = self.junctions.iter().filter(|(_, j)| of(j)).map(|(at, _)| *at).collect();
-        self.cut += over.len() as u64;
-        over.into_iter().for_each(|at| self.end(at, None));
+        self.keep(|who, of| who != id || of > incarnation);
     }
 
-    /// Another roll is in place of the one that was: only between those that it has anything is passed on.
+    /// Only between those that are here anything is passed on.
     pub(in crate::proto) fn keep(&mut self, mut here: impl FnMut(&NodeId, Incarnation) -> bool) {
         let mut of = |j: &Junction| j.sides.iter().any(|s| !here(&s.id, s.incarnation));
         let over: Vec<u64> = self.junctions.iter().filter(|(_, j)| of(j)).map(|(at, _)| *at).collect();

@@ -179,11 +179,12 @@ impl Asker {
 
     /// What is due to be offered. `send` takes a record to the leader; false where there is no room for it.
     pub(in crate::proto) fn tick(&mut self, now: Time, to: Addressee<'_>, mut send: impl FnMut(&Request) -> bool) {
-        let now_is = (to.leader.clone(), to.lineage, to.term);
-        let is_new = self.seen.as_ref() != Some(&now_is);
+        let is_it = |(id, lineage, term): &Leadership| (id, *lineage, *term) == (to.leader, to.lineage, to.term);
+        let is_new = !self.seen.as_ref().is_some_and(is_it);
         if !is_new && now < self.due.min(self.tell_at) {
             return;
         }
+        let now_is = (to.leader.clone(), to.lineage, to.term);
         if is_new {
             self.seen = Some(now_is.clone());
             if !self.leaders.contains(to.leader) {
@@ -198,7 +199,7 @@ impl Asker {
             if !open.again && *number >= below + REQUEST_WINDOW {
                 continue;
             }
-            let offered = open.at.as_ref() == Some(&now_is);
+            let offered = open.at.as_ref().is_some_and(is_it);
             if open.retry > now && (offered || open.at.is_none()) {
                 self.due = self.due.min(open.retry);
                 continue;

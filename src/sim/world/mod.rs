@@ -276,7 +276,9 @@ impl World {
             let now = host.clock.local(self.now);
             p.handle(now, Input::Stored(seq));
         }
-        self.hosts[h as usize].holds_up(p.node.has_event());
+        if !p.node.has_event() {
+            self.hosts[h as usize].behind.clear();
+        }
         self.observe_lease(h, p);
         self.observe(h, p);
         self.hosts[h as usize].process = Some(process);
