@@ -34,7 +34,10 @@ impl World {
         h.stopped = None;
         h.leaves = None;
         h.behind.clear();
-        h.moves_to = None;
+        // Who died on its way home starts there: its embedder's configuration says so by now.
+        if let Some((group, seeds)) = h.moves_to.take().filter(|(group, _)| *group == h.home.0) {
+            (h.options.group, h.options.seeds) = (group, seeds);
+        }
         h.seen = Seen::NOTHING;
         let (run, port, wall_clock_us, durable) = (h.run, h.port, h.last_wall, h.disk.is_some());
         let plant = h.plant.unwrap_or(self.options.plant);
