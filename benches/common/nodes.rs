@@ -1,4 +1,4 @@
-//! Nodes in polls of their own, and messages between them.
+//! Nodes on threads of their own, and messages between them.
 
 use super::BODY;
 use bytes::Bytes;
@@ -6,7 +6,6 @@ use convoke::driver::{Driver, DriverEvent, Setup};
 use convoke::net::NetConfig;
 use convoke::proto::{Config, ConfigBuilder, Event, Founding, Role, SendError};
 use convoke::types::{ConventionId, NodeId};
-use mio::{Events, Poll, Token};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,19 +33,15 @@ pub fn config(name: &str, candidates: Option<usize>) -> ConfigBuilder {
     }
 }
 
-/// A node in a poll of its own.
+/// A node that its thread waits for.
 pub struct Side {
-    pub poll: Poll,
-    pub events: Events,
     pub driver: Driver,
 }
 
 impl Side {
     pub fn new(config: ConfigBuilder, net: NetConfig) -> Self {
-        let poll = Poll::new().unwrap();
         let setup = Setup { config: config.build().unwrap(), net, store: None };
-        let driver = Driver::bind(setup, poll.registry(), Token(0)).unwrap();
-        Self { poll, events: Events::with_capacity(8), driver }
+        Self { driver: Driver::open(setup).unwrap() }
     }
 
     /// By multicast on loopback.
@@ -57,10 +52,7 @@ impl Side {
     /// One turn of its loop; `wait`: it may sleep first.
     pub fn turn(&mut self, wait: bool) {
         if wait {
-            let timeout = self.driver.timeout();
-            if timeout != Some(Duration::ZERO) {
-                self.poll.poll(&mut self.events, timeout.map(|t| t.min(Duration::from_millis(50)))).unwrap();
-            }
+            self.driver.wait(Some(Duration::from_millis(50))).unwrap();
         }
         self.driver.advance();
     }

@@ -6,7 +6,7 @@ use crate::net::{Discovery, NetStats};
 use crate::proto::{AnswerError, Command, Event, MessageLane, Node, RequestError, RequestOutcome, SendError};
 use crate::types::{Incarnation, NodeId};
 use bytes::Bytes;
-use mio::{Events, Poll, Token, Waker};
+use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -20,8 +20,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const DRIVER: Token = Token(0);
-const WAKER: Token = Token(1);
 /// How many commands wait for the thread.
 const MAX_COMMANDS: usize = 1_024;
 /// How many events wait for their reader; more are counted and lost.
@@ -194,8 +192,6 @@ impl Handle {
     /// [`BindError`], before there is a thread.
     pub fn spawn(setup: Setup) -> Result<Self, BindError> {
         let system = |what| move |e| BindError::System(what, e);
-        let poll = Poll::new().map_err(system("make a poll"))?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("make a waker"))?);
         let (readable, signal) = UnixStream::pair().map_err(system("make a pair of sockets"))?;
         readable
             .set_nonblocking(true)
@@ -203,8 +199,8 @@ impl Handle {
             .map_err(system("set up a socket"))?;
         let name = format!("convoke-{}", setup.config.id());
         let (limits, own) = (setup.config.messages.clone(), setup.config.id().clone());
-        let driver = Driver::bind(setup, poll.registry(), DRIVER)?;
-        let local = driver.local_addr();
+        let driver = Driver::open(setup)?;
+        let (local, waker) = (driver.local_addr(), driver.waker());
         let queue =
             Queue { events: VecDeque::new(), messages: 0, held: false, lost: 0, ended: None, signalled: false, signal };
         let shared = Arc::new(Shared {
@@ -215,7 +211,7 @@ impl Handle {
         });
         let (orders, ordered) = sync_channel(MAX_COMMANDS);
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, poll, ordered, &theirs));
+        let thread = std::thread::Builder::new().name(name).spawn(move || thread(driver, ordered, &theirs));
         let thread = Some(thread.map_err(system("start a thread"))?);
         Ok(Self { orders, waker, shared, readable, thread, local })
     }
@@ -484,8 +480,8 @@ impl fmt::Debug for Handle {
 }
 
 /// The thread, from its first to its last breath.
-fn thread(driver: Driver, poll: Poll, orders: Receiver<Order>, shared: &Shared) {
-    let result = catch_unwind(AssertUnwindSafe(|| run(driver, poll, &orders, shared)));
+fn thread(driver: Driver, orders: Receiver<Order>, shared: &Shared) {
+    let result = catch_unwind(AssertUnwindSafe(|| run(driver, &orders, shared)));
     // Before the end is told: nothing is taken any more after it.
     drop(orders);
     let why = match result {
@@ -504,16 +500,11 @@ fn thread(driver: Driver, poll: Poll, orders: Receiver<Order>, shared: &Shared) 
     shared.arrived.notify_all();
 }
 
-fn run(mut driver: Driver, mut poll: Poll, orders: &Receiver<Order>, shared: &Shared) -> io::Result<()> {
-    let mut events = Events::with_capacity(8);
+fn run(mut driver: Driver, orders: &Receiver<Order>, shared: &Shared) -> io::Result<()> {
     let mut orders_left = false;
     let (mut feeder, mut full) = (Feeder::default(), false);
     loop {
-        let timeout = if orders_left { Some(Duration::ZERO) } else { driver.timeout() };
-        match poll.poll(&mut events, timeout) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
-        }
+        driver.wait(orders_left.then_some(Duration::ZERO))?;
         if shared.stop.load(Ordering::Relaxed) {
             return Ok(());
         }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   your mio::Poll ── one token ──> Driver ─┬─ Node   (the core: decides)
-//!                                           ├─ Net    (sockets behind one descriptor)
-//!   or: Handle ── queues ── thread ─────────┘─ Store  (where there is one)
+//!   or: your thread, in Driver::wait ───────┼─ Net    (sockets behind one descriptor)
+//!   or: Handle ── queues ── thread ─────────┴─ Store  (where there is one)
 //! ```
 //!
 //! # In a loop of your own
@@ -14,6 +14,9 @@
 //! 4. Take the events by [`Driver::poll_event`] until there is none.
 //! 5. [`Driver::command`] and [`Driver::send`] at any time between turns ([`Driver::flush`] where an answer shall go out at
 //!    once); then go on with step 2.
+//!
+//! A thread that does nothing else needs no poll: [`Driver::open`] instead of step 1, [`Driver::wait`] instead of step 2, and
+//! [`Driver::waker`] for those who want something of it.
 //!
 //! # On a thread of its own
 //! [`Handle::spawn`] gives a handle with bounded queues, and a descriptor that becomes readable when events wait, for any

@@ -9,11 +9,13 @@ use crate::proto::{
 use crate::types::{Incarnation, NodeId, Time};
 use bytes::Bytes;
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry, Token, Waker};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// How many datagrams are read in one turn.
@@ -34,7 +36,7 @@ const TURNS_BEFORE_TIMEOUT: usize = 16_384 / DATAGRAMS;
 /// Heartbeats of at most this interval are worth a timer finer than a millisecond.
 const FINE_HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// One node with its sockets, its clock and its store, in a [`mio::Poll`] of the caller.
+/// One node with its sockets, its clock and its store, in a [`mio::Poll`] of the caller or with a thread for itself.
 ///
 /// How to run it stands in [`crate::driver`].
 pub struct Driver {
@@ -50,6 +52,8 @@ pub struct Driver {
     more: bool,
     /// That is only what was sent since the last turn.
     sent: bool,
+    /// What is ready was noted by [`Driver::wait`].
+    polled: bool,
     /// Turns since a timeout fell due that still waits for the sockets to be empty.
     turns_since_due: usize,
     /// The address that the core knows to be this node's.
@@ -91,6 +95,18 @@ impl Driver {
     /// # Errors
     /// [`BindError`], naming the thing that stands in the way.
     pub fn bind(setup: Setup, registry: &Registry, token: Token) -> Result<Self, BindError> {
+        let driver = Self::open(setup)?;
+        let registered = registry.register(&mut SourceFd(&driver.as_raw_fd()), token, Interest::READABLE);
+        registered.map_err(|e| BindError::System("watch the node's sockets", e))?;
+        Ok(driver)
+    }
+
+    /// Opens the store and the sockets, for a thread that does nothing else: it sleeps in [`Driver::wait`]. Also for loops
+    /// that aren't mio's: they watch the descriptor, which becomes readable when there is something to do.
+    ///
+    /// # Errors
+    /// [`BindError`], naming the thing that stands in the way.
+    pub fn open(setup: Setup) -> Result<Self, BindError> {
         let Setup { config, net, mut store } = setup;
         check(&config, &net)?;
         let restored = match &mut store {
@@ -100,9 +116,6 @@ impl Driver {
         let votes = config.standing().votes();
         let fine = votes || config.heartbeat() <= FINE_HEARTBEAT;
         let net = Net::bind(net, votes, fine, now())?;
-        let fd = net.as_raw_fd();
-        let registered = registry.register(&mut SourceFd(&fd), token, Interest::READABLE);
-        registered.map_err(|e| BindError::System("watch the node's sockets", e))?;
         let told = net.advertised();
         // A clock before 1970 counts as none.
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -125,6 +138,7 @@ impl Driver {
             turn,
             more: true,
             sent: false,
+            polled: false,
             turns_since_due: 0,
             told,
             moves_to: None,
@@ -268,6 +282,24 @@ impl Driver {
         Some(self.deadline() - now())
     }
 
+    /// Sleeps until there is something for [`Driver::advance`] to do, in the driver's own poll, and no longer than
+    /// `at_most`. For a thread that has no other poll: each turn takes a system call less than one poll in the other.
+    ///
+    /// # Errors
+    /// Where the poll itself fails.
+    pub fn wait(&mut self, at_most: Option<Duration>) -> io::Result<()> {
+        let timeout = [self.timeout(), at_most].into_iter().flatten().min();
+        self.net.poll(timeout)?;
+        self.polled = true;
+        Ok(())
+    }
+
+    /// Ends [`Driver::wait`], or a poll that the driver is in, from whichever thread.
+    #[must_use]
+    pub fn waker(&self) -> Arc<Waker> {
+        self.net.waker()
+    }
+
     fn deadline(&self) -> Time {
         self.node.poll_timeout().unwrap_or(Time::NEVER).min(self.net.next_timeout())
     }
@@ -281,9 +313,11 @@ impl Driver {
     /// One turn: reads what is there, lets the core's timers run, carries out what the core wants. True where work is
     /// left.
     pub fn advance(&mut self) -> bool {
-        // It can't fail with a descriptor of ours that is open; if it did, timers would still run.
-        if let Err(e) = self.net.poll(Some(Duration::ZERO)) {
-            tracing::error!("can't poll the node's sockets: {e}");
+        if !std::mem::take(&mut self.polled) {
+            // It can't fail with a descriptor of ours that is open; if it did, timers would still run.
+            if let Err(e) = self.net.poll(Some(Duration::ZERO)) {
+                tracing::error!("can't poll the node's sockets: {e}");
+            }
         }
         (self.more, self.sent) = (false, false);
         self.turn = now();
@@ -476,6 +510,14 @@ impl Driver {
             }
         }
         served
+    }
+}
+
+/// Becomes readable when there is something to do; timers aside, where the node's heartbeat is longer than 100 ms:
+/// wait no longer than [`Driver::timeout`].
+impl AsRawFd for Driver {
+    fn as_raw_fd(&self) -> RawFd {
+        self.net.as_raw_fd()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::config::Discovery;
 use super::notice::{NetError, NetNotice};
 use super::own;
-use super::sockets::{Net, WAKER};
+use super::sockets::Net;
 use super::udp::{self, GROUP_BUFFER, Way};
 
 impl Net {
@@ -20,7 +20,7 @@ impl Net {
                 udp::group_socket(group, &link.iface, GROUP_BUFFER).map_err(|e| NetError::Join(group, e))?;
             }
         }
-        let prepared = self.seeds.prepare(&to.seeds, self.poll.registry(), WAKER);
+        let prepared = self.seeds.prepare(&to.seeds, &self.waker);
         prepared.map_err(|e| NetError::System("start the resolver", e))
     }
 

@@ -4,7 +4,7 @@ use super::config::Place;
 use super::notice::NetNotice;
 use super::resolve::Resolver;
 use crate::types::Time;
-use mio::{Registry, Token, Waker};
+use mio::Waker;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ struct Seed {
 }
 
 impl Seeds {
-    pub(super) fn new(places: &[Place], registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(super) fn new(places: &[Place], waker: &Arc<Waker>) -> io::Result<Self> {
         let mut seeds = Self { list: Vec::new(), resolver: None, base: 0 };
-        seeds.prepare(places, registry, token)?;
+        seeds.prepare(places, waker)?;
         seeds.replace(places);
         Ok(seeds)
     }
 
     /// Has a resolver where one of these needs it.
-    pub(super) fn prepare(&mut self, places: &[Place], registry: &Registry, token: Token) -> io::Result<()> {
+    pub(super) fn prepare(&mut self, places: &[Place], waker: &Arc<Waker>) -> io::Result<()> {
         let named = places.iter().any(|p| matches!(p, Place::Name(..)));
         if named && self.resolver.is_none() {
-            self.resolver = Some(Resolver::start(Arc::new(Waker::new(registry, token)?))?);
+            self.resolver = Some(Resolver::start(Arc::clone(waker))?);
         }
         Ok(())
     }

@@ -12,15 +12,16 @@ use super::udp::Way;
 use crate::types::{ConnId, Time};
 use bytes::Bytes;
 use mio::net::{TcpListener, UdpSocket};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const LISTENER: Token = Token(0);
-pub(super) const WAKER: Token = Token(1);
+const WAKER: Token = Token(1);
 const TIMER: Token = Token(2);
 /// UDP sockets from here on, up to the streams'.
 const UDP_TOKENS: usize = 16;
@@ -63,6 +64,7 @@ pub struct Net {
     pub(super) bench: bool,
     pub(super) poll: Poll,
     pub(super) events: Events,
+    pub(super) waker: Arc<Waker>,
     pub(super) timer: Option<sys::Timer>,
     pub(super) listener: TcpListener,
     pub(super) accepting: bool,
@@ -113,13 +115,15 @@ impl Net {
             max_streams: config.max_streams,
         };
         let streams = Streams::new(registry.try_clone().map_err(system("share the poll"))?, limits);
-        let seeds = Seeds::new(&config.seeds, registry, WAKER).map_err(system("start the resolver"))?;
+        let waker = Arc::new(Waker::new(registry, WAKER).map_err(system("make a waker"))?);
+        let seeds = Seeds::new(&config.seeds, &waker).map_err(system("start the resolver"))?;
         let both_families = seeds.families().any(|v6| v6 != own::is_v6(&config));
         let mut net = Self {
             advertised: own::advertised(&config, local)?,
             bench,
             poll,
             events: Events::with_capacity(256),
+            waker,
             timer,
             listener,
             accepting: true,
@@ -179,6 +183,12 @@ impl Net {
     #[must_use]
     pub fn is_flushing(&self) -> bool {
         self.streams.is_flushing()
+    }
+
+    /// Ends a [`Net::poll`] that waits, from whichever thread.
+    #[must_use]
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// The next notice.
