@@ -137,3 +137,30 @@ fn what_is_told_late_is_about_where_it_happened() {
 fn what_a_founding_commits_is_committed() {
     all(57);
 }
+
+/// A node that was told to have left, and was there after all once the sides were one again, sent what had been taken of it once
+/// more: how far it was had been forgotten, and questions were given twice.
+#[test]
+fn who_comes_back_goes_on_where_it_was() {
+    all(61_168);
+}
+
+/// A name that was a node's own in a lineage that it left is claimed by the node itself in the next: the checker knew of no claim.
+#[test]
+fn names_that_nodes_claim_by_themselves_are_claims() {
+    all(65_968);
+    all(66_475);
+}
+
+/// Broadcasts that waited for an embedder were given when their receiver had left and joined again: the checker counted them
+/// among those that are for the member it is now.
+#[test]
+fn a_broadcast_is_for_the_member_that_it_was_given_to() {
+    all(63_713);
+}
+
+/// A host lost its power while its node was on its way home: it started where it had been, and nobody called it home again.
+#[test]
+fn who_dies_on_its_way_home_starts_there() {
+    run(199, Faults::all(), Some(Duration::from_secs(20)));
+}

@@ -87,6 +87,12 @@ impl Claimant {
         !self.is_idle() && self.number == number
     }
 
+    /// The name that it asks for by itself, for it was its own in another lineage.
+    #[cfg(feature = "sim")]
+    pub(super) fn claims_anew(&self) -> Option<&Name> {
+        self.waiting.front().filter(|wish| wish.again && self.asked.is_some()).map(|wish| &wish.name)
+    }
+
     /// When to ask again, as long as there is somebody to ask.
     pub(super) fn deadline(&self) -> Time {
         if self.is_idle() { Time::NEVER } else { self.next }

@@ -71,6 +71,8 @@ pub(super) struct Intake {
     /// All up to this number came, or won't be waited for.
     have: u64,
     taken: u64,
+    /// The last that isn't for the embedder, and was handed on.
+    handed: u64,
     /// Apart: most senders have none most of the time.
     partial: Option<Box<Partial>>,
     inbox: VecDeque<Received>,
@@ -99,6 +101,7 @@ impl Intake {
             incarnation: Incarnation::ZERO,
             have: 0,
             taken: 0,
+            handed: 0,
             partial: None,
             inbox: VecDeque::new(),
             seldom: None,
@@ -133,6 +136,14 @@ impl Intake {
     pub(super) fn begin(&mut self, incarnation: Incarnation, pool: &mut Pool) {
         pool.give_back(self.windows, self.large);
         *self = Self { incarnation, ..Self::new(self.most, self.widest) };
+    }
+
+    /// Nothing is heard of this sender any more, but should it turn out that it is there after all: then it goes on with what
+    /// the embedder hasn't taken, and what was handed on comes again and isn't handed on again.
+    pub(super) fn leave_off(&mut self, pool: &mut Pool) {
+        let (incarnation, taken, handed) = (self.incarnation, self.taken, self.handed);
+        self.begin(incarnation, pool);
+        (self.have, self.taken, self.handed) = (taken, taken, handed);
     }
 
     /// The connection is gone, and with it what wasn't whole.
@@ -320,7 +331,10 @@ impl Intake {
         if kind == RecordKind::Message {
             self.inbox.push_back(Received { number, body: Some(body), cost, large });
         } else {
-            self.seldom.get_or_insert_default().records.push_back(Record { kind, body });
+            if number > self.handed || lax {
+                self.handed = number;
+                self.seldom.get_or_insert_default().records.push_back(Record { kind, body });
+            }
             self.inbox.push_back(Received { number, body: None, cost, large });
             self.pass(pool);
         }

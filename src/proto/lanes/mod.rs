@@ -607,7 +607,7 @@ impl Lanes {
         if let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut)
             && p.intake.incarnation <= incarnation
         {
-            p.intake.begin(Incarnation::ZERO, pool);
+            p.intake.leave_off(pool);
         }
         if to.is_some_and(|to| to <= incarnation) {
             self.give_up(at, why);

@@ -140,6 +140,12 @@ impl Node {
         all
     }
 
+    /// The name that it claims by itself, and in which lineage.
+    #[cfg(feature = "sim")]
+    pub(crate) fn claims_anew(&self) -> Option<(Lineage, &crate::types::Name)> {
+        Some((self.follower.registration.as_ref()?.lineage, self.claimant.claims_anew()?))
+    }
+
     /// True where it stepped down in a lineage that its store knows of, and founds no other.
     #[cfg(feature = "sim")]
     pub(crate) fn knows_another(&self) -> bool {

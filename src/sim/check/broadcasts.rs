@@ -116,10 +116,10 @@ impl Broadcasts {
         self.committed.get(&family).and_then(|all| all.keys().next_back()).copied().unwrap_or_default()
     }
 
-    /// True where this is committed in this family.
+    /// Where this is committed in this family.
     #[must_use]
-    pub fn knows(&self, family: Lineage, body: &[u8]) -> bool {
-        self.places.contains_key(&(family, digest(body)))
+    pub fn place(&self, family: Lineage, body: &[u8]) -> Option<Position> {
+        self.places.get(&(family, digest(body))).copied()
     }
 
     fn at(&mut self, who: Observer, seat: Seat) -> &mut Given {

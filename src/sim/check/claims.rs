@@ -173,6 +173,15 @@ impl Claims {
         }
     }
 
+    /// A node claims a name by itself, which was its own in another lineage: nobody is told what comes of that.
+    pub fn anew(&mut self, lineage: Lineage, (who, id, incarnation): (Observer, &NodeId, Incarnation), name: &Name) {
+        let same = |p: &Pending| p.orphan && p.who == who && p.incarnation == incarnation && p.lineage == lineage;
+        if !self.pending.iter().any(|p| same(p) && p.name == *name) {
+            self.invoked(lineage, (who, id, incarnation), name, false);
+            self.pending.iter_mut().rev().take(1).for_each(|p| p.orphan = true);
+        }
+    }
+
     /// This lineage took another one in: nothing is known of its names from here on.
     pub fn merged(&mut self, lineage: Lineage) {
         self.mixed.insert(lineage);

@@ -36,12 +36,13 @@ impl Watch {
         }
     }
 
-    /// Where a node was when it was given this: where it is now, or where it was before. Of which family that is may have
-    /// come out since.
+    /// Where a node was when it was given this: where it is now, or where it was before, if it came before all that is for
+    /// it now. Of which family that is may have come out since.
     fn seat_of(&self, who: Observer, node: &Node, body: &[u8]) -> Option<Seat> {
         let of_family = |seat: Seat| Seat { family: self.saying(node, seat.lineage), ..seat };
         let seats = || self.seats.get(&who).into_iter().flatten().rev().map(|(_, seat)| of_family(*seat));
-        seats().find(|seat| self.broadcasts.knows(seat.family, body)).or_else(|| seats().next())
+        let for_it = |seat: &Seat| self.broadcasts.place(seat.family, body).is_some_and(|place| place > seat.since);
+        seats().find(for_it).or_else(|| seats().next())
     }
 
     /// What shares its broadcasts with a lineage: all of its family, but where sides of it decide apart.

@@ -264,6 +264,9 @@ impl World {
         let who = Observer { node: h, run: p.run };
         if let Some(watch) = &mut self.watch {
             watch.listens(who, &p.node);
+            if let Some((lineage, name)) = p.node.claims_anew() {
+                watch.claims.anew(lineage, (who, p.node.config().id(), p.node.incarnation()), name);
+            }
             let (said, cost) = (watch.said(&p.node), watch.cost_is_said(who, &p.node));
             for (property, why) in said.err().map(|why| (6, why)).into_iter().chain(cost.err().map(|why| (3, why))) {
                 self.violated(property, why);
