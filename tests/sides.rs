@@ -164,3 +164,15 @@ fn a_broadcast_is_for_the_member_that_it_was_given_to() {
 fn who_dies_on_its_way_home_starts_there() {
     run(199, Faults::all(), Some(Duration::from_secs(20)));
 }
+
+/// A candidate without a seat held the roll: no order of a recovery named it, and nobody promised what left it out.
+#[test]
+fn who_holds_the_roll_without_a_seat_promises_too() {
+    all(70_912);
+}
+
+/// A node that isn't told what came of its claim gives the name up by itself: the checker knew of no release.
+#[test]
+fn names_that_nodes_give_up_by_themselves_are_given_up() {
+    all(71_528);
+}

@@ -87,10 +87,10 @@ impl Claimant {
         !self.is_idle() && self.number == number
     }
 
-    /// The name that it asks for by itself, for it was its own in another lineage.
+    /// The name that it asks for, or gives up (true), by itself.
     #[cfg(feature = "sim")]
-    pub(super) fn claims_anew(&self) -> Option<&Name> {
-        self.waiting.front().filter(|wish| wish.again && self.asked.is_some()).map(|wish| &wish.name)
+    pub(super) fn asks_itself(&self) -> Option<(&Name, bool)> {
+        self.waiting.front().filter(|wish| wish.silent && self.asked.is_some()).map(|wish| (&wish.name, wish.release))
     }
 
     /// When to ask again, as long as there is somebody to ask.

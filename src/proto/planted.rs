@@ -93,6 +93,20 @@ pub enum Bug {
     OutOfOrder,
     /// What came of a member is handed on after it was told to have left.
     MessageAfterLeft,
+    /// How much of a sender was taken is forgotten where it is told to have left, and is there after all.
+    ForgetTheGone,
+    /// A sender without credit gets none where others hold all windows.
+    NoCreditToBegin,
+    /// How far the receiver is is asked once a connection.
+    AskOnceHowFar,
+    /// A node keeps silent about what it began by the roll of another lineage, and doesn't know of.
+    DisownNothing,
+    /// Whoever had a slot at any time goes over with it.
+    SlotOfAnyGeneration,
+    /// A voter whose lineage went on after it was handed over goes over all the same.
+    CrossWithMore,
+    /// No promise is asked of who holds the roll and has no seat.
+    RecoverWithoutUnseated,
     /// A relay passes everything on twice.
     RelayTwice,
     /// A relay passes on what came later first.

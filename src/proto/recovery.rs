@@ -215,10 +215,13 @@ impl Recovery {
             let leads = seat.is_some_and(|s| s.voting && !s.witness);
             (!leads, left.get(who).is_none_or(|s| s.witness), Reverse(m.position), rank(*who), *who)
         });
+        // Who holds the roll and votes by nobody's promises as well: the others can't know that it doesn't.
+        let lax = self.bug.has(Bug::RecoverWithoutUnseated);
+        let promise: BTreeSet<Identity> = left.keys().chain(self.accounts.keys().filter(|_| !lax)).copied().collect();
         match founder {
-            Some((founder, _)) if absent.is_empty() && left.len() <= MAX_VOTERS && gone.len() <= MAX_VOTERS => {
+            Some((founder, _)) if absent.is_empty() && promise.len() <= MAX_VOTERS && gone.len() <= MAX_VOTERS => {
                 let gone = voters.keys().filter(|who| gone.contains(who)).copied().collect();
-                Outlook::Ready { voters: left.keys().copied().collect(), gone, founder }
+                Outlook::Ready { voters: promise.into_iter().collect(), gone, founder }
             }
             _ => Outlook::Waits(absent.into_iter().collect()),
         }

@@ -85,6 +85,8 @@ pub struct Ended {
     pub generation: Generation,
     /// The place of the last broadcast there before they came.
     pub since: Position,
+    /// How far the roll was that was handed over: whoever holds more knows that the lineage went on.
+    pub upto: Position,
     /// Its line; nothing where a voter tells one that missed it.
     pub seats: Vec<Seat>,
 }
@@ -127,6 +129,8 @@ pub struct Merger {
     pub generation: Generation,
     /// The place of the last broadcast before: known once it is applied.
     pub since: Position,
+    /// How far its roll was that was handed over.
+    pub upto: Position,
     /// How many slots.
     pub count: u32,
 }

@@ -118,8 +118,8 @@ pub(super) fn bequest_reply(body: &Body<'_>) -> Result<BequestReply, Reject> {
 }
 
 pub(super) fn put_ended(m: &Ended, tag: u32, buf: &mut BytesMut) {
-    let fixed = FixedOut::<60>::new().u64(m.lineage.0).u64(m.into.0).u64(m.term.0);
-    let fixed = position(fixed, m.since)
+    let fixed = FixedOut::<76>::new().u64(m.lineage.0).u64(m.into.0).u64(m.term.0);
+    let fixed = position(position(fixed, m.since), m.upto)
         .u32(m.leader.0)
         .u32(m.line_version)
         .u32(m.number)
@@ -132,9 +132,9 @@ pub(super) fn put_ended(m: &Ended, tag: u32, buf: &mut BytesMut) {
 }
 
 pub(super) fn ended(body: &Body<'_>) -> Result<Ended, Reject> {
-    let mut c = body.fixed::<60>()?;
+    let mut c = body.fixed::<76>()?;
     let (lineage, into, term) = (Lineage(c.u64()?), Lineage(c.u64()?), Term(c.count()?));
-    let since = read_position(&mut c)?;
+    let (since, upto) = (read_position(&mut c)?, read_position(&mut c)?);
     let (leader, line_version, number) = (VoterTag(c.u32()?), c.u32()?, c.u32()?);
     let (base, generation) = (Slot(c.u32()?), Generation(c.u16()?));
     let (mut parents, mut seats, mut fields) = (None, Vec::new(), body.fields());
@@ -146,21 +146,22 @@ pub(super) fn ended(body: &Body<'_>) -> Result<Ended, Reject> {
         }
     }
     let parents = parents.unwrap_or_default();
-    Ok(Ended { lineage, into, parents, term, leader, line_version, number, base, generation, since, seats })
+    Ok(Ended { lineage, into, parents, term, leader, line_version, number, base, generation, since, upto, seats })
 }
 
 pub(super) fn put_merger<S: Sink>(sink: &mut S, m: &Merger) {
-    let fixed = position(FixedOut::<44>::new().u64(m.lineage.0).u64(m.term.0), m.since).u32(m.base.0);
+    let fixed = FixedOut::<60>::new().u64(m.lineage.0).u64(m.term.0);
+    let fixed = position(position(fixed, m.since), m.upto).u32(m.base.0);
     put_body(sink, fixed.u16(m.generation.0).spare(2).u32(m.count));
 }
 
 pub(super) fn read_merger(bytes: &[u8]) -> Result<Merger, Reject> {
-    let mut c = Body::nested(bytes)?.fixed::<44>()?;
+    let mut c = Body::nested(bytes)?.fixed::<60>()?;
     let (lineage, term) = (Lineage(c.u64()?), Term(c.count()?));
-    let since = read_position(&mut c)?;
+    let (since, upto) = (read_position(&mut c)?, read_position(&mut c)?);
     let base = Slot(c.u32()?);
     let (generation, _, count) = (Generation(c.u16()?), c.u16()?, c.u32()?);
-    Ok(Merger { lineage, term, base, generation, since, count })
+    Ok(Merger { lineage, term, base, generation, since, upto, count })
 }
 
 pub(super) fn put_conflict<S: Sink>(sink: &mut S, lineage: Lineage, name: &Name, kept: &NodeId, lost: &NodeId) {

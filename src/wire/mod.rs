@@ -97,7 +97,7 @@
 //! | 94 | offer | lineage 8, term 8, candidates 4, number 4, flags 1 (1 the sender asks to be absorbed), spare 3 | |
 //! | 95 | bequest | lineage 8, into 8, term 8, position 16, number 4, candidates 4, offset 4, total 4 | *data*, up to [`MAX_PIECE`] |
 //! | 96 | its reply | lineage 8, into 8, number 4, offset 4, flags 1 (1 void), spare 3 | |
-//! | 97 | ended | lineage 8, into 8, term 8, leader's tag 4, line version 4, number 4, slot 4, generation 2, spare 2 | *lineages* where there are parents, *seat*, up to 15 |
+//! | 97 | ended | lineage 8, into 8, term 8, place of the last broadcast there 16, how far the roll was that was handed over 16, leader's tag 4, line version 4, number 4, slot 4, generation 2, spare 2 | *lineages* where there are parents, *seat*, up to 15 |
 //! | 100 | follow | lineage 8, incarnation 8, position 16, slot 4, generation 2, spare 2 | *convention* |
 //! | 101 | turned away | lineage 8 | |
 //! | 120 | open | the sender's incarnation 8, the receiver's 8, base 8 | |
@@ -167,7 +167,7 @@
 //! | 36 | said | body: place 16, the sender's incarnation 8, number 8, offset 4, total 4; *id*, *data* |
 //! | 37 | speaker | body: slot 4, spare 4, number of its last broadcast 8 |
 //! | 40 | loser | an id, as 1 |
-//! | 41 | absorbed | body: lineage 8, term 8, place of the last broadcast before 16, slot 4, generation 2, spare 2, count 4 |
+//! | 41 | absorbed | body: lineage 8, term 8, place of the last broadcast before 16, how far its roll was 16, slot 4, generation 2, spare 2, count 4 |
 //! | 42 | runs | slots in a row: the first of the old ones 4, how many 4, the first of the new ones 4, generation of the old ones 2; up to [`MAX_RUNS`] |
 //!
 //! Standing: 0 member, 1 candidate, 2 witness.

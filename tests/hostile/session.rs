@@ -714,8 +714,8 @@ impl<'a> Session<'a> {
             7 => self.about_requests(slot, generation),
             8 => {
                 let count = self.input.number(&[1, 4, u64::from(u32::MAX)]) as u32;
-                let since = Position::default();
-                Change::Absorbed(Merger { lineage: self.lineage_(), term, base: slot, generation, since, count })
+                let (since, upto) = (Position::default(), Position::default());
+                Change::Absorbed(Merger { lineage: self.lineage_(), term, base: slot, generation, since, upto, count })
             }
             _ => Change::Other { kind: 99, body: Bytes::from_static(b"later") },
         };
@@ -866,6 +866,7 @@ impl<'a> Session<'a> {
                     base,
                     generation,
                     since: Position::default(),
+                    upto: self.position_(),
                     seats,
                 })
             }

@@ -218,7 +218,9 @@ fn entries() -> Vec<Entry> {
 }
 
 fn merger() -> Merger {
-    Merger { lineage: Lineage(1), term: Term(2), base: Slot(3), generation: Generation(4), since: Position::default(), count: 5 }
+    
+    let (since, upto) = (Position::default(), Position::default());
+    Merger { lineage: Lineage(1), term: Term(2), base: Slot(3), generation: Generation(4), since, upto, count: 5 }
 }
 
 fn image() -> Image {
@@ -321,6 +323,7 @@ fn messages() -> Vec<Message> {
             base: Slot(8),
             generation: Generation(9),
             since: position,
+            upto: position,
             seats: vec![seat()],
         }),
         Message::Circuit(Circuit::Call(Call { number: 2, lineage, id: info().id })),

@@ -1,6 +1,7 @@
 //! What time brings: ways are found, connections made, and what can't be delivered comes back within a bound.
 
 use super::super::outbox::Outbox;
+use super::super::planted::Bug;
 use super::super::rng::Rng;
 use super::circuits::Keeper;
 use super::partner::{Phase, Place};
@@ -91,7 +92,7 @@ impl Lanes {
         {
             out.send(line.conn, Message::Declined(declined));
         }
-        if p.phase == Phase::Opening && now >= p.asked + self.interval {
+        if p.phase == Phase::Opening && now >= p.asked + self.interval && !self.bug.has(Bug::AskOnceHowFar) {
             // It may have taken this node for gone when it was asked.
             p.phase = Phase::Idle;
             self.open(at, out);

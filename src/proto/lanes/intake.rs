@@ -6,6 +6,7 @@
 //! takes don't hold it up, but for the credit that they use.
 
 use super::super::limits::cost;
+use super::super::planted::Bug;
 use super::courier::{BEGIN, Record};
 use super::pool::Pool;
 use crate::types::{Incarnation, Time};
@@ -143,6 +144,9 @@ impl Intake {
     pub(super) fn leave_off(&mut self, pool: &mut Pool) {
         let (incarnation, taken, handed) = (self.incarnation, self.taken, self.handed);
         self.begin(incarnation, pool);
+        if pool.bug.has(Bug::ForgetTheGone) {
+            return;
+        }
         (self.have, self.taken, self.handed) = (taken, taken, handed);
     }
 
@@ -403,7 +407,7 @@ impl Intake {
         // Where others hold all windows and say nothing, it can begin at least: the rest of that message follows as that of a
         // large one.
         let lacks = BEGIN.saturating_sub(outstanding + given);
-        if lacks > 0 && pool.all(lacks) {
+        if lacks > 0 && !pool.bug.has(Bug::NoCreditToBegin) && pool.all(lacks) {
             self.large += lacks;
             self.granted += lacks as u64;
         }

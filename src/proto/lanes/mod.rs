@@ -213,6 +213,10 @@ impl Lanes {
         }
     }
 
+    pub(super) fn plant(&mut self, bug: Planted) {
+        (self.bug, self.relay.bug, self.pool.bug) = (bug, bug, bug);
+    }
+
     /// The node began anew: numbers of connections are never used again, and what came back is told yet.
     pub(super) fn go_on_after(&mut self, before: &mut Self) {
         self.next_conn = before.next_conn;
@@ -220,8 +224,7 @@ impl Lanes {
         self.circuits.go_on_after(&before.circuits);
         self.returned = std::mem::take(&mut before.returned);
         self.waiting = self.returned.iter().map(|r| limits::cost(r.body.len())).sum();
-        self.bug = before.bug;
-        self.relay.bug = before.bug;
+        self.plant(before.bug);
     }
 
     fn get(&mut self, at: usize) -> Option<&mut Partner> {

@@ -3,16 +3,19 @@
 //! Property: what was promised and not given back never exceeds the limit. Half of it is for windows, half for messages
 //! that are larger than a window: those are promised whole or not at all, so that each that is begun can end.
 
+use super::super::planted::Planted;
+
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     limit: usize,
     windows: usize,
     large: usize,
+    pub(super) bug: Planted,
 }
 
 impl Pool {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, windows: 0, large: 0 }
+        Self { limit, windows: 0, large: 0, bug: Planted::default() }
     }
 
     /// Promises up to `want` bytes, and never more than an eighth of what is left: the last one asking gets something too.

@@ -151,6 +151,27 @@ fn what_is_not_for_the_embedder_does_not_wait_for_it() {
     assert!(pair.courier.is_empty());
 }
 
+/// It was told to have left, and is there after all: what was taken of it isn't taken again, nor what isn't for the embedder.
+#[test]
+fn who_comes_back_goes_on_where_it_was() {
+    let mut pair = Pair::new(10_000, 64 << 10);
+    pair.connect();
+    let request = |n| Record { kind: RecordKind::Request, body: body(n, 10) };
+    for record in [message(0, 10), request(1), message(2, 10), request(3), message(4, 10)] {
+        pair.courier.push(record);
+    }
+    while pair.send() | pair.receive() {}
+    pair.got.extend(pair.intake.take(&mut pair.pool));
+    pair.intake.leave_off(&mut pair.pool);
+    assert!(!pair.intake.has_message(), "nothing is heard of it");
+    assert!(pair.connect().is_empty(), "it never heard how far that was");
+    pair.courier.push(request(5));
+    pair.settle();
+    assert_eq!(pair.got, [body(0, 10), body(2, 10), body(4, 10)]);
+    assert_eq!(pair.records, [body(1, 10), body(3, 10), body(5, 10)]);
+    assert!(pair.courier.is_empty());
+}
+
 #[test]
 fn what_is_too_large_there_comes_back_alone() {
     let mut pair = Pair::new(10_000, 64 << 10);

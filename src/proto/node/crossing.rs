@@ -38,7 +38,8 @@ impl Node {
         let orphan = self.lead.is_none()
             && self.voter.followed().is_none()
             && !self.follower.hears(now, self.config.detection())
-            && theirs;
+            && theirs
+            && (self.log.last() <= ended.upto || self.bug.has(Bug::CrossWithMore));
         if self.out.store_failed || !(by_leader || orphan) {
             self.out.stats.dropped_unexpected += 1;
             return;
@@ -172,7 +173,11 @@ impl Node {
         let registration = self.follower.registration.filter(|r| r.lineage == lineage);
         let sane = view.lineage != Lineage::ZERO && view.lineage != lineage && view.term >= self.told.term;
         let slot = registration
-            .and_then(|r| runs.iter().find_map(|run| run.place(r.slot, r.generation)))
+            .and_then(|r| {
+                let any = self.bug.has(Bug::SlotOfAnyGeneration);
+                let generation = |run: &Run| if any { run.generation } else { r.generation };
+                runs.iter().find_map(|run| run.place(r.slot, generation(run)))
+            })
             .filter(|s| s.0 < MAX_SLOT);
         let (Some(slot), true) = (slot, by_leader && sane && !self.me.standing.votes() && !self.is_going()) else {
             self.out.stats.dropped_unexpected += 1;

@@ -140,10 +140,11 @@ impl Node {
         all
     }
 
-    /// The name that it claims by itself, and in which lineage.
+    /// The name that it claims, or gives up (true), by itself, and in which lineage.
     #[cfg(feature = "sim")]
-    pub(crate) fn claims_anew(&self) -> Option<(Lineage, &crate::types::Name)> {
-        Some((self.follower.registration.as_ref()?.lineage, self.claimant.claims_anew()?))
+    pub(crate) fn claims_itself(&self) -> Option<(Lineage, &crate::types::Name, bool)> {
+        let (name, release) = self.claimant.asks_itself()?;
+        Some((self.follower.registration.as_ref()?.lineage, name, release))
     }
 
     /// True where it stepped down in a lineage that its store knows of, and founds no other.

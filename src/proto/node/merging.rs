@@ -340,7 +340,7 @@ impl Node {
                 }
             }
             (Some((image, above)), None) if term > *above && self.is_free_to_absorb() => {
-                let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term));
+                let (theirs, here, about) = (Roll::from_image(image), a.here.clone(), (a.lineage, a.term, a.position));
                 let changes = self.absorption(now, &theirs, &here, about);
                 let last = self.log.last().index.0 + changes.len() as u64;
                 if let Stage::Absorbing(a) = &mut self.merging.stage {
@@ -366,6 +366,7 @@ impl Node {
             base: merger.base,
             generation: merger.generation,
             since: merger.since,
+            upto: merger.upto,
             seats,
         }
     }
@@ -377,7 +378,7 @@ impl Node {
         now: Time,
         theirs: &Roll,
         heard: &BTreeSet<NodeId>,
-        (lineage, term): (Lineage, Term),
+        (lineage, term, upto): (Lineage, Term, Position),
     ) -> Vec<Change> {
         let (into, mut changes) = (self.voter.promise.lineage, Vec::new());
         let old_slots = self.bug.has(Bug::MergeWithoutNewSlots);
@@ -432,7 +433,8 @@ impl Node {
             }
         }
         let count = if block.is_some() { width } else { 0 };
-        changes.push(Change::Absorbed(Merger { lineage, term, base, generation, since: Position::default(), count }));
+        let since = Position::default();
+        changes.push(Change::Absorbed(Merger { lineage, term, base, generation, since, upto, count }));
         changes
     }
 

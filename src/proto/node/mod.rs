@@ -274,8 +274,7 @@ impl Node {
         self.recovery.bug = self.bug;
         self.merging.bug = self.bug;
         self.peers.bug = self.bug;
-        self.lanes.bug = self.bug;
-        self.lanes.relay.bug = self.bug;
+        self.lanes.plant(self.bug);
         self.listener.bug = self.bug;
         self.follower.bug = self.bug;
         self.asks.bug = self.bug;

@@ -428,7 +428,9 @@ impl Node {
             });
         }
         // Begun by this node as well, and not with its embedder: it may have been, and what came of it may be lost.
-        self.disown_begun(Lost::NotKept);
+        if !self.bug.has(Bug::DisownNothing) {
+            self.disown_begun(Lost::NotKept);
+        }
         self.requesting.bearer.hand_anew();
     }
 

@@ -166,18 +166,21 @@ impl Claims {
         self.pending.push(Pending { who, id, incarnation, lineage, name, key, orphan: false });
     }
 
-    /// A node was told that a name is its own no longer: where the roll says otherwise it gives it up by itself.
-    pub fn lost(&mut self, lineage: Lineage, id: &NodeId, name: &Name) {
-        if let Some(history) = self.histories.get_mut(&(lineage, name.clone())) {
-            history.open(id, Kind::Release);
-        }
-    }
-
-    /// A node claims a name by itself, which was its own in another lineage: nobody is told what comes of that.
-    pub fn anew(&mut self, lineage: Lineage, (who, id, incarnation): (Observer, &NodeId, Incarnation), name: &Name) {
+    /// A node claims a name by itself, which was its own in another lineage, or gives up by itself what it can't be sure of:
+    /// nobody is told what comes of that.
+    pub fn by_itself(
+        &mut self,
+        lineage: Lineage,
+        (who, id, incarnation): (Observer, &NodeId, Incarnation),
+        name: &Name,
+        release: bool,
+    ) {
+        let kind = if release { Kind::Release } else { Kind::Claim };
+        let open = |p: &Pending| self.histories.get(&(p.lineage, p.name.clone())).and_then(|h| h.open.get(&p.key));
         let same = |p: &Pending| p.orphan && p.who == who && p.incarnation == incarnation && p.lineage == lineage;
-        if !self.pending.iter().any(|p| same(p) && p.name == *name) {
-            self.invoked(lineage, (who, id, incarnation), name, false);
+        let known = |p: &Pending| same(p) && p.name == *name && open(p).is_some_and(|op| op.kind == kind);
+        if !self.pending.iter().any(known) {
+            self.invoked(lineage, (who, id, incarnation), name, release);
             self.pending.iter_mut().rev().take(1).for_each(|p| p.orphan = true);
         }
     }

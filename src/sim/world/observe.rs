@@ -264,8 +264,9 @@ impl World {
         let who = Observer { node: h, run: p.run };
         if let Some(watch) = &mut self.watch {
             watch.listens(who, &p.node);
-            if let Some((lineage, name)) = p.node.claims_anew() {
-                watch.claims.anew(lineage, (who, p.node.config().id(), p.node.incarnation()), name);
+            if let Some((lineage, name, release)) = p.node.claims_itself() {
+                let asker = (who, p.node.config().id(), p.node.incarnation());
+                watch.claims.by_itself(lineage, asker, name, release);
             }
             let (said, cost) = (watch.said(&p.node), watch.cost_is_said(who, &p.node));
             for (property, why) in said.err().map(|why| (6, why)).into_iter().chain(cost.err().map(|why| (3, why))) {

@@ -126,10 +126,7 @@ impl Watch {
             Event::Claimed { name, outcome } => {
                 self.checked[4] += 1;
                 let answer = match outcome {
-                    ClaimOutcome::Lost => {
-                        self.claims.lost(lineage, node.config().id(), name);
-                        return Ok(());
-                    }
+                    ClaimOutcome::Lost => return Ok(()),
                     ClaimOutcome::Yours => Some(Answer::Yours),
                     ClaimOutcome::Released => Some(Answer::Released),
                     ClaimOutcome::Taken(owner) => Some(Answer::Taken(owner.clone())),

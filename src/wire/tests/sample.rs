@@ -357,6 +357,7 @@ pub(super) fn messages() -> Vec<Message> {
             base: Slot(8),
             generation: Generation(9),
             since: Position { term: Term(10), index: Index(11) },
+            upto: Position { term: Term(12), index: Index(13) },
             seats: vec![seat()],
         }),
     ];
@@ -399,6 +400,7 @@ fn merger() -> Merger {
         base: Slot(3),
         generation: Generation(4),
         since: position(6, 7),
+        upto: position(8, 9),
         count: 5,
     }
 }
@@ -810,8 +812,9 @@ fn any_change() -> impl Strategy<Value = Change> {
             body: body.into(),
         }),
         (owner(), any::<(u64, u64, u32)>()).prop_map(|((base, generation), (l, t, count))| {
-            let since = position(l >> 1, t >> 1);
-            Change::Absorbed(Merger { lineage: Lineage(l), term: Term(t >> 1), base, generation, since, count })
+            let (lineage, term) = (Lineage(l), Term(t >> 1));
+            let (since, upto) = (position(l >> 1, t >> 1), position(t >> 1, l >> 1));
+            Change::Absorbed(Merger { lineage, term, base, generation, since, upto, count })
         }),
         (any::<u64>(), any_name(), any_id(), any_id()).prop_map(|(l, name, kept, lost)| Change::Conflict {
             lineage: Lineage(l),
@@ -1116,6 +1119,7 @@ fn any_merger_message() -> impl Strategy<Value = Message> {
                     base: Slot(m),
                     generation: Generation(n as u16),
                     since: position,
+                    upto: position,
                     seats,
                 }),
             }
