@@ -382,3 +382,16 @@ fn a_request_is_offered_anew_where_the_same_node_leads_in_another_lineage() {
 fn a_message_gets_through_where_others_hold_all_the_credit() {
     clean(2_103_376, "all");
 }
+
+/// Who relays ended what it had carried for a node that registered anew over the same connection, and told one end only: the
+/// other end took the circuit for its way, and refused every other one.
+#[test]
+fn both_ends_of_a_circuit_hear_that_it_ended() {
+    clean(2_105_395, "all");
+}
+
+/// The line named an incarnation of the leader that was known to be gone: nobody else was ever asked where it is.
+#[test]
+fn another_one_is_asked_where_somebody_is_who_is_not_what_the_line_says() {
+    clean(2_106_608, "all");
+}

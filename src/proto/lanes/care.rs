@@ -108,6 +108,10 @@ impl Lanes {
             self.wants.push(at);
         }
         let own = self.partners.get(at).and_then(Option::as_ref).and_then(|p| p.line).filter(|line| !line.lent);
+        let heard = own.and_then(|line| self.links.get(&line.conn)).map(|link| link.last_in());
+        if let Some(p) = self.get(at) {
+            p.doubted.take_if(|since| heard.is_none_or(|heard| heard > *since));
+        }
         if let Some(line) = own
             && self.probe(now, line.conn, out)
         {
@@ -162,6 +166,8 @@ impl Lanes {
             }
             Answer::At { incarnation, addrs, paired } => {
                 if p.gone.is_some_and(|gone| gone >= incarnation) {
+                    // Whoever said so knows less than this node: the next time another one is asked.
+                    p.attempts = p.attempts.saturating_add(1);
                     p.next_try = now + step * 2;
                     return None;
                 }
@@ -178,6 +184,7 @@ impl Lanes {
             Answer::Via { incarnation, addrs, keepers } => {
                 p.next_try = now + step * 2;
                 if p.gone.is_some_and(|gone| gone >= incarnation) {
+                    p.attempts = p.attempts.saturating_add(1);
                     return None;
                 }
                 p.place = Some(Place { incarnation, addrs, outbound: true, since: now });

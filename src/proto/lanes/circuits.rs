@@ -432,6 +432,15 @@ impl Lanes {
         }
     }
 
+    /// What a connection carried ends, and it stands: its other end is told.
+    pub(super) fn end_carried(&mut self, now: Time, carrier: ConnId, out: &mut Outbox) {
+        self.relay.end_on(carrier);
+        for conn in self.circuits.on(carrier).collect::<Vec<_>>() {
+            self.hang_up(conn, out);
+            self.closed(now, conn, out);
+        }
+    }
+
     // ---- What goes ----
 
     /// Control frames that are meant for a circuit.

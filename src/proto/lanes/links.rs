@@ -39,6 +39,11 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// When something was last heard over it.
+    pub(super) fn last_in(&self) -> Time {
+        self.last_in
+    }
+
     /// True where the other end was told who this node is.
     pub(super) fn is_greeted(&self, conn: ConnId) -> bool {
         matches!(self.state, State::Ready(_)) || matches!(self.state, State::Open(_)) && conn.is_dialled()
@@ -264,7 +269,12 @@ impl Lanes {
         let keep = self.keeps(at, conn, incarnation);
         let Some(p) = self.get(at) else { return };
         let stale = p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation;
-        if stale || !keep || matches!(state, State::Ready(other) if other != at) {
+        if !stale && !keep {
+            p.doubted = Some(now);
+            self.look_after(now, at);
+            return self.cut(now, conn, out);
+        }
+        if stale || matches!(state, State::Ready(other) if other != at) {
             return self.cut(now, conn, out);
         }
         p.outbound = hello.info.outbound;

@@ -67,6 +67,8 @@ pub(super) struct Partner {
     pub(super) notes: Vec<Bytes>,
     /// When its connection was last used.
     pub(super) used: Time,
+    /// Since when its connection is in doubt: the other end made another one, as if it knew nothing of this one.
+    pub(super) doubted: Option<Time>,
     /// In the set of those to be looked after.
     pub(super) busy: bool,
     /// In the list of those that may send.
@@ -104,6 +106,7 @@ impl Partner {
             nonce: 0,
             notes: Vec::new(),
             used: now,
+            doubted: None,
             busy: false,
             listed: false,
             ready: false,
@@ -122,7 +125,7 @@ impl Partner {
 
     /// True where it has to be looked after.
     pub(super) fn needs_care(&self) -> bool {
-        !self.courier.is_empty() || !self.notes.is_empty() || self.intake.has_partial()
+        !self.courier.is_empty() || !self.notes.is_empty() || self.intake.has_partial() || self.doubted.is_some()
     }
 
     /// True where nothing is lost if it is forgotten, but how far it was.

@@ -273,8 +273,16 @@ impl Relay {
 
     /// A connection is gone.
     pub(super) fn lost(&mut self, conn: ConnId) {
-        let over: Vec<u64> = self.ends.range((conn, 0)..=(conn, u64::MAX)).map(|(_, (at, _))| *at).collect();
-        over.into_iter().for_each(|at| self.end(at, Some(conn)));
+        self.on(conn).into_iter().for_each(|at| self.end(at, Some(conn)));
+    }
+
+    /// What went over a connection is over, and the connection is not.
+    pub(super) fn end_on(&mut self, conn: ConnId) {
+        self.on(conn).into_iter().for_each(|at| self.end(at, None));
+    }
+
+    fn on(&self, conn: ConnId) -> Vec<u64> {
+        self.ends.range((conn, 0)..=(conn, u64::MAX)).map(|(_, (at, _))| *at).collect()
     }
 
     /// This incarnation, and all before it, are off the roll.
