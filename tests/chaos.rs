@@ -1,5 +1,6 @@
 //! Real processes on hosts of their own, and whatever can happen to them, at random: killed, told to leave, frozen, cut
-//! off both ways or one, a pair that can't hear each other, a handover, a candidate retired, another one admitted.
+//! off both ways or one, a pair that can't hear each other, a handover, a candidate retired, another one admitted; where
+//! each side goes on by itself, also the network cut in two.
 //! After each of it all have to agree again, and what all of them told is held against what must always hold.
 //!
 //! `CONVOKE_CHAOS=5000 cargo test --release --all-features --test chaos -- --nocapture`; `CONVOKE_CHAOS_SEED=N` draws the
@@ -46,6 +47,8 @@ enum Harm {
     Retire(usize),
     /// The late candidate comes, or goes for good.
     Admit(usize),
+    /// These hosts, a bit each, and the others reach each other, and not those of the other side.
+    Sides(usize),
 }
 
 struct Chaos {
@@ -73,7 +76,12 @@ impl Chaos {
         let leader = self.site.leader().0;
         // The leader is what most things turn on.
         let someone = if self.rng.below(3) == 0 { leader } else { host };
+        let sides = self.site.late().is_empty();
         match self.rng.below(11) {
+            // Neither side is empty.
+            _ if sides && self.rng.below(2) == 0 => {
+                Harm::Sides(1 + self.rng.below((1 << self.site.everywhere().count()) - 2))
+            }
             0 | 1 => Harm::Kill(someone),
             2 => Harm::Leave(someone),
             3 => Harm::Freeze(someone),
@@ -83,6 +91,7 @@ impl Chaos {
             7 if candidate != someone => Harm::Part(candidate, someone),
             8 => Harm::Handover,
             9 if candidate != leader && candidates.len() > 3 => Harm::Retire(candidate),
+            _ if sides => Harm::Cut(someone),
             // Who leads can't be retired.
             _ if self.site.late().contains(&leader) => Harm::Kill(leader),
             _ => Harm::Admit(self.site.late().start),
@@ -142,6 +151,7 @@ impl Chaos {
                 self.site.kill(h);
             }
             Harm::Admit(h) => self.site.start(h, &[]),
+            Harm::Sides(bits) => self.site.hosts().part(&side(bits)),
         }
     }
 
@@ -161,6 +171,7 @@ impl Chaos {
                 self.site.hosts().undeafen(a);
                 self.site.hosts().undeafen(b);
             }
+            Harm::Sides(bits) => self.site.hosts().unite(&side(bits)),
             Harm::Handover | Harm::Retire(_) | Harm::Admit(_) => {}
         }
     }
@@ -168,16 +179,16 @@ impl Chaos {
     fn iterate(&mut self) {
         let mut harms = vec![self.draw()];
         // Sometimes two at once: of five candidates two may be gone.
-        if self.rng.below(3) == 0 && !matches!(harms[0], Harm::Admit(_) | Harm::Retire(_)) {
+        if self.rng.below(3) == 0 && !matches!(harms[0], Harm::Admit(_) | Harm::Retire(_) | Harm::Sides(_)) {
             let other = self.draw();
             let hosts = |harm: &Harm| match *harm {
                 Harm::Part(a, b) => vec![a, b],
-                Harm::Handover => vec![],
+                Harm::Handover | Harm::Sides(_) => vec![],
                 Harm::Kill(h) | Harm::Leave(h) | Harm::Freeze(h) | Harm::Cut(h) => vec![h],
                 Harm::Mute(h) | Harm::Deafen(h) | Harm::Retire(h) | Harm::Admit(h) => vec![h],
             };
             if !hosts(&other).iter().any(|h| hosts(&harms[0]).contains(h))
-                && !matches!(other, Harm::Admit(_) | Harm::Retire(_))
+                && !matches!(other, Harm::Admit(_) | Harm::Retire(_) | Harm::Sides(_))
             {
                 harms.push(other);
             }
@@ -187,7 +198,9 @@ impl Chaos {
             let pause = Duration::from_millis(self.rng.below(40) as u64);
             self.site.pass(pause);
         }
-        let most = self.site.options.detection() * 3;
+        // Long enough for both sides to go on.
+        let times = if matches!(harms[0], Harm::Sides(_)) { 12 } else { 3 };
+        let most = self.site.options.detection() * times;
         let span = most.mul_f64(self.rng.below(100) as f64 / 100.0);
         self.site.pass(span);
         for harm in harms {
@@ -216,22 +229,36 @@ impl Chaos {
     }
 }
 
+/// The hosts of which the bit is set.
+fn side(bits: usize) -> Vec<usize> {
+    (0..usize::BITS as usize).filter(|h| bits >> h & 1 == 1).collect()
+}
+
 #[test]
 fn whatever_happens_all_agree_again() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let iterations = number("CONVOKE_CHAOS").unwrap_or(50);
-    let seed = number("CONVOKE_CHAOS_SEED").unwrap_or_else(|| unix_us() % 1_000_000);
     // With stores: without them two kills may leave a line of which no majority is what it was, and then all wait.
-    let options = Options { stores: true, late: 1, members: 3, ..Options::default() };
-    let Some(site) = Site::founded("chaos", options) else { return };
-    loudly(&format!("chaos: {iterations} iterations; again: CONVOKE_CHAOS={iterations} CONVOKE_CHAOS_SEED={seed}"));
+    run("chaos", Options { stores: true, late: 1, members: 3, ..Options::default() }, 50);
+}
+
+#[test]
+fn sides_that_go_on_by_themselves_become_one_again() {
+    let more = vec!["--policy".into(), "available".into()];
+    run("chaossides", Options { stores: true, members: 3, more, ..Options::default() }, 20);
+}
+
+fn run(name: &str, options: Options, few: u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let iterations = number("CONVOKE_CHAOS").unwrap_or(few);
+    let seed = number("CONVOKE_CHAOS_SEED").unwrap_or_else(|| unix_us() % 1_000_000);
+    let Some(site) = Site::founded(name, options) else { return };
+    loudly(&format!("{name}: {iterations} iterations; again: CONVOKE_CHAOS={iterations} CONVOKE_CHAOS_SEED={seed}"));
     let mut chaos = Chaos { site, rng: Rng(seed), story: Vec::new(), started_us: unix_us() };
     for _ in 0..iterations {
         chaos.iterate();
     }
     let took = (unix_us() - chaos.started_us) as f64 / 1e6;
     let (_, term) = chaos.site.leader();
-    loudly(&format!("chaos: {iterations} iterations in {took:.1} s, now in term {term}: nothing was violated"));
+    loudly(&format!("{name}: {iterations} iterations in {took:.1} s, now in term {term}: nothing was violated"));
     let Chaos { site, .. } = &mut chaos;
     site.check();
 }

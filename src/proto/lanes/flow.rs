@@ -82,7 +82,8 @@ impl Lanes {
 
     /// Tells senders how far their messages were taken.
     pub(super) fn tell_news(&mut self, all: bool, out: &mut Outbox) {
-        if self.owing.is_empty() {
+        // Asked before each order: only what came of somebody changes what is to be told.
+        if !std::mem::take(&mut self.fresh) && !all || self.owing.is_empty() {
             return;
         }
         let pool = &mut self.pool;
@@ -123,6 +124,7 @@ impl Lanes {
             let (starving, news) = (p.starving, p.intake.has_news() && !p.owes);
             if news {
                 p.owes = true;
+                self.fresh = true;
                 self.owing.push(at);
                 self.news_at = self.news_at.min(self.now);
             }

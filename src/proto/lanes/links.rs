@@ -419,6 +419,7 @@ impl Lanes {
 
     /// The sender has to hear something, soon.
     fn owe(&mut self, now: Time, at: usize) {
+        self.fresh = true;
         if let Some(p) = self.get(at).filter(|p| p.intake.has_news() && !p.owes) {
             p.owes = true;
             self.owing.push(at);

@@ -122,6 +122,8 @@ pub(super) struct Lanes {
     ready: VecDeque<usize>,
     starving: VecDeque<usize>,
     owing: Vec<usize>,
+    /// Something came of one of them, or was taken, since that was looked at.
+    fresh: bool,
     /// When they have to hear it.
     news_at: Time,
     returned: VecDeque<Returned>,
@@ -196,6 +198,7 @@ impl Lanes {
             ready: VecDeque::new(),
             starving: VecDeque::new(),
             owing: Vec::new(),
+            fresh: false,
             news_at: Time::NEVER,
             returned: VecDeque::new(),
             records: VecDeque::new(),
@@ -396,6 +399,7 @@ impl Lanes {
                 self.ready.rotate_left(1);
             }
             let (from, incarnation) = (p.id.clone(), p.intake.incarnation);
+            self.fresh = true;
             if !p.owes {
                 p.owes = true;
                 self.owing.push(at);
@@ -505,6 +509,10 @@ impl Lanes {
         if p.line == Some(line) {
             return;
         }
+        if p.line.is_some_and(|old| old.conn == line.conn) {
+            // Another incarnation, over the same connection: that isn't gone, and those at the far ends of circuits have to hear.
+            self.end_carried(now, line.conn, out);
+        }
         self.detach(now, at, out);
         if line.lent {
             self.by_conn.insert(line.conn, at);
@@ -548,7 +556,7 @@ impl Lanes {
         let (pool, bug) = (&mut self.pool, self.bug);
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(line) = p.line.take() else { return };
-        p.phase = Phase::Idle;
+        (p.phase, p.doubted) = (Phase::Idle, None);
         (p.since, p.next_try) = (now, now);
         p.courier.detach();
         p.intake.detach(pool);
