@@ -4,7 +4,7 @@
 #![cfg(feature = "planted-bugs")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Bug, Config, Founding};
+use convoke::proto::{Bug, Config, Founding, Policy};
 use convoke::sim::{HostId, NodeOptions, Options, Run, World};
 use convoke::types::{ConventionId, NodeId};
 use std::time::Duration;
@@ -17,7 +17,14 @@ fn ms(n: u64) -> Duration {
 
 fn faults(words: &str) -> Options {
     let faults = words.parse().unwrap();
-    Options { faults, candidates: Some(3), members: Some(2), heartbeat: Some(ms(100)), ..Options::default() }
+    Options {
+        faults,
+        candidates: Some(3),
+        members: Some(2),
+        heartbeat: Some(ms(100)),
+        policy: Some(Policy::Quorum),
+        ..Options::default()
+    }
 }
 
 /// How many of the seeds show the bug as a violation of this property. Without the bug all of them are clean.

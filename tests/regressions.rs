@@ -31,7 +31,7 @@ fn who_left_stays_silent_for_one_who_has_no_roll_any_more() {
 #[test]
 fn who_may_have_been_promoted_by_those_that_are_gone_is_waited_for() {
     let faults = "move,partition,restart,line,crash,oneway,pause,leave,clock".parse().unwrap();
-    let options = Options { faults, duration: Some(SECOND * 8), ..Options::default() };
+    let options = Options { faults, duration: Some(SECOND * 8), policy: Some(Policy::Quorum), ..Options::default() };
     let report = Run::seed(3_000_927).options(options).execute();
     assert!(report.is_clean(), "{report}");
 }
@@ -170,7 +170,8 @@ fn clean(seed: u64, faults: &str) {
 
 /// The same, where the faults act for so long.
 fn clean_for(duration: Duration, seed: u64, faults: &str) {
-    let options = Options { faults: faults.parse().unwrap(), duration: Some(duration), ..Options::default() };
+    let (faults, policy) = (faults.parse().unwrap(), Some(Policy::Quorum));
+    let options = Options { faults, duration: Some(duration), policy, ..Options::default() };
     let report = Run::seed(seed).options(options).execute();
     assert!(report.is_clean(), "{report}");
 }

@@ -3,7 +3,9 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{AnswerError, Command, Config, Event, Founding, RequestError, RequestOutcome, UnknownReason};
+use convoke::proto::{
+    AnswerError, Command, Config, Event, Founding, Policy, RequestError, RequestOutcome, UnknownReason,
+};
 use convoke::sim::{Asked, Detail, HostId, NodeOptions, Options, Run, World};
 use convoke::types::{ConventionId, NodeId};
 use std::collections::BTreeMap;
@@ -309,7 +311,7 @@ fn band(options: &Options, enough: usize) {
 }
 
 fn faults(words: &str) -> Options {
-    Options { faults: words.parse().unwrap(), ..Options::default() }
+    Options { faults: words.parse().unwrap(), policy: Some(Policy::Quorum), ..Options::default() }
 }
 
 /// Under requests and messages: nothing acknowledged is lost or delivered twice, and all is accounted for. 1,000 failovers in an

@@ -26,7 +26,7 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// Which faults may occur: all of them means a random part for each seed, any other set exactly that (all).
     pub faults: Faults,
-    /// What a side without a majority does (it waits).
+    /// What a side without a majority does (drawn: mostly it waits; without faults it does).
     pub policy: Option<Policy>,
     /// Whether the candidates have stores (drawn: all, none, or some).
     pub stores: Option<bool>,
@@ -105,6 +105,8 @@ impl Scenario {
         let detect = if quiet { 3 } else { rng.range(2, 5) as u32 };
         let detection = heartbeat * detect;
         let safety = options.duration.unwrap_or_else(|| detection * rng.range(30, 120) as u32);
+        // Drawn apart, so that the seeds that wait stay what they are.
+        let drawn_available = !quiet && Rng::new(mix(seed) ^ 0x51de_5a9e).one_in(4);
         let mut scenario = Self {
             seed,
             cast: Vec::new(),
@@ -117,7 +119,7 @@ impl Scenario {
             twins: !quiet && rng.one_in(8),
             reckless: !quiet && rng.one_in(8),
             founding: if !quiet && rng.one_in(4) { "list" } else { "expect" },
-            available: options.policy == Some(Policy::Available),
+            available: options.policy.map_or(drawn_available, |policy| policy == Policy::Available),
             preempts: false,
             rolling: false,
         };

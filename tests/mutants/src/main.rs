@@ -220,7 +220,14 @@ impl VisitMut for Mutator {
     fn visit_pat_mut(&mut self, _: &mut syn::Pat) {}
 }
 
-fn copy(from: &Path, to: &Path) {
+/// What hasn't changed isn't built again.
+fn write(path: &Path, text: &[u8]) {
+    if fs::read(path).ok().as_deref() != Some(text) {
+        fs::write(path, text).expect("write a file");
+    }
+}
+
+fn copy(from: &Path, to: &Path, but: &[PathBuf]) {
     fs::create_dir_all(to).expect("make a directory");
     for entry in fs::read_dir(from).expect("read a directory").flatten() {
         let (path, name) = (entry.path(), entry.file_name());
@@ -230,9 +237,9 @@ fn copy(from: &Path, to: &Path) {
         }
         let copied = to.join(&name);
         if path.is_dir() {
-            copy(&path, &copied);
-        } else if fs::read(&copied).ok() != fs::read(&path).ok() {
-            fs::copy(&path, copied).expect("copy a file");
+            copy(&path, &copied, but);
+        } else if !but.contains(&path) {
+            write(&copied, &fs::read(&path).expect("read a file"));
         }
     }
 }
@@ -262,7 +269,11 @@ fn build(at: &Path) -> Vec<(String, PathBuf)> {
         .lines()
         .filter_map(|line| {
             let (what, path) = line.trim().strip_prefix("Executable ")?.rsplit_once(" (")?;
-            let name = if what.contains("unittests") { "lib" } else { Path::new(what).file_stem()?.to_str()? };
+            let source = Path::new(what);
+            let stem = source.file_stem()?.to_str()?;
+            // A test may be a directory.
+            let stem = if stem == "main" { source.parent()?.file_name()?.to_str()? } else { stem };
+            let name = if what.contains("unittests") { "lib" } else { stem };
             Some((name.to_owned(), at.join(path.trim_end_matches(')'))))
         })
         .collect();
@@ -323,13 +334,14 @@ fn main() {
         print!("{list}");
         return;
     }
-    copy(&root, &at);
+    let but: Vec<PathBuf> = files.iter().map(|file| root.join(file)).chain([root.join("src/lib.rs")]).collect();
+    copy(&root, &at, &but);
     for (file, text) in changed {
-        fs::write(at.join(file), text).expect("write a file");
+        write(&at.join(file), text.as_bytes());
     }
-    fs::write(at.join("src/mutant.rs"), SWITCH).expect("write a file");
+    write(&at.join("src/mutant.rs"), SWITCH.as_bytes());
     let lib = fs::read_to_string(root.join("src/lib.rs")).expect("read a file");
-    fs::write(at.join("src/lib.rs"), format!("{lib}\nmod mutant;\n")).expect("write a file");
+    write(&at.join("src/lib.rs"), format!("{lib}\nmod mutant;\n").as_bytes());
     let programs = build(&at);
     let began = Instant::now();
     if let Some(test) = caught(&at, &programs, 0) {
