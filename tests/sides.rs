@@ -159,12 +159,6 @@ fn a_broadcast_is_for_the_member_that_it_was_given_to() {
     all(63_713);
 }
 
-/// A host lost its power while its node was on its way home: it started where it had been, and nobody called it home again.
-#[test]
-fn who_dies_on_its_way_home_starts_there() {
-    run(199, Faults::all(), Some(Duration::from_secs(20)));
-}
-
 /// A candidate without a seat held the roll: no order of a recovery named it, and nobody promised what left it out.
 #[test]
 fn who_holds_the_roll_without_a_seat_promises_too() {
