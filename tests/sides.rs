@@ -170,3 +170,15 @@ fn who_holds_the_roll_without_a_seat_promises_too() {
 fn names_that_nodes_give_up_by_themselves_are_given_up() {
     all(71_528);
 }
+
+/// Who is here was told anew only once that was stored: a message of one who had been told to have left came before.
+#[test]
+fn no_message_comes_before_its_sender_is_told_to_be_back() {
+    all(72_124);
+}
+
+/// A node that had told nothing of its lineage tells who is in the next one first: the checker took it for news of the one before.
+#[test]
+fn who_told_nothing_tells_of_where_it_is() {
+    all(72_789);
+}

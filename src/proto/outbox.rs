@@ -47,6 +47,8 @@ pub(super) struct Outbox {
     /// The number of the last write that was asked for (or will be, where `records` wait) and of the last durable one.
     written: u64,
     durable: u64,
+    /// No messages are given before this is durable.
+    quiet_until: u64,
     withheld: VecDeque<(u64, ConnId, Message)>,
     has_store: bool,
     /// Set when the store failed: what rests on it never leaves.
@@ -68,6 +70,7 @@ impl Outbox {
             replace: false,
             written: 0,
             durable: 0,
+            quiet_until: 0,
             withheld: VecDeque::new(),
             has_store,
             store_failed: false,
@@ -125,6 +128,16 @@ impl Outbox {
         self.said += said_cost(&event);
         self.full |= self.said >= MAX_SAID;
         self.events.push_back((ticket, event));
+    }
+
+    /// Who is here is told anew, once that is stored: no message comes before it, for it may be of one who was told to have left.
+    pub(super) fn messages_wait(&mut self) {
+        self.quiet_until = self.ticket();
+    }
+
+    /// True where no message is to be given yet.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.durable < self.quiet_until
     }
 
     /// True where there is room for another broadcast.

@@ -164,9 +164,10 @@ impl Host {
         }
     }
 
-    /// Its node belongs to this lineage now. What it tells before it says so is about the one before.
-    pub(super) fn goes_on_in(&mut self, lineage: Lineage) {
-        if self.seen.lineage != Lineage::ZERO && lineage != self.seen.lineage {
+    /// Its node belongs to this lineage now. What it tells before it says so is about the one before, if it told anything of
+    /// that (`tells`).
+    pub(super) fn goes_on_in(&mut self, lineage: Lineage, tells: bool) {
+        if tells && self.seen.lineage != Lineage::ZERO && lineage != self.seen.lineage {
             self.behind.push_back(self.seen.lineage);
         }
     }

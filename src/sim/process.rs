@@ -92,6 +92,8 @@ pub(super) struct Process {
     pub(super) second: u64,
     /// It was asked to leave: soon it is gone.
     pub(super) leaving: bool,
+    /// Before the last input it had told who is there, or had that to tell.
+    pub(super) tells: bool,
     /// In tests of the world itself: what the node would have got, while it is kept out of it.
     #[cfg(test)]
     pub(super) instead: Option<Vec<(Time, String)>>,
@@ -115,6 +117,7 @@ impl Process {
             wakes: 0,
             second: 0,
             leaving: false,
+            tells: false,
             #[cfg(test)]
             instead: None,
         }
@@ -140,6 +143,7 @@ impl Process {
             log.push((now, format!("{input:?}")));
             return;
         }
+        self.tells = self.node.tells_roll();
         give(&mut self.node, now, input);
         if let Some((twin, _)) = &mut self.twin {
             give(twin, now, input);

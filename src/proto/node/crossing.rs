@@ -218,6 +218,7 @@ impl Node {
         let (left, joined): (Vec<Event>, Vec<Event>) = changes.into_iter().partition(is_departure);
         self.tell_changes(now, left);
         self.tell_changes(now, joined);
+        self.out.messages_wait();
     }
 
     /// That another lineage is part of this one is committed.

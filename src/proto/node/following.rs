@@ -371,6 +371,7 @@ impl Node {
     pub(super) fn tell_outcome(&mut self, now: Time, old: &Roll) {
         self.hear_before(old);
         self.tell_changes(now, outcome(old, self.log.roll()));
+        self.out.messages_wait();
     }
 
     /// True where this node tells the leader by beats that it lives. Voters do so too, besides their acknowledgements:

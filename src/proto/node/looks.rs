@@ -147,6 +147,12 @@ impl Node {
         Some((self.follower.registration.as_ref()?.lineage, name, release))
     }
 
+    /// True where it told who is there in its lineage, or has something to tell.
+    #[cfg(feature = "sim")]
+    pub(crate) fn tells_roll(&self) -> bool {
+        self.told.roll || !self.me.standing.votes() || self.out.has_event()
+    }
+
     /// True where it stepped down in a lineage that its store knows of, and founds no other.
     #[cfg(feature = "sim")]
     pub(crate) fn knows_another(&self) -> bool {

@@ -395,6 +395,9 @@ impl Node {
     /// nobody else.
     pub fn poll_event(&mut self) -> Option<Event> {
         let first = self.out.poll_event().or_else(|| self.requesting.poll_event()).or_else(|| self.asks.poll_outcome());
+        if self.out.is_quiet() {
+            return first.or_else(|| self.lanes.poll_outcome(&mut self.out));
+        }
         first.or_else(|| self.lanes.poll_event(&mut self.out)).or_else(|| self.asks.poll_asked())
     }
 
@@ -414,7 +417,7 @@ impl Node {
     /// True where a message waits, or a request, or an answer.
     #[must_use]
     pub fn has_message(&self) -> bool {
-        self.lanes.has_message() || self.requesting.has_event() || self.asks.has_any()
+        !self.out.is_quiet() && (self.lanes.has_message() || self.asks.has_any()) || self.requesting.has_event()
     }
 
     // ---- What every input goes through ----

@@ -232,7 +232,7 @@ impl World {
     /// Takes everything out of a node and puts the process back.
     pub(super) fn drain(&mut self, h: u32, mut process: Box<Process>) {
         let p = &mut *process;
-        self.hosts[h as usize].goes_on_in(p.node.lineage());
+        self.hosts[h as usize].goes_on_in(p.node.lineage(), p.tells);
         loop {
             while let Some(write) = p.poll_store() {
                 self.store(h, p.run, write);

@@ -175,11 +175,11 @@ impl VisitMut for Mutator {
         if matches!(expr, Expr::Binary(b) if b.left.to_token_stream().to_string().contains("stats")) {
             return;
         }
+        // As it was written: what is within is changed first.
+        let (span, text) = (expr.span(), short(expr));
         visit_mut::visit_expr_mut(self, expr);
-        let span = expr.span();
         match expr {
             Expr::Binary(b) if !has_let(&Expr::Binary(b.clone())) => {
-                let text = short(b);
                 let others: Vec<BinOp> = match b.op {
                     BinOp::Eq(_) => vec![parse_quote!(!=)],
                     BinOp::Ne(_) => vec![parse_quote!(==)],
@@ -207,7 +207,7 @@ impl VisitMut for Mutator {
                 *expr = self.either(span, &is, others);
             }
             Expr::Unary(u) if matches!(u.op, UnOp::Not(_)) && !has_let(&u.expr) => {
-                let what = format!("`{}` without !", short(u));
+                let what = format!("`{text}` without !");
                 let (is, other) = (Expr::Unary(u.clone()), (*u.expr).clone());
                 *expr = self.either(span, &is, vec![(other, what)]);
             }
