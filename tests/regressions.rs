@@ -396,3 +396,10 @@ fn both_ends_of_a_circuit_hear_that_it_ended() {
 fn another_one_is_asked_where_somebody_is_who_is_not_what_the_line_says() {
     clean(2_106_608, "all");
 }
+
+/// A line of one names nobody but the leader: subscribers asked those of an older line, who hold no roll any more. (All, seed
+/// 2111445.)
+#[test]
+fn where_nobody_else_is_in_the_line_the_leader_is_asked() {
+    clean(2_111_445, "all");
+}

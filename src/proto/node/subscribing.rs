@@ -102,15 +102,15 @@ impl Node {
         // The line of a roll that lags may have addresses that are of no use any more.
         let view =
             view.filter(|v| v.lineage != held.lineage() || v.line_version.wrapping_sub(line.version()) as i32 >= 0);
-        let known = line.voters().filter_map(|s| Some((s.identity.tag(), *s.addrs.first()?)));
-        let heard = view.iter().flat_map(|v| &v.line).filter(|s| s.voting).map(|s| (s.voter, s.addr));
+        let mut known = line.voters().filter_map(|s| Some((s.identity.tag(), *s.addrs.first()?)));
         let others = |seats: &mut dyn Iterator<Item = (VoterTag, SocketAddr)>| -> Vec<SocketAddr> {
             seats.filter(|(voter, _)| Some(*voter) != leader).map(|(_, addr)| addr).collect()
         };
-        let mut addrs = others(&mut heard.into_iter());
-        if addrs.is_empty() {
-            addrs = others(&mut known.into_iter());
-        }
+        let addrs = match view {
+            // Where it names nobody but the leader there is nobody else to ask, whatever an older line says.
+            Some(v) => others(&mut v.line.iter().filter(|s| s.voting).map(|s| (s.voter, s.addr))),
+            None => others(&mut known),
+        };
         let leader = self.follower.addressee().map(|(addr, _)| addr);
         if addrs.is_empty() || tries % 4 == 3 {
             return leader.or_else(|| addrs.first().copied());
