@@ -182,3 +182,10 @@ fn no_message_comes_before_its_sender_is_told_to_be_back() {
 fn who_told_nothing_tells_of_where_it_is() {
     all(72_789);
 }
+
+/// A voter that went over as a plain member without the roll refused its own leader, which it had been told had left where it was
+/// before: nobody tells such a member who comes.
+#[test]
+fn without_the_roll_nobody_is_gone_elsewhere() {
+    all(75_180);
+}

@@ -634,6 +634,11 @@ impl Lanes {
     pub(super) fn introduce(&mut self, now: Time, hello: Hello, out: &mut Outbox) {
         let renewed = hello.info.incarnation != self.hello.info.incarnation;
         let demoted = self.votes() && !hello.info.standing.votes();
+        let elsewhere = hello.lineage != self.hello.lineage && hello.lineage != Lineage::ZERO;
+        if elsewhere && !hello.info.standing.votes() && !hello.info.follows {
+            // Who left where it was may be here, and without the roll it is told of nobody who comes.
+            self.partners.iter_mut().flatten().for_each(|p| p.gone = None);
+        }
         self.hello = hello;
         for (conn, link) in &self.links {
             if link.is_greeted(*conn) {
