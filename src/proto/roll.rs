@@ -506,7 +506,9 @@ impl Roll {
         let mut names = Vec::new();
         if !self.bug.has(Bug::NamesOutliveOwner) {
             names.extend(self.names_of.remove(&slot).unwrap_or_default());
-            self.names.retain(|_, owner| *owner != slot);
+            for name in &names {
+                self.names.remove(name);
+            }
         }
         self.departed.insert(info.id.clone(), info.incarnation);
         self.forget.push_back((info.id.clone(), info.incarnation));

@@ -193,14 +193,14 @@ impl Intake {
         self.open && self.window.saturating_sub(self.windows) >= self.window / 2
     }
 
-    /// Takes a frame; what isn't taken of it is declined. `lax`: takes twice what comes twice.
+    /// Takes a frame; what isn't taken of it is declined, each by itself. `lax`: takes twice what comes twice.
     pub(super) fn data(
         &mut self,
         now: Time,
         data: Data,
         pool: &mut Pool,
         lax: bool,
-    ) -> Result<Option<Declined>, Fault> {
+    ) -> Result<Vec<Declined>, Fault> {
         let Data { mut number, offset, mut records } = data;
         if offset > 0 {
             if self.partial.as_ref().is_none_or(|p| p.number != number || p.came != offset as usize) {
@@ -214,7 +214,7 @@ impl Intake {
             self.forget(&given_up, pool);
         }
         self.last = now;
-        let mut declined = None;
+        let mut declined = Vec::new();
         while !records.is_empty() {
             if self.partial.is_none() {
                 self.spend(RECORD_COST)?;
@@ -235,7 +235,7 @@ impl Intake {
                 let partial = Partial { number, kind, len: None, came: 0, buf, skipped: false, large: 0 };
                 self.partial = Some(Box::new(partial));
             }
-            declined = self.go_on(&mut records, pool, lax)?.or(declined);
+            declined.extend(self.go_on(&mut records, pool, lax)?);
             number = number.saturating_add(1);
         }
         Ok(declined)

@@ -356,7 +356,7 @@ impl Lanes {
                     let (from, incarnation) = (p.id.clone(), line.incarnation);
                     self.records.push_back(Arrived { from, incarnation, record });
                 }
-                if let Some(declined) = declined {
+                for declined in declined {
                     out.send(conn, Message::Declined(declined));
                 }
                 let (has, partial) = (p.intake.has_message() && !p.ready, p.intake.has_partial());

@@ -64,7 +64,7 @@ impl Pair {
         let mut reader = FrameReader::new();
         reader.push(&bytes);
         let Some(Message::Data(data)) = reader.next(TAG).unwrap() else { panic!() };
-        if let Some(declined) = self.intake.data(Time::ZERO, data, &mut self.pool, false).unwrap() {
+        for declined in self.intake.data(Time::ZERO, data, &mut self.pool, false).unwrap() {
             self.courier.declined(declined.number).unwrap();
         }
         self.records.extend(std::iter::from_fn(|| self.intake.take_record()).map(|r| r.body));
@@ -184,6 +184,22 @@ fn what_is_too_large_there_comes_back_alone() {
     assert!(pair.courier.is_empty());
 }
 
+/// Several in one frame: each comes back, and none is taken for delivered.
+#[test]
+fn all_that_are_too_large_in_one_frame_come_back() {
+    let mut pair = Pair::new(1_000, 64 << 10);
+    pair.connect();
+    for n in 0..5 {
+        pair.courier.push(message(n, if n == 4 { 10 } else { 1_001 }));
+    }
+    assert!(pair.send() && pair.wire.len() == 1, "all of them fit in one frame");
+    assert!(pair.receive());
+    assert_eq!(pair.courier.bytes(), cost(10), "four came back");
+    pair.settle();
+    assert_eq!(pair.got, [body(4, 10)]);
+    assert!(pair.courier.is_empty());
+}
+
 /// What was declined counted as there, and its sender heard nothing of it where the connection broke just then.
 #[test]
 fn what_was_declined_when_the_connection_broke_is_declined_again() {
@@ -244,7 +260,7 @@ fn a_sender_that_breaks_the_rules_is_seen() {
     let mut pair = fresh();
     assert_eq!(take(&mut pair, 1, 5, record(10, 10)), Err(Fault::Sequence), "nothing was begun");
     let mut pair = fresh();
-    assert_eq!(take(&mut pair, 1, 0, record(1_000, 10)), Ok(None));
+    assert_eq!(take(&mut pair, 1, 0, record(1_000, 10)), Ok(vec![]));
     assert_eq!(take(&mut pair, 1, 15, record(10, 10)), Err(Fault::Sequence), "a hole");
     let mut pair = fresh();
     for _ in 0..10 {
@@ -255,7 +271,7 @@ fn a_sender_that_breaks_the_rules_is_seen() {
     pair.take();
     assert!(pair.got.len() == 1 && !pair.intake.has_message(), "the same number again is the same message");
     let mut pair = fresh();
-    let mut result = Ok(None);
+    let mut result = Ok(vec![]);
     for n in 1..10_000 {
         result = take(&mut pair, n, 0, record(0, 0));
         if result.is_err() {
@@ -264,9 +280,9 @@ fn a_sender_that_breaks_the_rules_is_seen() {
     }
     assert_eq!(result, Err(Fault::Credit), "messages without end, and each of nothing");
     let mut pair = fresh();
-    let declined = take(&mut pair, 1, 0, record(u32::MAX, 10)).unwrap().unwrap();
+    let declined = take(&mut pair, 1, 0, record(u32::MAX, 10)).unwrap().remove(0);
     assert_eq!(declined.reason, DeclineReason::TooLarge, "4 GB are claimed");
-    assert_eq!(take(&mut pair, 2, 0, record(5, 5)), Ok(None), "what follows is heard");
+    assert_eq!(take(&mut pair, 2, 0, record(5, 5)), Ok(vec![]), "what follows is heard");
     pair.take();
     assert_eq!(pair.got.len(), 1);
 }
