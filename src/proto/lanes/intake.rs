@@ -194,13 +194,7 @@ impl Intake {
     }
 
     /// Takes a frame; what isn't taken of it is declined, each by itself. `lax`: takes twice what comes twice.
-    pub(super) fn data(
-        &mut self,
-        now: Time,
-        data: Data,
-        pool: &mut Pool,
-        lax: bool,
-    ) -> Result<Vec<Declined>, Fault> {
+    pub(super) fn data(&mut self, now: Time, data: Data, pool: &mut Pool, lax: bool) -> Result<Vec<Declined>, Fault> {
         let Data { mut number, offset, mut records } = data;
         if offset > 0 {
             if self.partial.as_ref().is_none_or(|p| p.number != number || p.came != offset as usize) {

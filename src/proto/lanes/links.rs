@@ -344,7 +344,8 @@ impl Lanes {
                 for declined in p.intake.declined() {
                     out.send(conn, Message::Declined(declined));
                 }
-                if p.intake.is_short() && !p.starving {
+                // It may begin at least, also where nobody who holds credit says anything.
+                if p.intake.is_short() && p.intake.top_up(pool) && !p.starving {
                     p.starving = true;
                     self.starving.push_back(at);
                 }
