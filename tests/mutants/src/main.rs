@@ -76,10 +76,18 @@ impl Mutator {
         chain
     }
 
-    fn function(&mut self, output: &ReturnType, constant: bool, block: &mut syn::Block, span: Span) {
-        if constant {
+    fn function(&mut self, attributes: &[syn::Attribute], signature: &syn::Signature, block: &mut syn::Block) {
+        if is_left_out(attributes) || signature.constness.is_some() {
             return;
         }
+        self.within.push(signature.ident.to_string());
+        visit_mut::visit_block_mut(self, block);
+        self.returns(&signature.output, block, signature.ident.span());
+        self.within.pop();
+    }
+
+    /// It returns at once.
+    fn returns(&mut self, output: &ReturnType, block: &mut syn::Block, span: Span) {
         let text = match output {
             ReturnType::Default => String::new(),
             ReturnType::Type(_, of) => of.to_token_stream().to_string(),
@@ -136,23 +144,11 @@ impl VisitMut for Mutator {
     }
 
     fn visit_item_fn_mut(&mut self, f: &mut ItemFn) {
-        if is_left_out(&f.attrs) || f.sig.constness.is_some() {
-            return;
-        }
-        self.within.push(f.sig.ident.to_string());
-        visit_mut::visit_block_mut(self, &mut f.block);
-        self.function(&f.sig.output, f.sig.constness.is_some(), &mut f.block, f.sig.ident.span());
-        self.within.pop();
+        self.function(&f.attrs, &f.sig, &mut f.block);
     }
 
     fn visit_impl_item_fn_mut(&mut self, f: &mut ImplItemFn) {
-        if is_left_out(&f.attrs) || f.sig.constness.is_some() {
-            return;
-        }
-        self.within.push(f.sig.ident.to_string());
-        visit_mut::visit_block_mut(self, &mut f.block);
-        self.function(&f.sig.output, f.sig.constness.is_some(), &mut f.block, f.sig.ident.span());
-        self.within.pop();
+        self.function(&f.attrs, &f.sig, &mut f.block);
     }
 
     fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
