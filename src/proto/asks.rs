@@ -236,6 +236,18 @@ impl Asks {
         self.open.values().map(at).min().unwrap_or(Time::NEVER)
     }
 
+    /// The node is another incarnation now. Those that nobody has yet go out as that; of the others nobody tells this one.
+    pub(super) fn renewed(&mut self, me: Incarnation) {
+        let mut lost = Vec::new();
+        for (ask, open) in &mut self.open {
+            match &open.state {
+                State::With(id, _) => lost.push((*ask, id.clone())),
+                State::Seeking => open.incarnation = me,
+            }
+        }
+        lost.into_iter().for_each(|(ask, id)| self.end(ask, |_| AskOutcome::Unknown(id)));
+    }
+
     /// The node stops, or begins anew.
     pub(super) fn stop(&mut self) {
         for ask in self.open.keys().copied().collect::<Vec<_>>() {
@@ -266,6 +278,16 @@ impl Asks {
         self.waiting_bytes += cost;
         self.waiting.push_back(Waiting { from: from.clone(), asked_as: as_, ask, wanted, body });
         true
+    }
+
+    /// Who asked has left, up to this incarnation: nobody waits for what its questions come to.
+    pub(super) fn sender_left(&mut self, id: &NodeId, incarnation: Incarnation) {
+        let bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|w| {
+            let stays = w.from != *id || w.asked_as > incarnation;
+            *bytes -= if stays { 0 } else { limits::cost(w.body.len()) };
+            stays
+        });
     }
 
     /// What the embedder is told next of its own questions.

@@ -1,6 +1,7 @@
 //! How much memory and time messages may take.
 
 use crate::wire::{MAX_BROADCAST, MAX_RECORD, RECORD_COST};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// How much memory and time the messages of embedders may take. Each message counts as its body and 68 bytes.
@@ -35,6 +36,11 @@ pub struct MessageLimits {
     pub relay: usize,
     /// How long an answer to an `ask` is waited for (1 min): 10 ms to 1 day.
     pub answer: Duration,
+    /// How many requests that may not run twice this node, as the leader, lets be open at a time, of all senders together
+    /// (16,384): 1 to 1,048,576. Room is kept for the answer of each, [`crate::wire::MAX_ANSWER`]: the roll takes 16.4 kB
+    /// for each of these at most, with every candidate. Answers count until their senders have them. Beyond it requests
+    /// wait: one whose answer depends on another should be let run twice, or this be large enough for both.
+    pub requests: usize,
 }
 
 /// What stands before the body of a broadcast on its way to the leader.
@@ -52,6 +58,7 @@ impl Default for MessageLimits {
             patience: None,
             relay: 16 << 20,
             answer: Duration::from_secs(60),
+            requests: 16_384,
         }
     }
 }
@@ -61,6 +68,14 @@ pub(super) fn cost(body: usize) -> usize {
     body + 4 + RECORD_COST
 }
 
+/// What came in, so that it holds no more memory than it counts: below this a copy costs less than the read buffer of which
+/// it is a slice.
+const APART: usize = 4 << 10;
+
+pub(super) fn apart(bytes: Bytes) -> Bytes {
+    if bytes.len() < APART { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
+
 impl MessageLimits {
     /// The most bytes of a broadcast: it travels to the leader as a message does.
     pub(crate) fn broadcast(&self) -> usize {
@@ -68,7 +83,7 @@ impl MessageLimits {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        let Self { message, queue, queues, window, windows, idle, patience, relay, answer } = self;
+        let Self { message, queue, queues, window, windows, idle, patience, relay, answer, requests } = self;
         if !(1..=MAX_RECORD).contains(message) {
             return Err(format!("message is {message} bytes: choose 1 to {MAX_RECORD}"));
         }
@@ -95,6 +110,9 @@ impl MessageLimits {
         }
         if *answer < Duration::from_millis(10) || *answer > Duration::from_secs(86_400) {
             return Err(format!("answer is {answer:?}: choose 10 ms to a day"));
+        }
+        if !(1..=1 << 20).contains(requests) {
+            return Err(format!("requests is {requests}: choose 1 to 1,048,576"));
         }
         Ok(())
     }

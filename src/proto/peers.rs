@@ -288,7 +288,7 @@ impl Peers {
             }
             return;
         }
-        if self.peers.len() >= MAX_PEERS && !self.make_room() {
+        if self.peers.len() >= MAX_PEERS && !self.make_room(listed) {
             return;
         }
         // One of the two dials at once; the other only where that doesn't come about.
@@ -325,8 +325,11 @@ impl Peers {
         }
     }
 
-    fn make_room(&mut self) -> bool {
-        let oldest = self.peers.iter().filter(|(_, p)| p.conn.is_none()).min_by_key(|(_, p)| p.noted);
+    /// Who only says that it is there takes no place of one that a line names or that this node met: anybody can say so.
+    fn make_room(&mut self, listed: bool) -> bool {
+        let may_go = |p: &Peer| p.conn.is_none() && (listed || !p.listed && p.met.is_none() && p.suspect.is_none());
+        let free = self.peers.iter().filter(|(_, p)| may_go(p));
+        let oldest = free.min_by_key(|(_, p)| (p.listed, p.met.is_some(), p.noted));
         match oldest.map(|(id, _)| id.clone()) {
             Some(id) => self.peers.remove(&id).is_some(),
             None => false,

@@ -237,8 +237,10 @@ impl Scenario {
             return MessageLimits { answer: ANSWER, ..MessageLimits::default() };
         }
         let mut rng = rng.fork(0x11b1);
+        let mut apart = rng.fork(0x5a11);
+        let message = if rng.one_in(4) { LARGEST / 2 } else { LARGEST };
         MessageLimits {
-            message: if rng.one_in(4) { LARGEST / 2 } else { LARGEST },
+            message: if apart.one_in(12) { 2_000 } else { message },
             queue: LARGEST * 2,
             queues: LARGEST * 4,
             window: 64 << 10,
@@ -247,6 +249,7 @@ impl Scenario {
             patience: None,
             relay: [8 << 20, 16 << 20][rng.below(2) as usize],
             answer: ANSWER,
+            requests: if apart.one_in(4) { 8 } else { 16_384 },
         }
     }
 

@@ -92,8 +92,10 @@ impl Lanes {
         {
             out.send(line.conn, Message::Declined(declined));
         }
-        if p.phase == Phase::Opening && now >= p.asked + self.interval && !self.bug.has(Bug::AskOnceHowFar) {
-            // It may have taken this node for gone when it was asked.
+        // It may have taken this node for gone when it was asked; or since, over a connection that isn't the lanes' to close.
+        let unanswered = p.phase == Phase::Opening && now >= p.asked + self.interval;
+        let unheard = p.phase == Phase::Flowing && now >= p.heard.max(p.asked) + patience && p.is_lent();
+        if (unanswered || unheard) && !self.bug.has(Bug::AskOnceHowFar) {
             p.phase = Phase::Idle;
             self.open(at, out);
         }

@@ -5,7 +5,7 @@
 //! sent takes no memory. What isn't for the embedder is handed on at once, in its order among itself: messages that nobody
 //! takes don't hold it up, but for the credit that they use.
 
-use super::super::limits::cost;
+use super::super::limits::{self, cost};
 use super::super::planted::Bug;
 use super::courier::{BEGIN, Record};
 use super::pool::Pool;
@@ -208,6 +208,7 @@ impl Intake {
             self.forget(&given_up, pool);
         }
         self.last = now;
+        records = limits::apart(records);
         let mut declined = Vec::new();
         while !records.is_empty() {
             if self.partial.is_none() {

@@ -335,7 +335,7 @@ impl Lanes {
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Ok(()) };
         let Some(line) = p.line.filter(|line| line.conn == conn) else { return Ok(()) };
-        p.used = now;
+        (p.used, p.heard) = (now, now);
         let twice = bug.has(Bug::DeliverTwice);
         match message {
             // Once more where its sender took it for ended, as one does who is told that this node has left where it was.

@@ -48,6 +48,8 @@ pub(super) struct Partner {
     pub(super) phase: Phase,
     /// When it was asked last how far it is.
     pub(super) asked: Time,
+    /// When it last said anything of this pair's messages.
+    pub(super) heard: Time,
     /// A connection that is being made, or whose handshake isn't over.
     pub(super) dialing: Option<ConnId>,
     pub(super) place: Option<Place>,
@@ -95,6 +97,7 @@ impl Partner {
             line: None,
             phase: Phase::Idle,
             asked: now,
+            heard: now,
             dialing: None,
             place: None,
             gone: None,
@@ -121,6 +124,11 @@ impl Partner {
     /// True where something waits for it to be reached.
     pub(super) fn wants_way(&self) -> bool {
         !self.courier.is_empty() && self.line.is_none() || !self.notes.is_empty()
+    }
+
+    /// True where its connection is one of those between candidates.
+    pub(super) fn is_lent(&self) -> bool {
+        self.line.is_some_and(|line| line.lent)
     }
 
     /// True where it has to be looked after.

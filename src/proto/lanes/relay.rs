@@ -9,6 +9,7 @@
 //! that takes nothing stops the one that sends to it, and nobody else; what is relayed goes behind this node's own control
 //! frames, junction by junction in turn.
 
+use super::super::limits;
 use super::super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
 use crate::wire::{Answered, CallOutcome, Carried, Circuit, HangUp, Message, More, Ring, Sender};
@@ -190,7 +191,7 @@ impl Relay {
             return Err(Fault);
         }
         let to = &mut junction.sides[1 - side];
-        to.queue.push_back(carried.data);
+        to.queue.push_back(limits::apart(carried.data));
         if !std::mem::replace(&mut to.listed, true) {
             self.ready.push_back((at, 1 - side));
         }

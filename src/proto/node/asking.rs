@@ -59,6 +59,10 @@ impl Node {
             return;
         }
         match decode_ask(&arrived.record.body) {
+            // Asked by an incarnation that it is no more: that one was told so.
+            Ok(ask) if matches!(ask.what, AskPart::Question(..)) && ask.incarnation != arrived.incarnation => {
+                self.out.stats.dropped_stale += 1;
+            }
             Ok(ask) => self.take_ask(now, &arrived.from, ask),
             Err(reject) => self.out.stats.reject(reject),
         }

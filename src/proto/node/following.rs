@@ -10,7 +10,9 @@ use super::super::roll::Roll;
 use super::leading::piece;
 use super::streams::Origin;
 use super::{Incoming, Leaving, Node, members};
-use crate::types::{Identity, Index, LeftReason, Lineage, MemberInfo, Name, Position, Slot, Term, Time, VoterTag};
+use crate::types::{
+    Identity, Incarnation, Index, LeftReason, Lineage, MemberInfo, Name, NodeId, Position, Slot, Term, Time, VoterTag,
+};
 use crate::wire::{
     self, Append, AppendReply, Datagram, Fetch, Image, Join, Leave, MAX_ENTRIES, Message, Overruled, Record, Seek,
     Snapshot, SnapshotReply, View,
@@ -351,7 +353,7 @@ impl Node {
             match event {
                 Event::Joined { info, slot } => self.tell_joined(now, slot, info),
                 Event::Left { ref id, incarnation, .. } => {
-                    self.lanes.left(now, id, incarnation, &mut self.out);
+                    self.sender_left(now, id, incarnation);
                     self.out.event(event);
                 }
                 event => self.out.event(event),
@@ -359,11 +361,18 @@ impl Node {
         }
     }
 
+    /// What came of this incarnation, or an earlier one, and wasn't handed on is handed on no more.
+    pub(super) fn sender_left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation) {
+        self.lanes.left(now, id, incarnation, &mut self.out);
+        self.asks.sender_left(id, incarnation);
+    }
+
     /// Tells of a member. It may have been told to have left in a lineage that this one was founded out of, or took in; and
     /// what it sent as an earlier incarnation, which may never have been on a roll here, is handed on no more.
     pub(super) fn tell_joined(&mut self, now: Time, slot: Slot, info: MemberInfo) {
         self.lanes.back(now, &info.id, info.incarnation, &mut self.out);
         self.requests_before(&info.id, info.incarnation);
+        self.asks.sender_left(&info.id, Incarnation(info.incarnation.0.saturating_sub(1)));
         self.out.event(Event::Joined { info, slot });
     }
 

@@ -250,7 +250,7 @@ impl Node {
             // Taken off the roll while alive: a larger incarnation asks anew.
             self.renew_incarnation(now, incarnation);
         }
-        self.lanes.left(now, id, incarnation, &mut self.out);
+        self.sender_left(now, id, incarnation);
         self.out.event(Event::Left { id: id.clone(), incarnation, reason });
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Requesting {
     owed: VecDeque<(NodeId, Answer)>,
     owed_bytes: usize,
     retry: Time,
+    /// The leader is sent no answers before this, as it took none.
+    held_until: Time,
     /// What came before this leader was ready, of those who led before.
     early: VecDeque<(NodeId, Incarnation, Answer)>,
     interval: Duration,
@@ -54,6 +56,7 @@ impl Requesting {
             owed: VecDeque::new(),
             owed_bytes: 0,
             retry: Time::NEVER,
+            held_until: Time::ZERO,
             early: VecDeque::new(),
             interval,
             term: Term::ZERO,
@@ -64,6 +67,11 @@ impl Requesting {
     /// The node began anew elsewhere: what was open is told to be unknown.
     pub(super) fn go_on_after(&mut self, before: &mut Self) {
         self.asker.go_on_after(&mut before.asker);
+    }
+
+    fn hold(&mut self, now: Time) {
+        self.held_until = now + self.interval / 8;
+        self.retry = self.retry.min(self.held_until);
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
@@ -298,7 +306,7 @@ impl Node {
         while let Some((slot, offer)) = self.lead.as_mut().and_then(|l| l.desk.next_fresh()) {
             self.judge_offer(now, me, slot, offer);
         }
-        let (last, room) = (self.log.last().index, self.log.roll().requests().room());
+        let (last, room) = (self.log.last().index, self.log.roll().requests().room(self.config.messages.requests));
         let Some(lead) = &mut self.lead else { return false };
         let changes = lead.desk.batch(now, last, me, room);
         if changes.is_empty() {
@@ -529,7 +537,8 @@ impl Node {
     /// What this node's embedder has answered goes to the leader, which may be this node.
     fn pass_answers(&mut self, now: Time, leader: &NodeId, term: Term) {
         let r = &mut self.requesting;
-        if r.bearer.answering.is_empty() || !r.bearer.unsent && r.term == term {
+        let waits = r.term == term && (!r.bearer.unsent || now < r.held_until);
+        if r.bearer.answering.is_empty() || waits {
             return;
         }
         (r.term, r.bearer.unsent) = (term, false);
@@ -548,7 +557,7 @@ impl Node {
             let record = Record { kind: RecordKind::Answer, body: wire::encode_answer(&answer) };
             if self.lanes.send_record(now, leader, record).is_err() {
                 r.bearer.unsent = true;
-                r.retry = r.retry.min(now + r.interval / 8);
+                r.hold(now);
                 return;
             }
             answering.sent = Some(term);
@@ -586,8 +595,10 @@ impl Node {
     pub(super) fn answer_failed(&mut self, now: Time, failed: &Failed) {
         let Ok(answer) = wire::decode_answer(&failed.record.body) else { return };
         if let Some(place) = answer.late {
-            self.requesting.bearer.failed(answer.number, place);
-            self.requesting.retry = self.requesting.retry.min(now + self.requesting.interval / 8);
+            // The leader takes none of this size, nor ever will: its sender hears at least that nobody knows.
+            let outcome = (failed.reason == Undelivered::TooLarge).then_some(Outcome::Unknown(Lost::Forgotten));
+            self.requesting.bearer.failed(answer.number, place, outcome);
+            self.requesting.hold(now);
             return;
         }
         match failed.reason {

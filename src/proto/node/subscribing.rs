@@ -227,7 +227,7 @@ impl Node {
             }
             Applied::Left { id, incarnation, reason, names, .. } => {
                 names.into_iter().for_each(|name| self.out.event(Event::Name { name, owner: None }));
-                self.lanes.left(now, &id, incarnation, &mut self.out);
+                self.sender_left(now, &id, incarnation);
                 self.out.event(Event::Left { id, incarnation, reason });
             }
             Applied::Claim(claimed) if claimed.changed => {

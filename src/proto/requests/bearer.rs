@@ -142,11 +142,12 @@ impl Bearer {
         self.unsent = !self.answering.is_empty();
     }
 
-    /// These have to be sent again.
-    pub(in crate::proto) fn failed(&mut self, number: u64, place: Place) {
+    /// This one has to be sent again, or another outcome instead of it.
+    pub(in crate::proto) fn failed(&mut self, number: u64, place: Place, instead: Option<Outcome>) {
         for (key, answering) in &mut self.answering {
             if key.number == number && answering.place == place {
                 answering.sent = None;
+                answering.outcome = instead.clone().unwrap_or_else(|| answering.outcome.clone());
                 self.unsent = true;
             }
         }

@@ -10,8 +10,6 @@ use crate::types::Slot;
 use crate::wire::{Begun, Ledger, Lost, MAX_ANSWER, Outcome, REQUEST_WINDOW, Stage};
 use std::collections::BTreeMap;
 
-/// The most bytes of answers that a leader lets the roll keep, those included that may come of what is begun.
-const MAX_KEPT: usize = 64 << 20;
 /// What a request costs besides its answer.
 const COST: usize = 64;
 
@@ -98,9 +96,9 @@ impl Table {
         }
     }
 
-    /// How many more may be begun, whatever their answers.
-    pub(in crate::proto) fn room(&self) -> usize {
-        (MAX_KEPT.saturating_sub(self.kept) / (COST + MAX_ANSWER)).saturating_sub(self.begun)
+    /// How many more may be begun, whatever their answers, where the answers of so many may be kept.
+    pub(in crate::proto) fn room(&self, most: usize) -> usize {
+        most.saturating_sub(self.kept.div_ceil(COST + MAX_ANSWER)).saturating_sub(self.begun)
     }
 
     /// How many are begun, and how many are over.

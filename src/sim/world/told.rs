@@ -197,8 +197,10 @@ impl Watch {
                 let answer = if let RequestOutcome::Answered(body) = outcome { Some(&body[..]) } else { None };
                 self.requests.outcome(who, *number, answer, now).map_err(|e| (6, e))
             }
-            Event::Asked { body, .. } => {
+            Event::Asked { from, incarnation, body, .. } => {
+                self.checked[5] += 1;
                 self.checked[6] += 1;
+                fifth(self.events.message(who, history, from, *incarnation))?;
                 self.asks.given(who, body).map_err(|e| (6, e))
             }
             Event::Reply { number, outcome } => {
