@@ -74,6 +74,8 @@ pub(super) struct Peer {
     /// The voters of this id that are known to be no more, the last ones only, up to which incarnation: the process that
     /// lives on at another address is a larger one.
     gone: Vec<(Identity, Incarnation)>,
+    /// The last voter that the process itself, which runs, said to be none any more.
+    plain: Option<(Identity, Incarnation)>,
     /// The incarnations whose connections ended, with the dials that are to prove their death.
     suspect: Option<Suspect>,
 }
@@ -95,6 +97,7 @@ impl Peer {
             next_dial: now,
             backoff: Duration::ZERO,
             noted: now,
+            plain: None,
             suspect: None,
         }
     }
@@ -532,6 +535,7 @@ impl Peers {
         if first && hello.convention == self.hello.convention && !hello.info.standing.votes() {
             let reader = self.conns.get_mut(&conn).map(|c| std::mem::take(&mut c.reader)).unwrap_or_default();
             self.closed(now, conn, false, out, told);
+            self.stepped_down(now, &hello.info);
             told.push(PeerEvent::Plain(conn, Box::new(hello), Box::new(reader)));
             return;
         }

@@ -209,7 +209,10 @@ impl Recovery {
         let rank = |who: Identity| newest.voters.iter().position(|s| s.identity == who).unwrap_or(usize::MAX);
         // Who may lead the child founds it. Where only witnesses are left one of them does, and gives the roll to a candidate
         // that restarted.
-        let may_found = |(who, m): &(Identity, &Muster)| left.contains_key(who) && m.position > Position::default();
+        // Where no voter of theirs is left, one that came in place of its former self and was given the roll since does.
+        let may_found = |(who, m): &(Identity, &Muster)| {
+            (left.contains_key(who) || left.is_empty()) && m.position > Position::default()
+        };
         let founder = all().filter(may_found).min_by_key(|(who, m)| {
             let seat = newest.voters.iter().find(|s| s.identity == *who);
             let leads = seat.is_some_and(|s| s.voting && !s.witness);
@@ -217,7 +220,8 @@ impl Recovery {
         });
         // Who holds the roll and votes by nobody's promises as well: the others can't know that it doesn't.
         let lax = self.bug.has(Bug::RecoverWithoutUnseated);
-        let promise: BTreeSet<Identity> = left.keys().chain(self.accounts.keys().filter(|_| !lax)).copied().collect();
+        let holders = all().map(|(who, _)| who).filter(|_| !lax);
+        let promise: BTreeSet<Identity> = left.keys().copied().chain(holders).collect();
         match founder {
             Some((founder, _)) if absent.is_empty() && promise.len() <= MAX_VOTERS && gone.len() <= MAX_VOTERS => {
                 let gone = voters.keys().filter(|who| gone.contains(who)).copied().collect();

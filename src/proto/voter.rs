@@ -365,9 +365,24 @@ impl Voter {
         true
     }
 
+    /// Another one than the founder that it promised this to leads its lineage, in that term or a later one, and is there:
+    /// a majority elected it, and none of those ever promises that term to the founder. So what was promised for can't come
+    /// about any more, and nobody has to keep to it.
+    pub(super) fn is_released_by(&mut self, leader: Identity, term: Term, out: &mut Outbox) -> bool {
+        let founder = self.promise.granted.filter(|founder| self.promise.sealed && *founder != leader);
+        if founder.is_none() || term < self.promise.term || !self.credible(term) {
+            return false;
+        }
+        self.promise.sealed = false;
+        self.store(out);
+        true
+    }
+
     /// Never acts in its lineage again: that was taken into another one.
     pub(super) fn seal(&mut self, out: &mut Outbox) {
         self.promise.sealed = true;
+        // Promised to nobody: nobody's leadership is an end of it.
+        self.promise.granted = None;
         self.followed = None;
         self.evidence = None;
         self.store(out);

@@ -30,7 +30,7 @@ impl Node {
         if !self.enter_lineage(now, lineage) {
             return false;
         }
-        if self.voter.is_sealed() {
+        if self.voter.is_sealed() && !self.voter.is_released_by(from.identity, term, &mut self.out) {
             self.out.stats.dropped_unexpected += 1;
             return false;
         }

@@ -176,6 +176,9 @@ impl Node {
         };
         let unheard: Vec<NodeId> =
             self.peers.ready().map(|(p, _)| p).filter(unheard).map(|p| p.info.id.clone()).collect();
+        if std::env::var("DBGO").is_ok() {
+            eprintln!("{:?} {} {:?} unheard {:?} own {:?}", now, self.me.id, outlook, unheard, own);
+        }
         match outlook {
             Outlook::Ready { .. } if !unheard.is_empty() => (own, Outlook::Waits(unheard)),
             outlook => (own, outlook),

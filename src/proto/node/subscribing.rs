@@ -50,7 +50,11 @@ impl Node {
         }
         if self.subscribed != lineage {
             let available = self.is_available();
-            let kin = self.subscribed != Lineage::ZERO && (available || self.descends(lineage, self.subscribed));
+            // A child that died out with its voters may have a sibling: that is told as what came of it.
+            let parents = self.subscriber.log().parents();
+            let near = |from: &Lineage| self.descends(lineage, *from);
+            let kin =
+                self.subscribed != Lineage::ZERO && (available || near(&self.subscribed) || parents.iter().any(near));
             let passes = Some((self.subscribed, lineage));
             if kin && available && self.merging.parted != passes {
                 self.merging.crossed = passes;

@@ -3,7 +3,7 @@
 use super::super::outbox::Outbox;
 use super::super::planted::Bug;
 use super::{Conn, Met, Peer, PeerEvent, Peers, State, Suspect};
-use crate::types::{ConnId, Identity, Incarnation, NodeId, Seat, Time};
+use crate::types::{ConnId, Identity, Incarnation, MemberInfo, NodeId, Seat, Time};
 use crate::wire::Hello;
 use std::net::SocketAddr;
 
@@ -37,7 +37,8 @@ impl Peer {
 
     /// True where this voter of its id is known to be no more, and another one is there in its place.
     pub(in crate::proto) fn replaced(&self, seat: &Seat, proven: bool) -> bool {
-        self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
+        let stepped_down = self.plain.is_some_and(|(who, at)| who == seat.identity && at >= seat.incarnation);
+        stepped_down || self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
     }
 }
 
@@ -63,6 +64,17 @@ impl Peers {
             let (identity, incarnation) = (seat.identity, seat.incarnation);
             self.suspect(now, &seat.id, Met { identity, incarnation, addrs, provable: true }, out);
         }
+    }
+
+    /// Somebody shook hands as a plain member. The very process that was a voter gave that vote up for good, and its store
+    /// knows it no more: it says so no sooner. It is dialled more seldom: should it vote again it dials as well.
+    pub(super) fn stepped_down(&mut self, now: Time, info: &MemberInfo) {
+        let pause = self.detection;
+        let Some(peer) = self.peers.get_mut(&info.id) else { return };
+        if peer.info.incarnation == info.incarnation {
+            peer.plain = Some((info.identity, info.incarnation));
+        }
+        peer.next_dial = peer.next_dial.max(now + pause);
     }
 
     /// True where this voter, of this node's own id, is known to be no more.

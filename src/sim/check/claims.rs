@@ -185,6 +185,35 @@ impl Claims {
         }
     }
 
+    /// It went over to another lineage: what it asked and wasn't told of it asks there too. In the first one that may have
+    /// taken effect all the same.
+    pub fn went_over(&mut self, who: Observer, lineage: Lineage, incarnation: Incarnation) {
+        let mixed = self.mixed.contains(&lineage);
+        let mut left = Vec::new();
+        for p in self.pending.iter_mut().filter(|p| p.who == who && !p.orphan && p.lineage != lineage) {
+            let kind =
+                self.histories.get(&(p.lineage, p.name.clone())).and_then(|h| h.open.get(&p.key)).map(|op| op.kind);
+            let Some(kind) = kind else { continue };
+            let history = self.histories.entry((lineage, p.name.clone())).or_default();
+            history.spoiled |= mixed;
+            let key = history.open(&p.id, kind);
+            let id = p.id.clone();
+            self.present.entry((lineage, id.clone())).or_insert(Some(incarnation));
+            let before = Pending {
+                who,
+                id,
+                incarnation: p.incarnation,
+                lineage: p.lineage,
+                name: p.name.clone(),
+                key: p.key,
+                orphan: true,
+            };
+            (p.lineage, p.incarnation, p.key) = (lineage, incarnation, key);
+            left.push(before);
+        }
+        self.pending.extend(left);
+    }
+
     /// This lineage took another one in: nothing is known of its names from here on.
     pub fn merged(&mut self, lineage: Lineage) {
         self.mixed.insert(lineage);

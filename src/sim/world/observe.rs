@@ -264,6 +264,9 @@ impl World {
         let who = Observer { node: h, run: p.run };
         if let Some(watch) = &mut self.watch {
             watch.listens(who, &p.node);
+            if p.node.lineage() != Lineage::ZERO && p.node.lineage() != self.hosts[h as usize].seen.lineage {
+                watch.claims.went_over(who, p.node.lineage(), p.node.incarnation());
+            }
             if let Some((lineage, name, release)) = p.node.claims_itself() {
                 let asker = (who, p.node.config().id(), p.node.incarnation());
                 watch.claims.by_itself(lineage, asker, name, release);
