@@ -249,7 +249,7 @@ impl Scenario {
             patience: None,
             relay: [8 << 20, 16 << 20][rng.below(2) as usize],
             answer: ANSWER,
-            requests: if apart.one_in(4) && std::env::var("OLD").is_err() { 8 } else { 16_384 },
+            requests: if apart.one_in(4) && std::env::var("OLD").is_err() { 64 } else { 16_384 },
         }
     }
 

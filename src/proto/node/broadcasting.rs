@@ -463,7 +463,10 @@ impl Node {
     #[cfg(feature = "sim")]
     pub(crate) fn broadcasts_after(&self, place: Position) -> impl Iterator<Item = &Said> {
         let shown = self.hears_by_roll().then(|| self.held().roll().said());
-        shown.into_iter().flat_map(move |kept| kept.iter_after(place))
+        // One that commits its own departure from the line gives its roll up with it.
+        let lineage = self.lineage();
+        let left = self.abandoned.as_ref().filter(|log| log.lineage() == lineage).map(|log| log.roll().said());
+        shown.into_iter().chain(left).flat_map(move |kept| kept.iter_after(place))
     }
 
     /// Where it listens to broadcasts, since which place, and how far it has come: for checkers.

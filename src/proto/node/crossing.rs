@@ -103,7 +103,7 @@ impl Node {
     fn await_heir(&mut self, now: Time, ended: &Ended) {
         let into = ended.into;
         self.merging.heir = Some((self.voter.promise.lineage, into));
-        self.voter.seal(&mut self.out);
+        self.voter.seal(ended.upto.term, &mut self.out);
         self.campaign.idle();
         self.follower.unbind(now);
         self.leaderless_since = now;

@@ -30,9 +30,12 @@ impl Node {
         if !self.enter_lineage(now, lineage) {
             return false;
         }
-        if self.voter.is_sealed() && !self.voter.is_released_by(from.identity, term, &mut self.out) {
-            self.out.stats.dropped_unexpected += 1;
-            return false;
+        if self.voter.is_sealed() {
+            if !self.voter.is_released_by(from.identity, term, &mut self.out) {
+                self.out.stats.dropped_unexpected += 1;
+                return false;
+            }
+            self.merging.heir = None;
         }
         if !self.voter.credible(term) {
             self.out.stats.dropped_term_leap += 1;

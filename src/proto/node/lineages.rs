@@ -116,7 +116,8 @@ impl Node {
         } else {
             self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat, proven))
         };
-        seat.identity != self.voter.identity() && replaced && (!had_store || has_store)
+        let stepped_down = self.peers.get(&seat.id).is_some_and(|p| p.has_stepped_down(seat));
+        seat.identity != self.voter.identity() && (replaced && (!had_store || has_store) || stepped_down)
     }
 
     /// True where a side without a majority goes on by itself: nobody led for long.
@@ -218,6 +219,10 @@ impl Node {
             s.identity != Identity::ZERO && self.log.roll().identity(s.identity).is_none_or(|(_, i)| i.provable)
         };
         for seat in self.possible_voters().iter().chain(self.recovery.named()).filter(provable) {
+            // Who is off the line doesn't dial, and may be the one that is waited for.
+            if self.peers.get(&seat.id).is_none() {
+                self.peers.note(now, &super::members::seat_info(seat), lineage, false);
+            }
             self.peers.prove(now, seat, &mut self.out);
         }
         let (own, outlook) = self.outlook(now);

@@ -169,9 +169,11 @@ impl Node {
     /// Follows what the committed roll says of this node's own standing.
     pub(super) fn follow_decisions(&mut self, now: Time) {
         let (roll, me) = (self.log.roll(), &self.me);
-        let known = roll.find(&me.id).filter(|(_, _, i)| i.incarnation == me.incarnation && i.revision >= me.revision);
+        let known = roll.find(&me.id).filter(|(_, _, i)| i.incarnation == me.incarnation);
         let Some((_, _, info)) = known else { return };
-        if roll.standing(info).votes() {
+        // Who is off the line gets no more of the roll: what it said of itself since the leader knows all the same.
+        let told = info.revision >= me.revision || roll.is_retired(&me.id) && self.is_left_out();
+        if !told || roll.standing(info).votes() {
             return;
         }
         if self.wanted.votes() {
@@ -191,14 +193,18 @@ impl Node {
     /// A member that asked for a vote, and changed its mind before it got a place: it is registered as a plain member, so
     /// that nobody will ever give it the roll.
     pub(super) fn step_back(&mut self, now: Time) {
+        if self.is_left_out() && !self.wanted.votes() {
+            self.step_down(now);
+        }
+    }
+
+    /// True where the leader knows all that this node says of itself, and its line does without it.
+    fn is_left_out(&self) -> bool {
         let lineage = self.voter.promise.lineage;
         let registered = self.follower.registration;
         let known = registered.is_some_and(|r| r.lineage == lineage && r.revision >= self.me.revision);
         let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
-        let seated = view.is_none_or(|v| v.line.iter().any(|s| s.id == self.me.id));
-        if known && !seated && !self.wanted.votes() {
-            self.step_down(now);
-        }
+        known && view.is_some_and(|v| v.line.iter().all(|s| s.id != self.me.id))
     }
 
     /// Who had to lead though it is on its way off the line resigns once another one can.

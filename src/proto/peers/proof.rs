@@ -35,10 +35,14 @@ impl Peer {
         self.conn.is_some() && self.info.identity != seat.identity
     }
 
+    /// True where this voter's own process said that it votes no more.
+    pub(in crate::proto) fn has_stepped_down(&self, seat: &Seat) -> bool {
+        self.plain.is_some_and(|(who, at)| who == seat.identity && at >= seat.incarnation)
+    }
+
     /// True where this voter of its id is known to be no more, and another one is there in its place.
     pub(in crate::proto) fn replaced(&self, seat: &Seat, proven: bool) -> bool {
-        let stepped_down = self.plain.is_some_and(|(who, at)| who == seat.identity && at >= seat.incarnation);
-        stepped_down || self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
+        self.is_another(seat) && (!proven || self.is_buried(seat.identity, seat.incarnation))
     }
 }
 

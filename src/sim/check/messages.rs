@@ -12,6 +12,8 @@ struct Fate {
     delivered: bool,
     /// It came back, and whether it may have been delivered all the same.
     returned: Option<bool>,
+    /// For it is larger than what the receiver takes.
+    too_large: bool,
 }
 
 /// A receiver and a body.
@@ -105,6 +107,12 @@ impl Messages {
         Ok(())
     }
 
+    /// What came back last of these was too large for its receiver: wherever that is, it never gets there.
+    pub fn too_large(&mut self, who: Observer, from: &NodeId, to: &NodeId, body: &[u8]) {
+        let fates = self.sent.get_mut(&(from.clone(), who)).and_then(|sent| sent.get_mut(&(to.clone(), body.to_vec())));
+        fates.into_iter().flatten().filter(|f| f.returned.is_some()).for_each(|f| f.too_large = true);
+    }
+
     /// A message of this process that was neither delivered nor came back, though there was time.
     #[must_use]
     pub fn open(&self, who: Observer, from: &NodeId) -> Option<String> {
@@ -125,7 +133,7 @@ impl Messages {
     pub fn undelivered(&self, after: u64) -> Option<String> {
         for ((from, _), sent) in &self.sent {
             for ((to, _), fates) in sent {
-                if let Some(fate) = fates.iter().find(|f| f.number > after && !f.delivered) {
+                if let Some(fate) = fates.iter().find(|f| f.number > after && !f.delivered && !f.too_large) {
                     let n = fate.number - after;
                     let how = if fate.returned.is_some() { "came back" } else { "was not delivered" };
                     return Some(format!("message {n} of them, of {from} to {to}, {how}"));

@@ -2,7 +2,7 @@
 
 use super::super::check::{Answer, Observer, Verdict};
 use super::observe::Watch;
-use crate::proto::{ClaimOutcome, Conflict, Event, MessageLane, Node, Notice, Policy, RequestOutcome};
+use crate::proto::{ClaimOutcome, Conflict, Event, MessageLane, Node, Notice, Policy, RequestOutcome, Undelivered};
 use crate::types::{Incarnation, Lineage, Name, NodeId};
 
 impl Watch {
@@ -207,10 +207,14 @@ impl Watch {
                 self.checked[6] += 1;
                 self.asks.ended(who, *number, outcome).map_err(|e| (6, e))
             }
-            Event::Undeliverable { to, body, lane: MessageLane::Stream, uncertain, .. } => {
+            Event::Undeliverable { to, body, lane: MessageLane::Stream, reason, uncertain } => {
                 self.checked[6] += 1;
                 let me = node.config().id();
-                self.messages.returned(who, me, to, body, *uncertain).map_err(|e| (6, e))
+                self.messages.returned(who, me, to, body, *uncertain).map_err(|e| (6, e))?;
+                if *reason == Undelivered::TooLarge {
+                    self.messages.too_large(who, me, to, body);
+                }
+                Ok(())
             }
             Event::Moved { .. } => {
                 self.events.moved(who);
