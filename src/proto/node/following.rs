@@ -514,7 +514,11 @@ impl Node {
         }
         match (self.log.roll().find(&self.me.id), self.follower.registration) {
             (Some((slot, generation, info)), registered) if info.incarnation == self.me.incarnation => {
-                let (lineage, revision) = (self.log.lineage(), info.revision);
+                let lineage = self.log.lineage();
+                // The leader's answer may come before the entry.
+                let same = |r: &Registration| (r.lineage, r.slot, r.generation) == (lineage, slot, generation);
+                let answered = registered.filter(same).map_or(0, |r| r.revision);
+                let revision = info.revision.max(answered);
                 let since = self.log.roll().since(slot);
                 let now_is = Registration { lineage, slot, generation, revision, since };
                 if registered != Some(now_is) && !self.follower.is_disowned(&now_is) {
