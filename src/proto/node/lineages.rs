@@ -377,9 +377,12 @@ impl Node {
         } else if let Some(mine) = seats.iter_mut().find(|s| s.id == self.me.id) {
             // Off the line by a change that nobody else knows of, or on it again.
             (mine.voting, mine.identity) = (true, me);
-        } else if let Some(mine) = self.possible_voters().into_iter().find(|s| s.identity == me) {
-            seats.truncate(crate::types::MAX_SEATS - 1);
-            seats.push(Seat { voting: true, admitted: whole.line.next_admission(), ..mine });
+        } else {
+            let mine = self.possible_voters().into_iter().find(|s| s.identity == me);
+            if let Some(mine) = mine.or_else(|| leads.then(|| self.newcomer(&self.me))) {
+                seats.truncate(crate::types::MAX_SEATS - 1);
+                seats.push(Seat { voting: true, admitted: whole.line.next_admission(), ..mine });
+            }
         }
         if let Some(heir) = self.heir().filter(|_| !leads) {
             seats.retain(|s| s.id != heir.id);
@@ -436,10 +439,16 @@ impl Node {
             .map(|(p, _)| p)
             .filter(free)
             .max_by(|a, b| (a.info.priority, &b.info.id).cmp(&(b.info.priority, &a.info.id)))?;
-        let MemberInfo { id, identity, incarnation, priority, addrs, .. } = first.info.clone();
+        Some(self.newcomer(&first.info))
+    }
+
+    /// The seat of a candidate that the roll knows no seat of.
+    fn newcomer(&self, info: &MemberInfo) -> Seat {
+        let MemberInfo { id, identity, incarnation, priority, addrs, .. } = info.clone();
         let admitted = self.log.line().next_admission();
-        let slot = Slot(u32::MAX);
-        Some(Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot, addrs })
+        let known = self.log.roll().find(&id).filter(|(_, _, known)| known.incarnation == incarnation);
+        let slot = known.map_or(Slot(u32::MAX), |(slot, _, _)| slot);
+        Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot, addrs }
     }
 
     fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {

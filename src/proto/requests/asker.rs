@@ -32,6 +32,8 @@ struct Open {
     offers: u32,
     /// How often it was offered to that leadership.
     tries: u32,
+    /// How often that one had no room for it: it is asked more seldom each time.
+    full: u32,
     retry: Time,
     until: Time,
 }
@@ -99,7 +101,10 @@ impl Asker {
             // Of this one the roll needn't hear.
             self.told += 1;
         }
-        self.open.insert(number, Open { body, again, home: None, at: None, offers: 0, tries: 0, retry: now, until });
+        self.open.insert(
+            number,
+            Open { body, again, home: None, at: None, offers: 0, tries: 0, full: 0, retry: now, until },
+        );
         self.due = self.due.min(now);
         Some(number)
     }
@@ -191,6 +196,9 @@ impl Asker {
                 self.leaders.truncate(MAX_LEADERS - 1);
                 self.leaders.push_front(to.leader.clone());
             }
+            for open in self.open.values_mut().filter(|open| open.full > 0) {
+                (open.full, open.retry) = (0, now);
+            }
         }
         self.due = Time::NEVER;
         let below = self.below();
@@ -273,7 +281,8 @@ impl Asker {
         let outcome = match answer.said {
             Response::Later => {
                 if open.at.as_ref().is_some_and(|(id, ..)| id == from) {
-                    (open.at, open.retry) = (None, now + pause);
+                    (open.at, open.retry) = (None, now + pause * (1 << open.full.min(6)));
+                    open.full += 1;
                     self.due = self.due.min(open.retry);
                 }
                 return true;
