@@ -362,6 +362,30 @@ mod tests {
     }
 
     #[test]
+    fn who_left_asks_nothing_any_more() {
+        let (mut asks, b, _) = asked();
+        let wanted = Capabilities::new();
+        for (ask, as_) in [(1, 5), (2, 6), (3, 6)] {
+            assert!(asks.arrived(&b, ask, Incarnation(as_), wanted.clone(), Bytes::from_static(b"?")));
+        }
+        asks.sender_left(&NodeId::new("c").unwrap(), Incarnation(9));
+        asks.sender_left(&b, Incarnation(5));
+        assert!(matches!(asks.poll_asked(), Some(Event::Asked { number: 2, .. })));
+        asks.sender_left(&b, Incarnation(6));
+        assert!(asks.poll_asked().is_none() && asks.waiting_bytes == 0);
+    }
+
+    #[test]
+    fn another_incarnation_asks_what_nobody_has_yet() {
+        let (mut asks, b, _) = asked();
+        assert!(asks.ask(at(0), Incarnation(5), 78, Capabilities::new(), Bytes::new()));
+        asks.renewed(Incarnation(6));
+        assert_eq!(outcome(&mut asks), Some(AskOutcome::Unknown(b.clone())), "that one isn't told any more");
+        let last = asks.asked;
+        assert_eq!(asks.sent(last, &b, None).unwrap().incarnation, Incarnation(6));
+    }
+
+    #[test]
     fn each_ends_in_time() {
         let (mut asks, b, ask) = asked();
         assert_eq!(asks.deadline(), at(1_000));

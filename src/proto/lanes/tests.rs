@@ -442,3 +442,30 @@ fn a_first_frame_that_is_longer_than_any_is_not_waited_for() {
     rig.input(1, StreamInput::Bytes(&[&[0, 1, 0, 0][..], &[0xC1; 9_000]].concat()));
     assert_eq!(rig.closed(), [1]);
 }
+
+/// Over a connection that isn't the lanes' own nothing breaks where the other end has stopped listening: it is asked again.
+#[test]
+fn who_says_nothing_over_a_lent_connection_is_asked_how_far_it_is() {
+    let mut rig = Rig::new();
+    let (x, conn) = (NodeId::new("x").unwrap(), ConnId(1));
+    rig.lanes.send(rig.now, &x, Bytes::from_static(b"?")).unwrap();
+    let at = rig.lanes.by_id[&x];
+    rig.lanes.lend(rig.now, at, conn, Incarnation(5), &mut rig.out);
+    let resume = Message::Resume(crate::wire::Resume { incarnation: Incarnation(2), have: 0, credit: 9_000 });
+    let opens = |rig: &mut Rig| {
+        let mut reader = FrameReader::new();
+        while let Some(order) = rig.lanes.poll_stream(&mut rig.out) {
+            if let StreamOutput::Send(_, bytes) | StreamOutput::Bulk(_, bytes) = order {
+                reader.push(&bytes);
+            }
+        }
+        let said = std::iter::from_fn(move || reader.next(TAG).unwrap());
+        said.filter(|m| matches!(m, Message::Open(_))).count()
+    };
+    assert_eq!(opens(&mut rig), 1);
+    rig.lanes.lent(rig.now, (&x, Incarnation(5), conn), resume, &mut rig.out);
+    rig.pass(rig.lanes.patience / 2);
+    assert_eq!(opens(&mut rig), 0, "it may take its time");
+    rig.pass(rig.lanes.patience);
+    assert_eq!(opens(&mut rig), 1);
+}

@@ -264,3 +264,41 @@ fn the_former_voter_of_the_own_id_is_gone_once_its_address_refuses() {
     assert!(rig.peers.is_former(&former));
     assert_eq!(dial(&mut rig, &former), [], "it is known");
 }
+
+/// Who was demoted doesn't vote for anybody again, and those that recover needn't wait for it.
+#[test]
+fn the_process_itself_says_that_its_voter_is_no_more() {
+    let mut rig = Rig::new();
+    let accepted = StreamInput::Accepted("10.0.0.9:1".parse().unwrap());
+    let plain = |incarnation| {
+        let info = MemberInfo { standing: Standing::Member, ..info("b", incarnation) };
+        Hello { info, ..hello("b", incarnation) }
+    };
+    let stepped_down = |rig: &Rig, identity, incarnation| {
+        rig.peers.get(&info("b", 1).id).unwrap().has_stepped_down(&seat("b", identity, incarnation))
+    };
+    rig.peers.note(Time::ZERO, &info("b", 1), Lineage(7), true);
+    rig.feed(1, accepted);
+    rig.hear(1, plain(2));
+    assert!(!stepped_down(&rig, 1, 1), "another process, which may have found a voter's store");
+    rig.feed(3, accepted);
+    rig.hear(3, plain(1));
+    assert!(stepped_down(&rig, 1, 1));
+    assert!(!stepped_down(&rig, 2, 1) && !stepped_down(&rig, 1, 2));
+}
+
+/// Anybody can say that it is there: that takes no place of those that a line names.
+#[test]
+fn many_that_only_seek_crowd_out_nobody_of_the_line() {
+    let mut rig = Rig::new();
+    rig.peers.note(Time::ZERO, &info("b", 1), Lineage(7), true);
+    for n in 0..1_000 {
+        rig.peers.note(Time::from_micros(n), &info(&format!("x{n}"), 1), Lineage(7), false);
+    }
+    let known = |rig: &Rig, id: &str| rig.peers.get(&NodeId::new(id).unwrap()).is_some();
+    assert!(known(&rig, "b") && known(&rig, "x999") && !known(&rig, "x1"));
+    for n in 0..100 {
+        rig.peers.note(Time::from_micros(2_000 + n), &info(&format!("y{n}"), 1), Lineage(7), true);
+    }
+    assert!(!known(&rig, "x999") && known(&rig, "y99"));
+}

@@ -260,3 +260,40 @@ fn who_is_impatient_is_told_in_time() {
     a.expire(Time::ZERO + Duration::from_secs(1));
     assert_eq!(told(&mut a), [(1, RequestOutcome::Unknown(UnknownReason::Patience))]);
 }
+
+/// A leader without room is not asked again and again; the next one is asked at once.
+#[test]
+fn a_leader_without_room_is_asked_more_seldom_each_time() {
+    let mut a = asker();
+    a.accept(Time::ZERO, "q".into(), false, 1_000);
+    let mut offers = 0;
+    for ms in 0..10_000 {
+        let now = Time::from_micros(ms * 1_000);
+        for request in tick(&mut a, now, "x", 1) {
+            offers += 1;
+            let later = Answer {
+                lineage: Lineage(1),
+                incarnation: Incarnation(1),
+                number: request.number,
+                late: None,
+                said: Response::Later,
+            };
+            assert!(a.answered(now, &NodeId::new("x").unwrap(), later));
+        }
+    }
+    assert!((10..30).contains(&offers), "{offers}");
+    assert_eq!(tick(&mut a, Time::from_micros(10_000_000), "y", 1).len(), 1);
+}
+
+/// An answer that the next leader finds too large would be sent again and again.
+#[test]
+fn an_answer_that_nobody_takes_becomes_one_that_nobody_knows() {
+    let mut bearer = super::bearer::Bearer::default();
+    let key = Key { from: NodeId::new("x").unwrap(), incarnation: Incarnation(1), number: 4 };
+    bearer.answer(key.clone(), SENDER, Outcome::Answered(vec![0; 9_000].into()));
+    bearer.unsent = false;
+    bearer.failed(4, SENDER, None);
+    assert!(bearer.unsent && matches!(bearer.answering[&key].outcome, Outcome::Answered(_)));
+    bearer.failed(4, SENDER, Some(Outcome::Unknown(Lost::Forgotten)));
+    assert_eq!(bearer.answering[&key].outcome, Outcome::Unknown(Lost::Forgotten));
+}

@@ -360,6 +360,20 @@ mod tests {
         true
     }
 
+    /// What was asked in one lineage and not answered there is asked in the next: that explains what others are told there.
+    #[test]
+    fn what_is_open_goes_over_with_its_asker() {
+        let (mut c, name, b) = (Claims::default(), Name::new("x").unwrap(), Lineage(8));
+        let [first, second] = [0, 1].map(|node| Observer { node, run: 0 });
+        let taken = Some(Answer::Taken(id(0)));
+        c.invoked(L, (first, &id(0), Incarnation(1)), &name, false);
+        c.invoked(b, (second, &id(1), Incarnation(1)), &name, false);
+        c.went_over(first, b, Incarnation(1));
+        assert_eq!(c.answered(b, (second, &id(1)), &name, taken), Ok(()));
+        assert_eq!(c.answered(b, (first, &id(0)), &name, Some(Answer::Yours)), Ok(()));
+        assert_eq!((c.waiting(first), c.histories().1), (0, 0));
+    }
+
     #[test]
     fn histories_that_nothing_explains_are_seen() {
         let cases: &[(&[(char, u32)], bool)] = &[
