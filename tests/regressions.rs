@@ -168,6 +168,12 @@ fn clean(seed: u64, faults: &str) {
     assert!(report.recoverable, "{report}");
 }
 
+/// The same, with all drawn from the seed.
+fn drawn(seed: u64) {
+    let report = Run::seed(seed).execute();
+    assert!(report.is_clean(), "{report}");
+}
+
 /// The same, where the faults act for so long.
 fn clean_for(duration: Duration, seed: u64, faults: &str) {
     let (faults, policy) = (faults.parse().unwrap(), Some(Policy::Quorum));
@@ -402,4 +408,51 @@ fn another_one_is_asked_where_somebody_is_who_is_not_what_the_line_says() {
 #[test]
 fn where_nobody_else_is_in_the_line_the_leader_is_asked() {
     clean(2_111_445, "all");
+}
+
+/// All the voters that those left knew of were gone, and the only one with some of the roll had come in place of one of them:
+/// it founded nothing, for it had no seat yet. (All, seed 2133467.)
+#[test]
+fn who_came_in_place_of_its_former_self_founds_where_nobody_else_is_left() {
+    drawn(2_133_467);
+}
+
+/// Who was retired dials nobody, so those that waited for it never heard that it votes no more. (All, seed 2169197.)
+#[test]
+fn who_steps_down_holds_up_no_recovery() {
+    drawn(2_169_197);
+}
+
+/// Who was retired gets no more of the roll: it took the registration in its own copy, which was older, for that of the
+/// leader, and went on taking part. (All, seed 2166327.)
+#[test]
+fn who_was_retired_steps_down_however_old_its_roll_is() {
+    drawn(2_166_327);
+}
+
+/// A leader committed its own retirement together with broadcasts, and had no roll any more when the checker looked. (All, seed
+/// 2300528.)
+#[test]
+fn broadcasts_that_a_leader_commits_with_its_own_retirement_are_committed() {
+    drawn(2_300_528);
+}
+
+/// A claim that nobody answered goes along into another lineage: the checker knew nothing of it there. (All, seed 2141901.)
+#[test]
+fn a_claim_goes_along_into_another_lineage() {
+    drawn(2_141_901);
+}
+
+/// Both candidates of a child died, and another child of the same parent took their place: subscribers of the first were told
+/// of everybody anew, as if nobody had been there. (All, seed 2163806.)
+#[test]
+fn a_sibling_of_a_child_that_died_out_is_told_as_what_came_of_it() {
+    drawn(2_163_806);
+}
+
+/// Its lineage was taken into one that was itself taken into another, and went on: it kept to its promise for ever. (All, seed
+/// 2144965.)
+#[test]
+fn who_waits_for_an_heir_that_never_comes_goes_back_to_those_that_live() {
+    drawn(2_144_965);
 }

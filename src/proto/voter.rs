@@ -365,27 +365,9 @@ impl Voter {
         true
     }
 
-    /// Another one than the founder that it promised this to leads its lineage, in that term or a later one, and is there:
-    /// a majority elected it, and none of those ever promises that term to the founder. So what was promised for can't come
-    /// about any more, and nobody has to keep to it. Likewise where the lineage went on after the leader that gave it up.
-    pub(super) fn is_released_by(&mut self, leader: Identity, term: Term, out: &mut Outbox) -> bool {
-        let over = match self.promise.granted {
-            Some(founder) => founder != leader && term >= self.promise.term,
-            None => term > self.promise.term,
-        };
-        if !self.promise.sealed || !over || !self.credible(term) {
-            return false;
-        }
-        self.promise.sealed = false;
-        self.store(out);
-        true
-    }
-
-    /// Never acts in its lineage again: that was taken into another one, by who led it in this term.
-    pub(super) fn seal(&mut self, term: Term, out: &mut Outbox) {
+    /// Never acts in its lineage again: that was taken into another one.
+    pub(super) fn seal(&mut self, out: &mut Outbox) {
         self.promise.sealed = true;
-        self.promise.term = self.promise.term.max(term);
-        self.promise.granted = None;
         self.followed = None;
         self.evidence = None;
         self.store(out);

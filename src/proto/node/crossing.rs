@@ -103,7 +103,7 @@ impl Node {
     fn await_heir(&mut self, now: Time, ended: &Ended) {
         let into = ended.into;
         self.merging.heir = Some((self.voter.promise.lineage, into));
-        self.voter.seal(ended.upto.term, &mut self.out);
+        self.voter.seal(&mut self.out);
         self.campaign.idle();
         self.follower.unbind(now);
         self.leaderless_since = now;
@@ -256,12 +256,12 @@ impl Node {
 
     // ---- Those who lost their way ----
 
-    /// A voter promised never to act in its lineage again, for a child of it that never came about, and hears that the
-    /// lineage lives: it comes back, as another voter.
+    /// A voter promised never to act in its lineage again, for a child of it that never came about or for one that took it
+    /// in and isn't found, and hears that the lineage lives: it comes back, as another voter.
     pub(super) fn comes_back(&mut self, now: Time, from: SocketAddr, beat: &Heartbeat) -> bool {
         let ours = self.voter.promise.lineage;
         let child = self.peers.ready().any(|(p, _)| p.parents.contains(&ours));
-        let idle = !self.recovery.is_calling(now) && now >= self.voter.free_at(now) && self.merging.heir.is_none();
+        let idle = !self.recovery.is_calling(now) && now >= self.voter.free_at(now) && !self.awaits_heir(now);
         self.is_available()
             && self.voter.is_sealed()
             && beat.lineage == ours

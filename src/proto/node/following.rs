@@ -31,11 +31,8 @@ impl Node {
             return false;
         }
         if self.voter.is_sealed() {
-            if !self.voter.is_released_by(from.identity, term, &mut self.out) {
-                self.out.stats.dropped_unexpected += 1;
-                return false;
-            }
-            self.merging.heir = None;
+            self.out.stats.dropped_unexpected += 1;
+            return false;
         }
         if !self.voter.credible(term) {
             self.out.stats.dropped_term_leap += 1;

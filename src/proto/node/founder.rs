@@ -279,6 +279,7 @@ impl Node {
             return;
         }
         let hollow = self.log.is_empty() && !self.voter.is_sealed();
+        self.merging.heir = None;
         self.forget_roll();
         let promise = Promise {
             identity: if hollow { self.voter.identity() } else { Identity(self.rng.nonzero()) },

@@ -304,21 +304,3 @@ fn who_stepped_down_knows_of_its_lineage() {
     v.forget_former();
     assert!(!v.knows_another());
 }
-
-/// What was promised for can't come about any more where another one leads: who kept to it waited for ever.
-#[test]
-fn a_leader_that_others_elected_releases_who_was_sealed() {
-    let (mut v, mut out) = voter(false);
-    assert!(!v.is_released_by(B, Term(9), &mut out), "it isn't sealed");
-    assert!(v.accept_recovery(ms(100), A, Term(7), &mut out));
-    assert!(!v.is_released_by(B, Term(6), &mut out), "one that led before");
-    assert!(!v.is_released_by(A, Term(7), &mut out), "the founder itself");
-    assert!(!v.is_released_by(B, Term(8 + (1 << 32)), &mut out), "beyond belief");
-    writes(&mut out);
-    assert!(v.is_released_by(B, Term(7), &mut out));
-    assert_eq!((v.is_sealed(), writes(&mut out)), (false, 1));
-    // Where the lineage was taken into another one only a leader after the one that gave it up shows that it went on.
-    v.seal(Term(8), &mut out);
-    assert!(!v.is_released_by(B, Term(8), &mut out));
-    assert!(v.is_released_by(B, Term(9), &mut out));
-}
