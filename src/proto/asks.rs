@@ -66,6 +66,7 @@ pub(super) struct Asks {
     chosen: Vec<(Capabilities, NodeId, Time)>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    me: Incarnation,
     outcomes: VecDeque<Event>,
     patience: Duration,
     most: usize,
@@ -82,6 +83,7 @@ impl Asks {
             chosen: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            me: Incarnation::ZERO,
             outcomes: VecDeque::new(),
             patience,
             most,
@@ -236,8 +238,12 @@ impl Asks {
         self.open.values().map(at).min().unwrap_or(Time::NEVER)
     }
 
-    /// The node is another incarnation now. Those that nobody has yet go out as that; of the others nobody tells this one.
-    pub(super) fn renewed(&mut self, me: Incarnation) {
+    /// What the node is. Where that is another incarnation now, those that nobody has yet go out as that; of the others
+    /// nobody tells this one.
+    pub(super) fn renew(&mut self, me: Incarnation) {
+        if std::mem::replace(&mut self.me, me) == me {
+            return;
+        }
         let mut lost = Vec::new();
         for (ask, open) in &mut self.open {
             match &open.state {
@@ -379,7 +385,7 @@ mod tests {
     fn another_incarnation_asks_what_nobody_has_yet() {
         let (mut asks, b, _) = asked();
         assert!(asks.ask(at(0), Incarnation(5), 78, Capabilities::new(), Bytes::new()));
-        asks.renewed(Incarnation(6));
+        asks.renew(Incarnation(6));
         assert_eq!(outcome(&mut asks), Some(AskOutcome::Unknown(b.clone())), "that one isn't told any more");
         let last = asks.asked;
         assert_eq!(asks.sent(last, &b, None).unwrap().incarnation, Incarnation(6));

@@ -111,6 +111,7 @@ impl Node {
 
     /// Called after each input: sends what waits to who is chosen for it, and ends what is over.
     pub(super) fn tick_asks(&mut self, now: Time) {
+        self.asks.renew(self.me.incarnation);
         if self.asks.is_idle() {
             if !self.seeking.is_empty() {
                 // What was asked of the leader for questions that are over.

@@ -393,7 +393,6 @@ impl Node {
         self.out.store(crate::wire::Record::Promise(self.voter.record()));
         self.follower.unregister(now);
         self.introduce();
-        self.asks.renewed(self.me.incarnation);
     }
 
     fn on_probe(&mut self, from: SocketAddr, probe: Probe) {
