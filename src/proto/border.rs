@@ -455,6 +455,8 @@ pub struct Stats {
     pub said_unicast: u64,
     pub requests_out: u64,
     pub requests_in: u64,
+    /// Questions who has a capability that this leader left to be asked again: too many different ones came at once.
+    pub finds_dropped: u64,
     /// Requests that this leader had no room for, told to be offered again.
     pub requests_delayed: u64,
     /// Batches of what began and what was answered that this leader put on the roll.

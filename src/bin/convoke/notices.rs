@@ -98,7 +98,7 @@ counters! {
     messages_out messages_in messages_returned messages_dropped lanes_opened lanes_closed
     broadcasts_out broadcasts_in broadcasts_missed said_multicast said_unicast
     calls calls_failed circuits_opened circuits_refused circuits_cut relayed_bytes
-    requests_out requests_in requests_delayed request_batches answers_dropped
+    finds_dropped requests_out requests_in requests_delayed request_batches answers_dropped
 }
 
 counters! {

@@ -216,6 +216,21 @@ impl Lanes {
                 }
             }
         }
+        if is_circuit(conn) && !self.unread.contains(&conn) {
+            self.unread.push(conn);
+        }
+    }
+
+    /// True where more of what came is to be looked at, once what was told is dealt with. Of a connection by itself whoever
+    /// reads it goes on; of one that another carries nobody else does.
+    pub(in crate::proto) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    pub(in crate::proto) fn read_on(&mut self, now: Time, out: &mut Outbox, told: &mut Vec<Greeted>) {
+        for conn in std::mem::take(&mut self.unread) {
+            self.frames(now, conn, out, told);
+        }
     }
 
     /// Ends a connection whose other end misbehaves, is silent, or isn't to be talked to.

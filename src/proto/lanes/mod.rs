@@ -148,6 +148,8 @@ pub(super) struct Lanes {
     rings: VecDeque<(ConnId, Ring)>,
     leads: VecDeque<(NodeId, View)>,
     greeted: Vec<Greeted>,
+    /// Circuits of which frames are here that weren't looked at yet.
+    unread: Vec<ConnId>,
     /// Whose connection is kept, so that this node can be reached.
     kept: Option<usize>,
     circuits_at: Time,
@@ -189,6 +191,7 @@ impl Lanes {
             rings: VecDeque::new(),
             leads: VecDeque::new(),
             greeted: Vec::new(),
+            unread: Vec::new(),
             kept: None,
             circuits_at: Time::NEVER,
             limits,
@@ -491,6 +494,7 @@ impl Lanes {
         self.rings.clear();
         self.leads.clear();
         self.greeted.clear();
+        self.unread.clear();
         self.kept = None;
         self.refused.clear();
         self.owing.clear();

@@ -69,7 +69,7 @@ impl Node {
             Datagram::ClaimReply(d) => self.on_claim_reply(d),
             Datagram::News(d) => self.on_news(now, from, &d),
             Datagram::Missed(d) => self.on_missed(from, d),
-            Datagram::Find(d) => self.on_find(from, &d),
+            Datagram::Find(d) => self.on_find(now, from, &d),
             Datagram::Found(d) => self.on_found(now, d),
             Datagram::Broadcast(d) => self.on_broadcast(now, from, d),
             Datagram::Unheard(d) => self.on_unheard(from, d),

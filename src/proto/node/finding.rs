@@ -80,12 +80,19 @@ impl Node {
         }
     }
 
-    pub(super) fn on_find(&mut self, from: SocketAddr, find: &Find) {
+    pub(super) fn on_find(&mut self, now: Time, from: SocketAddr, find: &Find) {
         if !self.is_ready() || find.lineage != self.voter.promise.lineage {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        let (total, members) = self.who_has(&find.wanted);
+        let (at, step) = ((find.lineage, self.log.commit()), self.config.step());
+        let mut findings = std::mem::take(&mut self.findings);
+        let found = findings.find(now, step, at, &find.wanted, || self.who_has(&find.wanted));
+        self.findings = findings;
+        let Some((total, members)) = found else {
+            self.out.stats.finds_dropped += 1;
+            return;
+        };
         let found = Found { nonce: find.nonce, lineage: find.lineage, total, members };
         self.out.datagram(Dest::Addr(from), Datagram::Found(found));
     }

@@ -189,6 +189,7 @@ impl Node {
                 return;
             }
             self.lanes.frames(now, conn, &mut self.out, &mut greeted);
+            self.lanes.read_on(now, &mut self.out, &mut greeted);
         }
     }
 
@@ -198,6 +199,12 @@ impl Node {
             self.lanes.bar(now, &from.id, from.incarnation, &mut self.out);
         }
         self.lanes.lent(now, (&from.id, from.incarnation, conn), message, &mut self.out);
+        if self.lanes.has_unread() {
+            self.settle(now);
+            let mut greeted = Vec::new();
+            self.lanes.read_on(now, &mut self.out, &mut greeted);
+            self.after_greeting(now, conn, greeted);
+        }
     }
 
     /// A candidate's connection stands, or stands no more.

@@ -53,7 +53,7 @@ use super::peers::Peers;
 #[cfg(feature = "planted-bugs")]
 use super::planted::Bug;
 use super::planted::Planted;
-use super::questions::Questions;
+use super::questions::{Findings, Questions};
 use super::recovery::Recovery;
 use super::registrar::Registrar;
 use super::requests::desk::Desk;
@@ -214,6 +214,7 @@ pub struct Node {
     asks: Asks,
     /// Who has what is asked for: what the leader was asked, and for which question.
     seekers: Questions,
+    findings: Findings,
     seeking: Vec<(u64, Capabilities)>,
     subscriber: Subscriber,
     /// The lineage whose roll it follows.

@@ -14,7 +14,7 @@ use super::super::names::Claimant;
 use super::super::outbox::Outbox;
 use super::super::peers::Peers;
 use super::super::planted::Planted;
-use super::super::questions::Questions;
+use super::super::questions::{Findings, Questions};
 use super::super::recovery::Recovery;
 use super::super::rng::Rng;
 use super::super::subscriber::Subscriber;
@@ -169,6 +169,7 @@ impl Node {
             questions: Questions::new(interval, Rng::new(salt ^ 1)),
             asks,
             seekers: Questions::new(interval, Rng::new(salt ^ 2)),
+            findings: Findings::default(),
             seeking: Vec::new(),
             subscriber: Subscriber::new(interval, Rng::new(salt)),
             subscribed: Lineage::ZERO,
