@@ -108,6 +108,8 @@ pub(super) struct Merging {
     pub(super) crossed: Option<(Lineage, Lineage)>,
     /// The same, to a child of it.
     pub(super) parted: Option<(Lineage, Lineage)>,
+    /// Into which lineage it went as one of those that parted, where that roll isn't here yet.
+    pub(super) parts: Option<Lineage>,
     farewell: Option<Farewell>,
     /// Of the lineage that is being taken in.
     conflicts: Vec<Conflict>,
@@ -130,6 +132,7 @@ impl Merging {
             deals_from: now,
             crossed: None,
             parted: None,
+            parts: None,
             farewell: None,
             conflicts: Vec::new(),
             interval,

@@ -56,7 +56,8 @@ impl Node {
             let kin =
                 self.subscribed != Lineage::ZERO && (available || near(&self.subscribed) || parents.iter().any(near));
             let passes = Some((self.subscribed, lineage));
-            if kin && available && self.merging.parted != passes {
+            self.merging.parts = (self.merging.parted == passes).then_some(lineage);
+            if kin && available && self.merging.parts.is_none() {
                 self.merging.crossed = passes;
             }
             self.subscribed = lineage;
@@ -203,7 +204,7 @@ impl Node {
                     let roll = self.subscriber.log().roll().clone();
                     match self.merging.crossed.take_if(|(_, into)| *into == self.subscribed) {
                         Some((from, _)) => self.tell_crossing(now, from, &old, &roll),
-                        None if self.merging.parted.take_if(|(_, into)| *into == self.subscribed).is_some() => {
+                        None if self.merging.parts.take_if(|into| *into == self.subscribed).is_some() => {
                             let (lineage, log) = (self.subscribed, self.subscriber.log());
                             let parent = log.parents().first().copied().unwrap_or_default();
                             let here = |s: &&crate::types::Seat| !log.line().votes(s.identity);
