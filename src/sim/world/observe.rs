@@ -445,7 +445,7 @@ impl World {
                 let node = &process.node;
                 let same = node.entry_digest(first).is_none_or(|(t, _)| Some(t) == term);
                 let has = node.commit_index() >= first || node.position().index >= first && term.is_some() && same;
-                node.lineage() == parent && node.config().standing().votes() && has
+                node.lineage() == parent && node.standing().votes() && has
             }
             (None, Some(disk)) => disk.holds(parent, first, term),
             (None, None) => false,
