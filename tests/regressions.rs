@@ -456,3 +456,17 @@ fn a_sibling_of_a_child_that_died_out_is_told_as_what_came_of_it() {
 fn who_waits_for_an_heir_that_never_comes_goes_back_to_those_that_live() {
     drawn(2_144_965);
 }
+
+/// Who was retired and asked for a vote anew took the older roll's word for it that it has none. (Available, all, seed 82412.)
+#[test]
+fn who_asks_for_a_vote_again_is_another_voter_than_was_retired() {
+    let report = Run::seed(82_412).options(Options { policy: Some(Policy::Available), ..Options::default() }).execute();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// Of a line of three the two without a store restarted, and the third founded a child: a candidate that had been demoted held
+/// more, as any subscriber may, and the checker demanded it. (All, seed 2429164.)
+#[test]
+fn what_only_a_demoted_candidate_still_holds_may_be_lost() {
+    drawn(2_429_164);
+}

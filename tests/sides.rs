@@ -189,3 +189,23 @@ fn who_told_nothing_tells_of_where_it_is() {
 fn without_the_roll_nobody_is_gone_elsewhere() {
     all(75_180);
 }
+
+/// A subscriber that parted with its side heard of yet another lineage before the roll of the first was here: it told that roll
+/// as if it had been there all the time.
+#[test]
+fn that_a_side_parted_is_told_however_late_its_roll_comes() {
+    all(81_881);
+}
+
+/// A subscriber came back to a lineage in which somebody had left, and was given what that one said since before it was told
+/// that it is there again.
+#[test]
+fn nobody_speaks_before_it_is_told_to_be_there_again() {
+    all(82_821);
+}
+
+/// A leader that couldn't deal yet asked to be woken for its offers again and again.
+#[test]
+fn who_cannot_deal_does_not_wake_for_it() {
+    all(87_310);
+}

@@ -13,7 +13,7 @@ use super::outbox::Outbox;
 use super::planted::{Bug, Planted};
 use super::rng::Rng;
 use super::roll::{Applied, Roll};
-use crate::types::{ConnId, Index, Lineage, Position, Time};
+use crate::types::{ConnId, Incarnation, Index, Lineage, NodeId, Position, Time};
 use crate::wire::{self, Append, Entry, FrameReader, Message, Snapshot, SnapshotReply};
 use bytes::BytesMut;
 use std::time::Duration;
@@ -118,6 +118,13 @@ impl Subscriber {
         (self.wanted, self.nonce, self.tries) = (Index::ZERO, 0, 0);
         // A whole site registers at once, and all of them ask.
         self.next = now + self.rng.up_to(self.interval);
+    }
+
+    /// True where this incarnation left by the roll that was told last, and no other one is here yet: it may be here again, but
+    /// that wasn't told.
+    pub(super) fn told_gone(&self, id: &NodeId, incarnation: Incarnation) -> bool {
+        let told = self.inherited.as_ref().filter(|_| self.log.is_empty());
+        told.is_some_and(|roll| roll.departed(id).is_some_and(|gone| gone >= incarnation))
     }
 
     /// As a voter of another lineage this node was told this roll.

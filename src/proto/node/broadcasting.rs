@@ -327,7 +327,8 @@ impl Node {
     fn tell_heard(&mut self, heard: Heard) {
         match heard {
             Heard::Said { from, incarnation, .. }
-                if self.is_gone(&from, incarnation) && !self.bug.has(Bug::SaidAfterLeft) =>
+                if (self.is_gone(&from, incarnation) || self.subscriber.told_gone(&from, incarnation))
+                    && !self.bug.has(Bug::SaidAfterLeft) =>
             {
                 self.out.missed(1);
             }

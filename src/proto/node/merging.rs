@@ -24,8 +24,11 @@ impl Node {
 
     /// True where this leader may begin a merger.
     fn deals(&self, now: Time) -> bool {
-        let free = self.handover.is_none() && !self.is_going() && self.merging.is_idle();
-        self.decides() && free && now >= self.merging.deals_from
+        self.may_deal() && now >= self.merging.deals_from
+    }
+
+    fn may_deal(&self) -> bool {
+        self.decides() && self.handover.is_none() && !self.is_going() && self.merging.is_idle()
     }
 
     /// True where it looks for others to become one with.
@@ -38,7 +41,7 @@ impl Node {
         if !self.courts() {
             return at;
         }
-        let foreign = self.foreign_peers().next().is_some() && self.merging.is_idle();
+        let foreign = self.may_deal() && self.foreign_peers().next().is_some();
         let offer = if foreign { self.merging.next_offer.max(self.merging.deals_from) } else { Time::NEVER };
         at.min(self.merging.next_seek).min(offer)
     }

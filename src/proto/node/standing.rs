@@ -172,7 +172,9 @@ impl Node {
         let known = roll.find(&me.id).filter(|(_, _, i)| i.incarnation == me.incarnation);
         let Some((_, _, info)) = known else { return };
         // Who is off the line gets no more of the roll: what it said of itself since the leader knows all the same.
-        let told = info.revision >= me.revision || roll.is_retired(&me.id) && self.is_left_out();
+        // (One that asked for a vote again since is another voter than the roll knows.)
+        let same = info.identity == self.voter.identity() && roll.is_retired(&me.id);
+        let told = info.revision >= me.revision || same && self.is_left_out();
         if !told || roll.standing(info).votes() {
             return;
         }
