@@ -22,6 +22,7 @@ mod merging;
 mod messages;
 mod moving;
 mod naming;
+mod recovering;
 mod relaying;
 mod requesting;
 mod standing;

@@ -104,8 +104,7 @@ impl Node {
     pub(super) fn assemble(config: Config, b: Beginning, mut rng: Rng, mut out: Outbox, now: Time) -> Self {
         let Beginning { promise, was_voter, log, bound, addrs, durable } = b;
         let me = Self::self_description(&config, &promise, addrs, durable);
-        let round = Self::round_of(&config);
-        let (interval, detection) = (config.heartbeat(), config.detection());
+        let (round, interval, detection) = (Self::round_of(&config), config.heartbeat(), config.detection());
         if bound.is_none() {
             // Else it is stored with what it is bound to, below.
             out.store(Record::Promise(promise.clone()));
