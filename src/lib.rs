@@ -191,7 +191,8 @@
 //!
 //! An embedder that lets a request lie should say so ([`proto::Node::forget`]); its sender may have patience for so long only
 //! ([`proto::ConfigBuilder::request_patience`]). Of one sender 256 are under way at a time and 1,024 wait; an answer has at most
-//! 16 KiB, of which the roll keeps 64 MiB, until their senders have them; where there is no room, requests begin later. What may
+//! 16 KiB, and of all senders together so many are open at a time as [`proto::MessageLimits::requests`] says: others begin
+//! later. So a request whose answer waits for that of another one should be let run twice, or that number be large. What may
 //! run twice can say so (`again`): it costs the supporters nothing, and is given to each next leader until one has answered.
 //!
 //! # Another convention address

@@ -5,7 +5,8 @@
 //! 1. It is founded only where every voter that any of those left knows of, by what is committed and by what may be, is
 //!    either left itself, is there, and has promised (stored, before it said so) never to act in the parent again; or is
 //!    gone. Gone is who had no store (or whose id has a store of another voter's now), where another voter answers to its
-//!    id, and one of those left saw every address of the old one refuse, or the new one answer there. An operator may name
+//!    id, and one of those left saw every address of the old one refuse, or the new one answer there; and whose own process
+//!    says that it is a plain member now, for it gave its vote up for good before it said so. An operator may name
 //!    others. Whoever answers to an id that has a seat, though it doesn't vote, is heard as well: those that are gone may
 //!    have let it in again.
 //! 2. It is founded only where none of those left can win an election: of the line in force by its own roll, too many are
@@ -21,7 +22,8 @@
 //!    that any of them knows to be committed (as in an election, by the order of positions). What was committed by the
 //!    gone alone, after that, is lost; nobody can know whether there was anything, so the event always says so.
 //!
-//! Who founds is by preference one that may lead the child. Who was taken off the line for good, and is off it, is not put
+//! Who founds is by preference one that may lead the child. Where every voter that they know of is gone, it is one that
+//! came in place of one of these and was given the roll since. Who was taken off the line for good, and is off it, is not put
 //! back: it founds for others, as a witness does.
 //!
 //! What none of those left can know: a voter of an id without a seat, that was admitted after the last entry that any of

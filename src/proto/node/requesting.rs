@@ -91,7 +91,8 @@ impl Node {
     /// `again`: it may run twice. It costs the supporters nothing then, and is given to each next leader's embedder until one
     /// has answered. Otherwise it is given at most once, whatever fails.
     ///
-    /// 256 requests of one node are under way at a time; others wait for the oldest of these.
+    /// 256 requests of one node are under way at a time; others wait for the oldest of these. Of all nodes together no more
+    /// than [`super::super::MessageLimits::requests`] are, where they may not run twice: others begin as those are answered.
     ///
     /// # Errors
     /// [`RequestError`]; nothing changed then.
