@@ -11,8 +11,8 @@ pub(super) struct Clock {
 }
 
 const MILLION: i64 = 1_000_000;
-/// About a hundred days: so that a product with a million still fits. Whatever is later never comes in a simulation.
-const HORIZON_US: u64 = i64::MAX as u64 / MILLION as u64 - 1;
+/// Thirty thousand years: whatever is later never comes in a simulation.
+const HORIZON_US: u64 = 1 << 60;
 
 impl Clock {
     /// A clock that shows `local_us` at the true time zero and runs `ppm` millionths too fast.
@@ -28,7 +28,9 @@ impl Clock {
     /// What the clock shows at the true time `now` (not before its last change of rate).
     pub(super) fn local(&self, now: u64) -> Time {
         let passed = now.saturating_sub(self.true_us).min(HORIZON_US) as i64;
-        let drift = if self.ppm == 0 { 0 } else { (passed * i64::from(self.ppm)).div_euclid(MILLION) };
+        // In two parts, so that a product with a million fits whatever has passed.
+        let (whole, rest, ppm) = (passed / MILLION, passed % MILLION, i64::from(self.ppm));
+        let drift = whole * ppm + (rest * ppm).div_euclid(MILLION);
         Time::from_micros(self.local_us.saturating_add_signed(passed + drift))
     }
 
@@ -41,7 +43,8 @@ impl Clock {
         if self.ppm == 0 || passed == 0 {
             return self.true_us + passed;
         }
-        let mut at = (passed as i64 * MILLION / (MILLION + i64::from(self.ppm))) as u64;
+        let rate = (MILLION + i64::from(self.ppm)) as u128;
+        let mut at = (u128::from(passed) * MILLION as u128 / rate) as u64;
         while self.local(self.true_us + at) < local {
             at += 1;
         }
@@ -59,7 +62,8 @@ mod tests {
             let mut clock = Clock::new(5_000_000, ppm);
             for change in [0, 1_000_000_000] {
                 clock.set_rate(change, ppm);
-                for now in (change..change + 50_000).chain([change + 3_600_000_000]) {
+                let later = [3_600_000_000, 30_000_000_000_001, 3_000_000_000_000_001].map(|passed| change + passed);
+                for now in (change..change + 50_000).chain(later) {
                     let local = clock.local(now);
                     assert!(clock.when(local) <= now && clock.local(clock.when(local)) == local, "{ppm} {now}");
                     let next = Time::from_micros(local.as_micros() + 1);
