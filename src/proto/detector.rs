@@ -121,9 +121,7 @@ impl Detector {
 
     /// True where the owner of a slot spoke in this leadership, and was heard within the detection time.
     pub(super) fn hears(&self, now: Time, slot: Slot) -> bool {
-        self.watch
-            .get(slot.0 as usize)
-            .is_some_and(|w| w.state != State::Free && w.verified && now - w.last <= self.detection)
+        self.watch.get(slot.0 as usize).is_some_and(|w| w.verified && now - w.last <= self.detection)
     }
 
     /// True where the owner of a slot spoke at any time in this leadership.

@@ -198,3 +198,15 @@ fn leniency_lasts_as_long_as_the_node_was_late_and_an_interval() {
     assert_eq!(at(&mut d, 1_399), None, "the detection time at most, and no excuse shortens another");
     assert_eq!(at(&mut d, 1_400), Some(Verdict::Probe(Slot(0))));
 }
+
+#[test]
+fn who_spoke_is_heard_for_the_detection_time_and_has_spoken_for_good() {
+    let mut d = detector();
+    let of = |d: &Detector, at| (d.hears(ms(at), Slot(0)), d.has_spoken(Slot(0)));
+    assert_eq!(of(&d, 0), (false, false), "it was only expected");
+    assert!(d.beat(ms(10), Slot(0), Generation(1), 1));
+    assert_eq!((of(&d, 10), of(&d, 310), of(&d, 311)), ((true, true), (true, true), (false, true)));
+    assert!(!d.hears(ms(10), Slot(1)) && !d.has_spoken(Slot(1)));
+    d.remove(Slot(0));
+    assert_eq!(of(&d, 10), (false, false), "nobody has the slot");
+}
