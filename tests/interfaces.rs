@@ -210,3 +210,39 @@ fn a_changed_address_is_followed() {
     named.send_floor(b"n");
     wait_until(|| heard(&mut b).iter().any(|(_, _, bytes)| bytes == b"n"));
 }
+
+/// A cable that is plugged in again is no reason to listen elsewhere; one that stays away is, at the same port, and nobody is
+/// refused at the former address at once: that would count as a proof that the process died.
+#[test]
+fn an_interface_that_is_down_for_long_hands_its_role_to_another_one() {
+    if !inside("an_interface_that_is_down_for_long_hands_its_role_to_another_one") {
+        return;
+    }
+    veth(&["10.9.0.1/24"]);
+    ip("link add w0 type veth peer name w1");
+    ip("addr add 10.9.2.1/24 dev w0");
+    ip("link set w0 up");
+    ip("link set w1 up");
+    std::thread::sleep(Duration::from_millis(100));
+    let config = NetConfig::builder().interface("v0").interface("w0").multicast(group("239.1.2.3"));
+    let config = config.refresh(Duration::from_millis(500)).build().unwrap();
+    let mut a = Net::bind(config, true, false, now()).unwrap();
+    let old = a.local_addr();
+    assert_eq!(old.ip().to_string(), "10.9.0.1");
+    for (down, up) in [("link set v1 down", "link set v1 up"), ("link set v0 down", "link set v0 up")] {
+        ip(down);
+        told(&mut a, |n| matches!(n, NetNotice::InterfaceDown(name, _) if name == "v0"));
+        ip(up);
+        told(&mut a, |n| matches!(n, NetNotice::InterfaceUp(name, _) if name == "v0"));
+        assert_eq!(a.local_addr(), old);
+    }
+    ip("link set v1 down");
+    let new = SocketAddr::new([10, 9, 2, 1].into(), old.port());
+    told(&mut a, |n| *n == NetNotice::AddressChanged(old, new));
+    assert!(std::net::TcpStream::connect(old).is_ok(), "nothing there proves a death yet");
+    assert!(std::net::TcpStream::connect(new).is_ok());
+    wait_until(|| {
+        a.handle_timeout(now());
+        std::net::TcpStream::connect(old).is_err()
+    });
+}

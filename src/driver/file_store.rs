@@ -1,11 +1,12 @@
 //! A store in a directory.
 
-use super::journal::{Journal, header, units};
+use super::journal::{Journal, header, unit, units};
 use super::store::{Store, StoreError};
 use crate::proto::{Restored, StoreWrite};
 use crate::types::{ConventionId, NodeId};
+use crate::wire::Record;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const JOURNAL: &str = "journal";
@@ -28,13 +29,19 @@ enum State {
 /// All writes go to one file and are made durable by `fdatasync`. A write that [replaces](StoreWrite::replace) makes a
 /// new file and renames it over the old one. Nothing is ever begun anew by itself: what can't be read whole is an error
 /// that names the file and the place.
+///
+/// It holds four descriptors. Where the process has no more of them a new file can't be made: then the write that replaces is
+/// appended, which means the same, and the next one tries again.
 #[derive(Debug)]
 pub struct FileStore {
     dir: PathBuf,
     header: Vec<u8>,
     state: State,
     /// Holds the lock; the system frees it with the process.
-    _lock: File,
+    lock: File,
+    names: Names,
+    /// Keeps a descriptor for the next new file.
+    spare: Option<File>,
 }
 
 impl FileStore {
@@ -56,7 +63,8 @@ impl FileStore {
     /// made. The content is read by [`Store::load`].
     pub fn open(dir: &Path, convention: &ConventionId, id: &NodeId) -> Result<Self, StoreError> {
         create_dir(dir)?;
-        let store = Self { dir: dir.into(), header: header(convention, id), state: State::Unread, _lock: lock(dir)? };
+        let (header, lock, names) = (header(convention, id), lock(dir)?, Names::open(dir)?);
+        let mut store = Self { dir: dir.into(), header, state: State::Unread, lock, names, spare: None };
         let (journal, unfinished) = (dir.join(JOURNAL), dir.join(JOURNAL_NEW));
         // Left by a crash before it took effect.
         if exists(&unfinished)? {
@@ -100,17 +108,35 @@ impl FileStore {
     }
 
     /// Makes a journal with this content, which takes effect as a whole, and opens it for appending.
-    fn create(&self, content: &[u8]) -> Result<File, StoreError> {
+    fn create(&mut self, content: &[u8]) -> Result<File, StoreError> {
         let (journal, unfinished) = (self.dir.join(JOURNAL), self.dir.join(JOURNAL_NEW));
         let error = |e| StoreError::io(&unfinished, "write", e);
+        self.spare = None;
         let mut file = File::create(&unfinished).map_err(error)?;
         file.write_all(&self.header).map_err(error)?;
         file.write_all(content).map_err(error)?;
         file.sync_all().map_err(error)?;
         fs::rename(&unfinished, &journal).map_err(|e| StoreError::io(&journal, "replace", e))?;
-        sync_dir(&self.dir)?;
+        self.names.sync(&self.dir)?;
         // The handle stays with the file, whatever its name: it is at its end.
         Ok(file)
+    }
+
+    /// Begins anew with these records.
+    fn replace(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let content = units(records).map_err(too_long)?;
+        match self.create(&content) {
+            Ok(file) => self.state = State::Ready(file),
+            // Nothing was touched. An image and a promise replace what was before them wherever they stand.
+            Err(StoreError::Io { source, .. }) if lacks_descriptors(&source) && stand_alone(records) => {
+                tracing::warn!("no descriptor for a new file in {}: the old one grows on", self.dir.display());
+                self.append(&unit(records).map_err(too_long)?)?;
+            }
+            Err(e) => return Err(e),
+        }
+        // For the next time, where there is one.
+        self.spare = self.lock.try_clone().ok();
+        Ok(())
     }
 
     fn append(&mut self, content: &[u8]) -> Result<(), StoreError> {
@@ -136,25 +162,44 @@ impl Store for FileStore {
         let restored = Journal::open(&path)?.replay()?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| StoreError::io(&path, "open", e))?;
         self.state = State::Ready(file);
+        self.spare = self.lock.try_clone().ok();
         Ok(restored)
     }
 
     fn write(&mut self, write: &StoreWrite) -> Result<(), StoreError> {
-        let units = units(write).map_err(|bytes| StoreError::TooLong { bytes });
-        let written = match (&self.state, units) {
-            (State::Unread, _) => return Err(StoreError::NotLoaded { file: self.dir.join(JOURNAL) }),
-            (State::Failed, _) => return Err(StoreError::Failed { file: self.dir.join(JOURNAL) }),
-            (State::Ready(_), Err(too_long)) => Err(too_long),
-            (State::Ready(_), Ok(units)) if write.replace => {
-                self.create(&units).map(|file| self.state = State::Ready(file))
-            }
-            (State::Ready(_), Ok(units)) => self.append(&units),
+        match self.state {
+            State::Unread => return Err(StoreError::NotLoaded { file: self.dir.join(JOURNAL) }),
+            State::Failed => return Err(StoreError::Failed { file: self.dir.join(JOURNAL) }),
+            State::Ready(_) => {}
+        }
+        let written = if write.replace {
+            self.replace(&write.records)
+        } else {
+            unit(&write.records).map_err(too_long).and_then(|unit| self.append(&unit))
         };
         if written.is_err() {
             self.state = State::Failed;
         }
         written
     }
+}
+
+fn too_long(bytes: usize) -> StoreError {
+    StoreError::TooLong { bytes }
+}
+
+/// True where the process, or the system, has no more descriptors.
+fn lacks_descriptors(e: &io::Error) -> bool {
+    // EMFILE and ENFILE have these numbers on all systems that have them.
+    cfg!(unix) && matches!(e.raw_os_error(), Some(23 | 24))
+}
+
+/// True where these records mean the same, whatever was written before them.
+fn stand_alone(records: &[Record]) -> bool {
+    let image = records.iter().position(|r| matches!(r, Record::Image(_)));
+    let entry = records.iter().position(|r| matches!(r, Record::Entry(_)));
+    let first = image.is_some_and(|image| entry.is_none_or(|entry| image < entry));
+    first && records.iter().any(|r| matches!(r, Record::Promise(_)))
 }
 
 fn exists(path: &Path) -> Result<bool, StoreError> {
@@ -189,15 +234,27 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Makes the names in a directory durable.
-#[cfg(unix)]
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| StoreError::io(dir, "sync", e))
+    Names::open(dir)?.sync(dir)
 }
 
-/// Other systems don't open directories as files; renaming has to do.
-#[cfg(not(unix))]
-fn sync_dir(_: &Path) -> Result<(), StoreError> {
-    Ok(())
+/// An open directory, whose names can be made durable without another descriptor. Only Unix opens directories as files; elsewhere
+/// renaming has to do.
+#[derive(Debug)]
+struct Names(Option<File>);
+
+impl Names {
+    fn open(dir: &Path) -> Result<Self, StoreError> {
+        if !cfg!(unix) {
+            return Ok(Self(None));
+        }
+        File::open(dir).map(|dir| Self(Some(dir))).map_err(|e| StoreError::io(dir, "open", e))
+    }
+
+    fn sync(&self, dir: &Path) -> Result<(), StoreError> {
+        let synced = self.0.as_ref().map_or(Ok(()), File::sync_all);
+        synced.map_err(|e| StoreError::io(dir, "sync", e))
+    }
 }
 
 #[cfg(test)]

@@ -363,7 +363,8 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after the last event.
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<DriverEvent>, Closed> {
-        let until = Instant::now() + limit;
+        // Longer than the clock goes is for ever.
+        let Some(until) = Instant::now().checked_add(limit) else { return self.recv().map(Some) };
         let mut queue = self.shared.queue();
         loop {
             if let Some(event) = self.pop(&mut queue) {
@@ -546,7 +547,8 @@ fn hand_over(told: &mut Vec<DriverEvent>, shared: &Shared) -> bool {
     }
     let mut queue = shared.queue();
     told.drain(..).for_each(|event| queue.push(event));
-    queue.held = queue.messages >= MAX_MESSAGES;
+    // Who takes events away ends it and wakes the thread: nobody else may, or the thread isn't woken.
+    queue.held |= queue.messages >= MAX_MESSAGES;
     let held = queue.held;
     drop(queue);
     shared.arrived.notify_all();

@@ -23,7 +23,7 @@
 //! has a checksum of its own, so that a damaged length isn't taken for the end of the file.
 
 use super::store::StoreError;
-use crate::proto::{Restored, StoreWrite};
+use crate::proto::Restored;
 use crate::types::{ConventionId, NodeId};
 use crate::wire::{Record, decode_record, encode_record};
 use bytes::{BufMut, BytesMut};
@@ -52,16 +52,26 @@ pub(super) fn header(convention: &ConventionId, id: &NodeId) -> Vec<u8> {
     bytes
 }
 
-/// The records of a write: one unit where they are appended to a file, one for each where they begin a new one, which
-/// takes effect as a whole anyway.
+/// Records that take effect as a whole where they are appended to a file.
 ///
 /// # Errors
 /// The number of bytes, where a unit's length can't be written down.
-pub(super) fn units(write: &StoreWrite) -> Result<BytesMut, usize> {
+pub(super) fn unit(records: &[Record]) -> Result<BytesMut, usize> {
     let mut buf = BytesMut::new();
-    let per_unit = if write.replace { 1 } else { write.records.len().max(1) };
-    for records in write.records.chunks(per_unit) {
+    if !records.is_empty() {
         put_unit(&mut buf, records)?;
+    }
+    Ok(buf)
+}
+
+/// Records that begin a new file, which takes effect as a whole anyway: each is a unit, so that there may be many.
+///
+/// # Errors
+/// As for [`unit`].
+pub(super) fn units(records: &[Record]) -> Result<BytesMut, usize> {
+    let mut buf = BytesMut::new();
+    for record in records {
+        put_unit(&mut buf, std::slice::from_ref(record))?;
     }
     Ok(buf)
 }

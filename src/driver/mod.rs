@@ -24,7 +24,7 @@
 //!
 //! # Thousands of connections
 //! What a node's process needs of its system grows with the number of those that it talks to:
-//! - **Descriptors.** Eight for the node, one for each connection. `RLIMIT_NOFILE` is often 1,024 as shipped, while the hard
+//! - **Descriptors.** Eight for the node, four for its store, one for each connection. `RLIMIT_NOFILE` is often 1,024 as shipped, while the hard
 //!   limit is far above: raise the soft one at the start of the process (`setrlimit`, `ulimit -n`, `LimitNOFILE=` of
 //!   systemd). Where there are none left the node goes on, accepts nobody for a moment, and says
 //!   [`crate::net::NetNotice::AcceptFails`].

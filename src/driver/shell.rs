@@ -46,8 +46,10 @@ pub struct Driver {
     events: VecDeque<DriverEvent>,
     /// Where the core writes a datagram that shall be sent.
     buffer: Vec<u8>,
-    /// When the present turn began.
+    /// When the present turn began, or the first call after it.
     turn: Time,
+    /// That is long ago, maybe: the caller has slept since.
+    slept: bool,
     /// Something is left to do without waiting.
     more: bool,
     /// That is only what was sent since the last turn.
@@ -107,7 +109,7 @@ impl Driver {
     /// # Errors
     /// [`BindError`], naming the thing that stands in the way.
     pub fn open(setup: Setup) -> Result<Self, BindError> {
-        let Setup { config, net, mut store } = setup;
+        let Setup { mut config, net, mut store } = setup;
         check(&config, &net)?;
         let restored = match &mut store {
             Some(store) => store.load()?,
@@ -117,6 +119,8 @@ impl Driver {
         let fine = votes || config.heartbeat() <= FINE_HEARTBEAT;
         let net = Net::bind(net, votes, fine, now())?;
         let told = net.advertised();
+        // Who refuses there needn't be this process, nor its host.
+        config.death_evidence &= told == net.local_addr();
         // A clock before 1970 counts as none.
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let start = Start {
@@ -136,6 +140,7 @@ impl Driver {
             events,
             buffer,
             turn,
+            slept: false,
             more: true,
             sent: false,
             polled: false,
@@ -197,7 +202,8 @@ impl Driver {
     /// # Errors
     /// [`SendError`]; nothing changed then.
     pub fn send(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
-        self.node.send(self.turn, to, body)?;
+        let now = self.time();
+        self.node.send(now, to, body)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(())
     }
@@ -207,7 +213,8 @@ impl Driver {
     /// # Errors
     /// [`SendError`]; nothing changed then.
     pub fn send_datagram(&mut self, to: &NodeId, body: Bytes) -> Result<(), SendError> {
-        self.node.send_datagram(self.turn, to, body)?;
+        let now = self.time();
+        self.node.send_datagram(now, to, body)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(())
     }
@@ -227,7 +234,8 @@ impl Driver {
     /// # Errors
     /// [`RequestError`]; nothing changed then.
     pub fn request(&mut self, body: Bytes, again: bool) -> Result<u64, RequestError> {
-        let number = self.node.request(self.turn, body, again)?;
+        let now = self.time();
+        let number = self.node.request(now, body, again)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(number)
     }
@@ -243,7 +251,8 @@ impl Driver {
         number: u64,
         body: Bytes,
     ) -> Result<(), AnswerError> {
-        self.node.answer(self.turn, from, incarnation, number, body)?;
+        let now = self.time();
+        self.node.answer(now, from, incarnation, number, body)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(())
     }
@@ -253,7 +262,8 @@ impl Driver {
     /// # Errors
     /// [`AnswerError`]; nothing changed then.
     pub fn forget(&mut self, from: &NodeId, incarnation: Incarnation, number: u64) -> Result<(), AnswerError> {
-        self.node.forget(self.turn, from, incarnation, number)?;
+        let now = self.time();
+        self.node.forget(now, from, incarnation, number)?;
         self.sent |= !std::mem::replace(&mut self.more, true);
         Ok(())
     }
@@ -290,7 +300,7 @@ impl Driver {
     pub fn wait(&mut self, at_most: Option<Duration>) -> io::Result<()> {
         let timeout = [self.timeout(), at_most].into_iter().flatten().min();
         self.net.poll(timeout)?;
-        self.polled = true;
+        (self.polled, self.slept) = (true, true);
         Ok(())
     }
 
@@ -298,6 +308,14 @@ impl Driver {
     #[must_use]
     pub fn waker(&self) -> Arc<Waker> {
         self.net.waker()
+    }
+
+    /// The time, read once for all that is given between two turns.
+    fn time(&mut self) -> Time {
+        if std::mem::take(&mut self.slept) {
+            self.turn = now();
+        }
+        self.turn
     }
 
     fn deadline(&self) -> Time {
@@ -319,7 +337,7 @@ impl Driver {
                 tracing::error!("can't poll the node's sockets: {e}");
             }
         }
-        (self.more, self.sent) = (false, false);
+        (self.more, self.sent, self.slept) = (false, false, true);
         self.turn = now();
         self.net.handle_timeout(self.turn);
         self.follow_address();
@@ -401,6 +419,7 @@ impl Driver {
 
     fn read_streams(&mut self) {
         let (now, node) = (now(), &mut self.node);
+        self.net.accept(now);
         let mut read = 0;
         for _ in 0..PIECES {
             if read >= READ {

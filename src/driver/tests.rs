@@ -167,3 +167,14 @@ fn timers_run_under_a_flood() {
     let stats = (driver.node().stats().datagrams_out, driver.net_stats().datagrams_in);
     assert!(stats.0 >= 3 && stats.1 > 1_000, "seeks sent, datagrams received: {stats:?}");
 }
+
+#[test]
+fn where_another_address_is_told_a_refusal_proves_nothing() {
+    let at = |net: crate::net::NetConfigBuilder| {
+        let group = SocketAddr::new([239, 192, 67, 83].into(), free_port());
+        let driver = Driver::open(Setup { net: net.multicast(group).build().unwrap(), ..setup() }).unwrap();
+        driver.node().config().death_evidence
+    };
+    assert!(at(NetConfig::builder()));
+    assert!(!at(NetConfig::builder().advertise("203.0.113.9:0")));
+}

@@ -42,6 +42,13 @@ impl Place {
         let clean = !host.is_empty() && !host.contains([':', '[', ']', '/']) && !host.contains(char::is_whitespace);
         clean.then(|| Self::Name(host.into(), port))
     }
+
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Addr(addr) => addr.port(),
+            Self::Name(_, port) => *port,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -221,6 +228,9 @@ impl NetConfigBuilder {
     }
 
     /// What others are told instead of the address where this node listens: `host:port`; port 0 is the port in use.
+    ///
+    /// Where it differs, whoever refuses a connection there may be another host: the driver turns
+    /// [`crate::proto::ConfigBuilder::death_evidence`] off.
     pub fn advertise(mut self, advertise: &str) -> Self {
         self.advertise = Some(advertise.into());
         self
@@ -259,7 +269,8 @@ impl NetConfigBuilder {
     }
 
     /// How many connections there may be at a time (4,096): 1 to 1,000,000. More are refused by closing them at once, and
-    /// counted ([`super::NetStats::accepts_refused`]). Each takes a descriptor (`RLIMIT_NOFILE`: see [`crate::driver`]), about
+    /// counted ([`super::NetStats::accepts_refused`]). Where the process may have fewer descriptors than that (`RLIMIT_NOFILE`:
+    /// see [`crate::driver`]), there may be 64 fewer than those. Each takes a descriptor, about
     /// 1 kB of this process's memory (up to 128 KiB while half a frame of it is there) and 4 kB of the kernel's.
     pub fn max_streams(mut self, n: usize) -> Self {
         self.max_streams = n;
@@ -318,14 +329,10 @@ fn place(what: &str, text: &str) -> Result<Place, String> {
 
 fn check_seeds<'a>(seeds: impl Iterator<Item = &'a str>) -> Result<Vec<Place>, String> {
     let seeds = seeds.map(|s| place("the seed", s)).collect::<Result<Vec<_>, _>>()?;
-    match seeds.iter().find(|s| matches!(s, Place::Name(_, 0)) || is_port_zero(s)) {
+    match seeds.iter().find(|s| s.port() == 0) {
         Some(zero) => Err(format!("the seed {zero} has port 0: name the port where the seed listens")),
         None => Ok(seeds),
     }
-}
-
-fn is_port_zero(place: &Place) -> bool {
-    matches!(place, Place::Addr(a) if a.port() == 0)
 }
 
 fn check_group(group: SocketAddr) -> Result<(), String> {

@@ -87,7 +87,7 @@ pub(crate) fn same_network(a: IpAddr, b: IpAddr, bits: u8) -> bool {
     }
 }
 
-/// One address of one interface that is up.
+/// One address of one interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Iface {
     pub(crate) name: String,
@@ -96,6 +96,8 @@ pub(crate) struct Iface {
     pub(crate) prefix: u8,
     /// The broadcast address of its network, where it has one.
     pub(crate) broadcast: Option<Ipv4Addr>,
+    /// Up, and with a carrier: by one that has none nothing comes or goes.
+    pub(crate) up: bool,
 }
 
 impl Iface {
@@ -120,7 +122,7 @@ impl Iface {
     }
 }
 
-/// All addresses of all interfaces that are up, read at most `max_age` ago.
+/// All addresses of all interfaces, read at most `max_age` ago.
 ///
 /// The list is shared by all nodes of a process: thousands of them in one would otherwise read it thousands of times.
 pub(crate) fn list(max_age: Duration) -> io::Result<Arc<Vec<Iface>>> {
@@ -138,26 +140,23 @@ pub(crate) fn list(max_age: Duration) -> io::Result<Arc<Vec<Iface>>> {
 
 fn read() -> io::Result<Vec<Iface>> {
     let found = if_addrs::get_if_addrs()?;
-    // Up, and with a carrier: by one that has none nothing comes or goes.
-    Ok(found
-        .into_iter()
-        .filter(if_addrs::Interface::is_oper_up)
-        .filter_map(|i| {
-            let (ip, prefix, broadcast) = match &i.addr {
-                if_addrs::IfAddr::V4(a) => (IpAddr::V4(a.ip), a.prefixlen, a.broadcast),
-                if_addrs::IfAddr::V6(a) => (IpAddr::V6(a.ip), a.prefixlen, None),
-            };
-            i.index.map(|index| Iface { name: i.name, index, ip, prefix, broadcast })
-        })
-        .collect())
+    let iface = |i: if_addrs::Interface| {
+        let up = i.is_oper_up();
+        let (ip, prefix, broadcast) = match &i.addr {
+            if_addrs::IfAddr::V4(a) => (IpAddr::V4(a.ip), a.prefixlen, a.broadcast),
+            if_addrs::IfAddr::V6(a) => (IpAddr::V6(a.ip), a.prefixlen, None),
+        };
+        i.index.map(|index| Iface { name: i.name, index, ip, prefix, broadcast, up })
+    };
+    Ok(found.into_iter().filter_map(iface).collect())
 }
 
-/// The chosen addresses of one family: one for each interface, in the order of the patterns; without patterns those of
+/// The chosen addresses of one family: one for each interface that is up, in the order of the patterns; without patterns those of
 /// loopback. A link-local address is taken only where the interface has no other that matches.
 pub(crate) fn choose(patterns: &[Pattern], all: &[Iface], v6: bool) -> Vec<Iface> {
     let mut chosen: Vec<Iface> = Vec::new();
     let mut take = |wanted: &dyn Fn(&Iface) -> bool| {
-        for iface in all.iter().filter(|i| i.ip.is_ipv6() == v6 && wanted(i)) {
+        for iface in all.iter().filter(|i| i.up && i.ip.is_ipv6() == v6 && wanted(i)) {
             match chosen.iter_mut().find(|c| c.index == iface.index) {
                 Some(c) if c.is_link_local() && !iface.is_link_local() => *c = iface.clone(),
                 Some(_) => {}
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
 
     fn iface(name: &str, index: u32, ip: &str, prefix: u8) -> Iface {
-        Iface { name: name.into(), index, ip: ip.parse().unwrap(), prefix, broadcast: None }
+        Iface { name: name.into(), index, ip: ip.parse().unwrap(), prefix, broadcast: None, up: true }
     }
 
     #[test]

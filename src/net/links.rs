@@ -1,7 +1,8 @@
 //! The chosen interfaces as they come and go.
 
+use super::config::Place;
 use super::iface::{self, Iface};
-use super::notice::NetNotice;
+use super::notice::{NetError, NetNotice};
 use super::own::{self, Own};
 use super::sockets::{LISTENER, Link, Net};
 use super::udp::{self, GROUP_BUFFER, Way};
@@ -11,6 +12,10 @@ use std::time::Duration;
 
 /// How old the list of interfaces may be that a refresh looks at: it is shared by all nodes of the process.
 const SHARED: Duration = Duration::from_millis(400);
+/// For how many looks at the interfaces the one with this node's address may be down before the node listens at another; and
+/// for how many it still listens at the former address then.
+const LOOKS: u32 = 4;
+
 impl Net {
     /// From now on this family is used as well.
     pub(super) fn want_family(&mut self, v6: bool) {
@@ -35,6 +40,11 @@ impl Net {
             }
         }
         self.follow_address(&chosen, &all);
+        if let Some((_, looks)) = &mut self.former {
+            *looks -= 1;
+            self.former.take_if(|(_, looks)| *looks == 0);
+        }
+        self.follow_broadcast();
         for iface in chosen {
             if self.links.iter().any(|l| l.iface == iface) {
                 continue;
@@ -45,13 +55,7 @@ impl Net {
                     self.skipped.retain(|(n, _)| *n != name);
                     self.notify(NetNotice::InterfaceUp(name, addr));
                 }
-                Err(why) => {
-                    let told = (name, why);
-                    if !self.skipped.contains(&told) {
-                        self.notify(NetNotice::InterfaceSkipped(told.0.clone(), told.1.clone()));
-                        self.skipped.push(told);
-                    }
-                }
+                Err(why) => self.skip(name, why),
             }
         }
         // A name may come and go with ever new reasons: only the newest are remembered.
@@ -65,19 +69,42 @@ impl Net {
             return;
         }
         self.bench = on;
-        if self.config.broadcast {
-            if on {
-                // Where the port is taken the node finds others by its other ways.
-                if let Ok(socket) = own::bind_broadcast(self.config.bench_port()) {
-                    let _ = self.add_udp(socket, Way::Bench, true);
-                }
-            } else {
-                let slots = self.udps.iter().position(|u| u.as_ref().is_some_and(|u| u.broadcast));
-                slots.into_iter().for_each(|slot| self.remove_udp(slot));
-            }
-        }
-        for at in 0..self.links.len() {
+        self.follow_broadcast();
+        // From the last one on: one that can't be had takes its link with it.
+        for at in (0..self.links.len()).rev() {
             self.follow_bench(at);
+        }
+    }
+
+    /// Tells once that something can't be used, and why. The next look at the interfaces tries it again.
+    fn skip(&mut self, name: String, why: String) {
+        let told = (name, why);
+        if !self.skipped.contains(&told) {
+            self.notify(NetNotice::InterfaceSkipped(told.0.clone(), told.1.clone()));
+            self.skipped.push(told);
+        }
+    }
+
+    pub(super) fn listen_broadcast(&mut self) -> Result<(), NetError> {
+        let socket = own::bind_broadcast(self.config.bench_port())?;
+        let added = self.add_udp(socket, Way::Bench, true);
+        added.map(|_| ()).map_err(|e| NetError::System("watch a socket", e))
+    }
+
+    /// Makes the socket that receives limited broadcasts, where it is wanted, or takes it. Where its port is taken the node finds
+    /// others by its other ways meanwhile.
+    pub(super) fn follow_broadcast(&mut self) {
+        let slot = self.udps.iter().position(|u| u.as_ref().is_some_and(|u| u.broadcast));
+        match (self.config.broadcast && self.bench, slot) {
+            (true, None) => {
+                if let Err(e) = self.listen_broadcast() {
+                    self.skip("broadcast".into(), e.to_string());
+                } else {
+                    self.skipped.retain(|(n, _)| n != "broadcast");
+                }
+            }
+            (false, Some(slot)) => self.remove_udp(slot),
+            _ => {}
         }
     }
 
@@ -92,7 +119,8 @@ impl Net {
                 Ok(slot) => self.links[at].sockets.push(slot),
                 Err(e) => {
                     let name = self.links[at].iface.name.clone();
-                    self.notify(NetNotice::InterfaceSkipped(name, format!("can't join {bench}: {e}")));
+                    self.drop_link(at);
+                    self.skip(name, format!("can't join {bench}: {e}"));
                 }
             }
             return;
@@ -161,13 +189,18 @@ impl Net {
         Ok(())
     }
 
-    /// Where the interface that gave this node its address has another one now, listens there.
-    ///
-    /// Only where the address was not named, and is gone for good: an interface that is merely down keeps the sockets.
+    /// Where the interface that gave this node its address has another one now, listens there; also where it was down for some
+    /// looks in a row, and another chosen one isn't. Not where the address was named.
     fn follow_address(&mut self, chosen: &[Iface], all: &[Iface]) {
-        let gone = !all.iter().any(|i| i.ip == self.local.ip());
+        let there = |up: bool| all.iter().any(|i| i.ip == self.local.ip() && (i.up || !up));
+        self.down_for = if there(true) { 0 } else { self.down_for + 1 };
+        let gone = !there(false) || self.down_for >= LOOKS;
         let next = chosen.iter().find(|i| i.ip.is_ipv6() == self.local.is_ipv6());
         let (None, true, Some(next)) = (&self.config.admin, gone, next) else { return };
+        // A link's own socket has the address; where it can't be taken the link comes again.
+        if let Some(at) = self.links.iter().position(|l| l.iface == *next) {
+            self.drop_link(at);
+        }
         // The same port, so that those who remember it have to learn the address only; another where it is taken.
         let old = self.local;
         let made = own::bind_own(next.socket_addr(old.port()), &self.config)
@@ -178,12 +211,16 @@ impl Net {
             return;
         }
         let Ok(slot) = self.add_udp(socket, Way::Own, false) else { return };
-        let mut old_listener = std::mem::replace(&mut self.listener, listener);
-        let _ = self.poll.registry().deregister(&mut old_listener);
+        let mut former = std::mem::replace(&mut self.listener, listener);
+        let _ = self.poll.registry().deregister(&mut former);
+        self.former = Some((former, LOOKS));
         self.remove_udp(self.own);
         self.own = slot;
         self.local = local;
-        self.accepting = true;
+        (self.accepting, self.down_for) = (true, 0);
+        if let (Some(told), Some(0)) = (&mut self.advertised, self.config.advertise.as_ref().map(Place::port)) {
+            told.set_port(local.port());
+        }
         // The links' own sockets were bound to the old port.
         for at in (0..self.links.len()).rev() {
             self.drop_link(at);

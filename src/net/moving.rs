@@ -36,13 +36,7 @@ impl Net {
                 self.links.iter_mut().for_each(|l| l.sockets.retain(|s| *s != slot));
             }
         }
-        if self.config.broadcast && self.bench {
-            let made = own::bind_broadcast(self.config.bench_port()).map_err(|e| e.to_string());
-            let added = made.and_then(|s| self.add_udp(s, Way::Bench, true).map_err(|e| e.to_string()));
-            if let Err(why) = added {
-                self.notify(NetNotice::InterfaceSkipped("broadcast".into(), why));
-            }
-        }
+        self.follow_broadcast();
         for at in (0..self.links.len()).rev() {
             let iface = self.links[at].iface.clone();
             let mut sockets = Vec::new();

@@ -36,7 +36,7 @@ pub(super) fn is_v6(config: &NetConfig) -> bool {
 pub(super) fn first_address(config: &NetConfig) -> Result<SocketAddr, NetError> {
     let all = iface::list(Duration::ZERO).map_err(|e| NetError::System("read the interfaces", e))?;
     for pattern in &config.interfaces {
-        if !all.iter().any(|i| pattern.matches(i)) {
+        if !all.iter().any(|i| i.up && pattern.matches(i)) {
             return Err(no_interface(pattern, &all));
         }
     }
@@ -51,7 +51,7 @@ pub(super) fn first_address(config: &NetConfig) -> Result<SocketAddr, NetError> 
 }
 
 fn no_interface(pattern: &Pattern, all: &[Iface]) -> NetError {
-    let mut there: Vec<String> = all.iter().map(|i| i.name.clone()).collect();
+    let mut there: Vec<String> = all.iter().filter(|i| i.up).map(|i| i.name.clone()).collect();
     there.sort_unstable();
     there.dedup();
     NetError::NoInterface { pattern: pattern.to_string(), there }

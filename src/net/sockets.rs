@@ -26,6 +26,8 @@ const TIMER: Token = Token(2);
 /// UDP sockets from here on, up to the streams'.
 const UDP_TOKENS: usize = 16;
 
+/// How many of the process's descriptors are left to what isn't a connection.
+const RESERVED: usize = 64;
 /// How many notices wait for their reader; more are dropped.
 const MAX_NOTICES: usize = 1_024;
 
@@ -68,6 +70,11 @@ pub struct Net {
     pub(super) timer: Option<sys::Timer>,
     pub(super) listener: TcpListener,
     pub(super) accepting: bool,
+    /// Where it listened before, for so many more looks at the interfaces: nobody shall be refused there, for that would prove
+    /// a death, before all have heard of the new address. Nobody is accepted either.
+    pub(super) former: Option<(TcpListener, u32)>,
+    /// For how many looks in a row the interface with this node's address was down.
+    pub(super) down_for: u32,
     pub(super) local: SocketAddr,
     pub(super) advertised: Option<SocketAddr>,
     pub(super) udps: Vec<Option<Udp>>,
@@ -112,7 +119,7 @@ impl Net {
             user_timeout: config.user_timeout,
             max_output: config.max_output,
             max_outputs: config.max_outputs,
-            max_streams: config.max_streams,
+            max_streams: config.max_streams.min(sys::descriptors().saturating_sub(RESERVED)).max(1),
         };
         let streams = Streams::new(registry.try_clone().map_err(system("share the poll"))?, limits);
         let waker = Arc::new(Waker::new(registry, WAKER).map_err(system("make a waker"))?);
@@ -127,6 +134,8 @@ impl Net {
             timer,
             listener,
             accepting: true,
+            former: None,
+            down_for: 0,
             local,
             udps: Vec::new(),
             own: 0,
@@ -148,8 +157,7 @@ impl Net {
             net.notify(NetNotice::ReceiveBuffer(net.config.receive_buffer, granted));
         }
         if net.config.broadcast && bench {
-            let socket = own::bind_broadcast(net.config.bench_port())?;
-            net.add_udp(socket, Way::Bench, true).map_err(system("watch a socket"))?;
+            net.listen_broadcast()?;
         }
         net.refresh_links();
         Ok(net)
@@ -318,18 +326,24 @@ impl Net {
         }
     }
 
-    /// Tells one thing that happened to a stream. False where there is nothing to tell.
-    pub fn next_stream(&mut self, now: Time, mut tell: impl FnMut(ConnId, StreamEvent<'_>)) -> bool {
-        if self.streams.next(&mut self.stats, &mut tell) {
-            return true;
-        }
+    /// Takes some of the connections that wait to be accepted; [`Net::next_stream`] tells of them. Called once a turn: however
+    /// much comes in on those that are there, others get in.
+    pub fn accept(&mut self, now: Time) {
         if !self.accepting || self.streams.accept_again.is_some() {
-            return false;
+            return;
         }
         self.accepting = self.streams.accept(now, &self.listener, &mut self.stats);
         if self.streams.accept_again.is_some() && !std::mem::replace(&mut self.accept_fails_told, true) {
             self.notify(NetNotice::AcceptFails);
         }
+    }
+
+    /// Tells one thing that happened to a stream. False where there is nothing to tell.
+    pub fn next_stream(&mut self, now: Time, mut tell: impl FnMut(ConnId, StreamEvent<'_>)) -> bool {
+        if self.streams.next(&mut self.stats, &mut tell) {
+            return true;
+        }
+        self.accept(now);
         self.streams.next(&mut self.stats, &mut tell)
     }
 

@@ -65,6 +65,8 @@ struct Conn {
     output_bytes: usize,
     /// Bytes of messages that were written and not told yet.
     written: usize,
+    /// Something was written: the peer may not have read it yet.
+    spoke: bool,
 }
 
 /// What waits to be written.
@@ -91,7 +93,7 @@ const READ: usize = 64 << 10;
 /// How many bytes the kernel takes that it can't send yet: what is urgent doesn't wait behind more.
 const UNSENT: u32 = 128 << 10;
 /// How many connections are accepted at a time.
-const ACCEPTS: usize = 64;
+const ACCEPTS: usize = 16;
 /// How many pieces are written in one call.
 const PIECES: usize = 64;
 /// How long a connection may take to be closed in order.
@@ -170,6 +172,7 @@ impl Streams {
             output,
             output_bytes: 0,
             written: 0,
+            spoke: false,
         });
         if slot == self.conns.len() {
             self.conns.push(Some(conn));
@@ -275,6 +278,7 @@ impl Streams {
                         self.written.push(slot);
                     }
                     conn.written += told;
+                    conn.spoke |= n > 0;
                 }
                 Err(_) => {
                     self.end(slot, Pending::Closed);
@@ -284,6 +288,10 @@ impl Streams {
             if let State::Flushing(until) = conn.state
                 && conn.output.is_empty()
             {
+                if !conn.spoke {
+                    self.remove(slot);
+                    continue;
+                }
                 let _ = conn.stream.shutdown(Shutdown::Write);
                 conn.state = State::Lingering(until);
                 if !std::mem::replace(&mut conn.queued, true) {
@@ -324,12 +332,20 @@ impl Streams {
         }
     }
 
+    /// Drops the connection that waits longest for its peer's end: it has been told all. False where there is none.
+    fn make_room(&mut self) -> bool {
+        let lingers =
+            |slot: &usize| matches!(self.conns.get(*slot), Some(Some(c)) if matches!(c.state, State::Lingering(_)));
+        let oldest = self.closing.iter().map(|(_, slot, _)| *slot).find(lingers);
+        oldest.inspect(|slot| self.remove(*slot)).is_some()
+    }
+
     /// Accepts some connections; true where more may wait.
     pub(crate) fn accept(&mut self, now: Time, listener: &TcpListener, stats: &mut NetStats) -> bool {
         for _ in 0..ACCEPTS {
             match listener.accept() {
                 Ok((stream, peer)) => {
-                    if self.by_id.len() >= self.limits.max_streams {
+                    if self.by_id.len() >= self.limits.max_streams && !self.make_room() {
                         stats.accepts_refused += 1;
                         continue;
                     }

@@ -236,7 +236,7 @@ impl ConfigBuilder {
     }
 
     /// Whether a refused connection proves a dead process (true). Turn it off where a firewall refuses in the name of
-    /// hosts, or where an advertised address differs from the bound one: this node then takes no refusal for a proof, and
+    /// hosts, or where an advertised address differs from the bound one (a driver does that by itself): this node then takes no refusal for a proof, and
     /// tells all others that none of its own addresses is one.
     pub fn death_evidence(mut self, on: bool) -> Self {
         self.0.death_evidence = on;

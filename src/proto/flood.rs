@@ -15,11 +15,13 @@ const MOST: u32 = 200_000;
 pub(super) struct Flood {
     frames: u32,
     since: Time,
+    /// How many frames of unknown kinds came.
+    unknown: u64,
 }
 
 impl Flood {
     pub(super) fn new(now: Time) -> Self {
-        Self { frames: 0, since: now }
+        Self { frames: 0, since: now, unknown: 0 }
     }
 
     /// Takes note of a frame; true where that is one too many.
@@ -28,12 +30,23 @@ impl Flood {
         if matches!(message, Message::Data(data) if !data.records.is_empty()) {
             return false;
         }
-        self.frames += 1;
+        self.adds(now, 1)
+    }
+
+    /// Takes note of how many frames of unknown kinds came in all: they carry nothing that this node could take.
+    pub(super) fn is_one_unknown(&mut self, now: Time, in_all: u64) -> bool {
+        let new = in_all - std::mem::replace(&mut self.unknown, in_all);
+        new > 0 && self.adds(now, u32::try_from(new).unwrap_or(u32::MAX))
+    }
+
+    /// So many more frames that cost their sender nothing.
+    pub(super) fn adds(&mut self, now: Time, frames: u32) -> bool {
+        self.frames = self.frames.saturating_add(frames);
         if self.frames <= MOST {
             return false;
         }
         let floods = now - self.since < Duration::from_secs(1);
-        *self = Self::new(now);
+        (self.frames, self.since) = (0, now);
         floods
     }
 }

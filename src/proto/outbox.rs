@@ -194,9 +194,13 @@ impl Outbox {
         self.records.clear();
         self.replace = false;
         self.withheld.clear();
-        // Events about terms that are not durable are never told.
+        // Events about what isn't durable are never told. What became of what this node gave out rests on no store.
         let durable = self.durable;
-        self.events.retain(|(ticket, _)| *ticket <= durable);
+        self.events.retain_mut(|(ticket, event)| {
+            let told = *ticket <= durable || is_outcome(event);
+            *ticket = durable.min(*ticket);
+            told
+        });
         self.said = self.events.iter().map(|(_, event)| said_cost(event)).sum();
         self.written = durable;
     }
@@ -286,6 +290,20 @@ impl Outbox {
             }
         })
     }
+}
+
+/// True where it tells what became of something that this node's embedder gave, or that the node stops.
+fn is_outcome(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Undeliverable { .. }
+            | Event::BroadcastCommitted { .. }
+            | Event::BroadcastFailed { .. }
+            | Event::BroadcastsMissed { .. }
+            | Event::Answer { .. }
+            | Event::Reply { .. }
+            | Event::Stopped(_)
+    )
 }
 
 /// What a broadcast counts; other events count nothing.

@@ -133,10 +133,6 @@ impl NodeOptions {
         if let Some(intervals) = self.set.detect {
             builder = builder.detect(intervals);
         }
-        if self.set.advertise.is_some() {
-            // The bound address is another one than the advertised: a refusal there proves nothing about this process.
-            builder = builder.death_evidence(false);
-        }
         builder.build().map_err(Failure::usage)
     }
 

@@ -349,3 +349,19 @@ fn directories_above_are_made() {
     drop(FileStore::open(&deep, &convention("site"), &id("n1")).unwrap());
     assert!(deep.join(JOURNAL).exists());
 }
+
+#[test]
+fn what_replaces_means_the_same_where_it_is_appended() {
+    let records = [image(7), promise(2), entry(8)];
+    assert!(stand_alone(&records));
+    assert!(
+        !stand_alone(&records[1..]) && !stand_alone(&[promise(2)]) && !stand_alone(&[entry(6), image(7), promise(2)])
+    );
+    let dir = Dir::new();
+    let mut store = dir.open().unwrap();
+    store.load().unwrap();
+    store.write(&write(false, [promise(9), entry(1), entry(2)])).unwrap();
+    store.append(&unit(&records).unwrap()).unwrap();
+    drop(store);
+    assert_eq!(dir.load().unwrap(), Some(replayed(&records)));
+}

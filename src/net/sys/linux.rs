@@ -2,6 +2,7 @@
 
 use super::{BATCH, BUFFER, Received};
 use mio::net::UdpSocket;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg, recvmsg, setsockopt,
     sockopt,
@@ -143,6 +144,11 @@ pub(crate) fn only_own_groups(socket: &Socket, v6: bool) -> io::Result<()> {
 /// nothing else comes in by it.
 pub(crate) fn receive_at(to: SocketAddr) -> SocketAddr {
     to
+}
+
+/// How many descriptors this process may have.
+pub(crate) fn descriptors() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 /// An accepted stream has the options of its listener.

@@ -204,3 +204,32 @@ fn what_waits_for_all_is_bounded_and_who_has_most_of_it_goes() {
     a.write(ConnId(4), Bytes::from(vec![0; 500_000]));
     assert_eq!(a.stats().streams_overflowed, 1);
 }
+
+/// Those that say nothing and never end must not keep others out for as long as it takes to close in order.
+#[test]
+fn a_connection_that_only_waits_for_its_peers_end_makes_room() {
+    let mut a = net(|n| n.max_streams(2));
+    let at = a.local_addr();
+    let mut told = vec![];
+    let mut accepted = |a: &mut Net, n: usize| {
+        wait_until(|| {
+            turn(a, &mut told);
+            told.iter().filter(|(_, t)| *t == Told::Accepted).count() == n
+        });
+    };
+    let mut peers: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+    accepted(&mut a, 2);
+    a.write(ConnId(1), Bytes::from_static(b"farewell"));
+    a.close(now(), ConnId(1));
+    accepted(&mut a, 2);
+    peers.push(std::net::TcpStream::connect(at).unwrap());
+    accepted(&mut a, 3);
+    assert_eq!((a.streams(), a.stats().accepts_refused), (2, 0));
+    let mut got = Vec::new();
+    std::io::Read::read_to_end(&mut peers[0], &mut got).unwrap();
+    assert_eq!(got, b"farewell");
+    // Who was told nothing has nothing to wait for.
+    a.close(now(), ConnId(3));
+    a.flush();
+    assert_eq!(a.streams(), 1);
+}

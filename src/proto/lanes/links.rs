@@ -186,7 +186,11 @@ impl Lanes {
     pub(in crate::proto) fn frames(&mut self, now: Time, conn: ConnId, out: &mut Outbox, told: &mut Vec<Greeted>) {
         while told.is_empty() && !self.tells() {
             let Some(link) = self.links.get_mut(&conn) else { return };
-            let message = match link.reader.next(out.tag()) {
+            let next = link.reader.next(out.tag());
+            if link.flood.is_one_unknown(now, link.reader.skipped()) {
+                return self.cut_flooding(now, conn, out);
+            }
+            let message = match next {
                 Ok(Some(message)) => message,
                 Ok(None) if matches!(link.state, State::Open(_)) && link.reader.buffered() > MAX_GREETING => {
                     out.stats.streams_cut_malformed += 1;
@@ -200,8 +204,7 @@ impl Lanes {
                 }
             };
             if link.flood.is_one_with(now, &message) {
-                out.stats.streams_cut_flooding += 1;
-                return self.cut(now, conn, out);
+                return self.cut_flooding(now, conn, out);
             }
             match (link.state, message) {
                 (State::Dialing(_), _) => return self.cut(now, conn, out),
@@ -238,6 +241,11 @@ impl Lanes {
         out.stats.streams_cut += 1;
         out.close(conn);
         self.closed(now, conn, out);
+    }
+
+    fn cut_flooding(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
+        out.stats.streams_cut_flooding += 1;
+        self.cut(now, conn, out);
     }
 
     pub(super) fn closed(&mut self, now: Time, conn: ConnId, out: &mut Outbox) {
@@ -420,6 +428,11 @@ impl Lanes {
             Message::Open(_) | Message::Data(_) | Message::Resume(_) | Message::Taken(_) | Message::Declined(_) => {
                 // Of a former incarnation, or after it was said that it has left.
                 out.stats.dropped_stale += 1;
+                // What is dropped costs its sender no credit.
+                if self.links.get_mut(&conn).is_some_and(|link| link.flood.adds(now, 1)) {
+                    out.stats.streams_cut_flooding += 1;
+                    return Err(());
+                }
             }
             Message::Circuit(m) if !is_circuit(conn) => return self.circuit(now, conn, m, out),
             Message::Leads(view) if !is_circuit(conn) => {

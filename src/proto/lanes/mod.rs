@@ -229,6 +229,7 @@ impl Lanes {
         self.next_nonce = before.next_nonce;
         self.circuits.go_on_after(&before.circuits);
         self.returned = std::mem::take(&mut before.returned);
+        self.writable = std::mem::take(&mut before.writable);
         self.waiting = self.returned.iter().map(|r| limits::cost(r.body.len())).sum();
         self.plant(before.bug);
     }
@@ -475,6 +476,11 @@ impl Lanes {
         self.unnamed.clear();
         self.end_circuits();
         self.say_as_relay(out);
+        for at in std::mem::take(&mut self.refused) {
+            // Should the node begin anew, there is room.
+            let id = self.get(at).map(|p| p.id.clone());
+            self.writable.extend(id);
+        }
         for at in 0..self.partners.len() {
             self.give_up(at, Undelivered::Stopped);
         }
@@ -496,10 +502,8 @@ impl Lanes {
         self.greeted.clear();
         self.unread.clear();
         self.kept = None;
-        self.refused.clear();
         self.owing.clear();
         self.starving.clear();
-        self.writable.clear();
         (self.care_at, self.scan_at, self.news_at) = (Time::NEVER, Time::NEVER, Time::NEVER);
         self.circuits_at = Time::NEVER;
         self.returned = returned;

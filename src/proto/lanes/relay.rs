@@ -13,7 +13,7 @@ use super::super::limits;
 use super::super::planted::{Bug, Planted};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
 use crate::wire::{Answered, CallOutcome, Carried, Circuit, HangUp, Message, More, Ring, Sender};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub(super) const WINDOW: usize = 64 << 10;
 pub(super) const CHUNK: usize = 16 << 10;
 /// The most relayed bytes that the driver holds for a connection.
 pub(super) const HOLD: usize = 64 << 10;
+
+/// Pieces below this are joined while they wait, so that what they cost beside their bytes is bounded too.
+const SMALL: usize = 1 << 10;
 
 /// One end of a junction.
 #[derive(Debug, Clone)]
@@ -95,6 +98,19 @@ pub(in crate::proto) struct Relay {
     pub(super) bytes: u64,
     pub(super) cut: u64,
     pub(in crate::proto) bug: Planted,
+}
+
+/// Adds a piece; a small one to the last, where that is small as well.
+fn push(queue: &mut VecDeque<Bytes>, data: Bytes) {
+    let joined = data.len() < SMALL && queue.back().is_some_and(|last| last.len() < SMALL);
+    if !joined {
+        return queue.push_back(limits::apart(data));
+    }
+    let Some(last) = queue.pop_back() else { return };
+    // Nobody else holds it, so nothing is copied but what is new.
+    let mut last = last.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    last.extend_from_slice(&data);
+    queue.push_back(last.freeze());
 }
 
 impl Relay {
@@ -191,7 +207,7 @@ impl Relay {
             return Err(Fault);
         }
         let to = &mut junction.sides[1 - side];
-        to.queue.push_back(limits::apart(carried.data));
+        push(&mut to.queue, carried.data);
         if !std::mem::replace(&mut to.listed, true) {
             self.ready.push_back((at, 1 - side));
         }
@@ -440,5 +456,17 @@ mod tests {
         assert_eq!(relay.tick(Time::ZERO), LATER);
         assert_eq!(relay.tick(LATER), Time::NEVER);
         assert_eq!(relay.pairs().count(), 0);
+    }
+
+    #[test]
+    fn small_pieces_that_wait_are_joined() {
+        let mut queue = VecDeque::new();
+        (0..5_000u32).for_each(|n| push(&mut queue, Bytes::copy_from_slice(&[n as u8])));
+        push(&mut queue, Bytes::from(vec![9; SMALL]));
+        push(&mut queue, Bytes::from_static(b"x"));
+        assert!(queue.len() <= 5_000 / SMALL + 3, "{} pieces", queue.len());
+        let all: Vec<u8> = queue.iter().flatten().copied().collect();
+        let sent: Vec<u8> = (0..5_000u32).map(|n| n as u8).chain(vec![9; SMALL]).chain(*b"x").collect();
+        assert_eq!(all, sent);
     }
 }

@@ -425,6 +425,35 @@ fn who_sends_frames_of_control_without_end_is_cut_and_counted() {
 }
 
 #[test]
+fn frames_of_unknown_kinds_and_data_that_nobody_opened_count_as_a_flood_too() {
+    let frame = |message: &Message| {
+        let mut bytes = BytesMut::new();
+        encode_message(message, TAG, &mut bytes);
+        bytes
+    };
+    let mut unknown = frame(&Message::Ping(1));
+    // The kind comes after the length and the version; the checksum is the frame's end.
+    unknown[5] = 0xEE;
+    let end = unknown.len() - 4;
+    let check = crc32fast::hash(&unknown[4..end]);
+    unknown[end..].copy_from_slice(&check.to_be_bytes());
+    let data = frame(&Message::Data(Data { number: 1, offset: 0, records: record(1, 0) }));
+    for bytes in [unknown, data] {
+        let mut rig = Rig::new();
+        rig.greet(1, "x");
+        let at = rig.lanes.by_id[&NodeId::new("x").unwrap()];
+        rig.lanes.get(at).unwrap().intake.open = false;
+        let many = bytes.repeat(1_000);
+        let cut = (0..300).any(|_| {
+            rig.input(1, StreamInput::Bytes(&many));
+            !rig.closed().is_empty()
+        });
+        assert!(cut, "it is read for ever");
+        assert_eq!((rig.out.stats.streams_cut, rig.out.stats.streams_cut_flooding), (1, 1));
+    }
+}
+
+#[test]
 fn who_comes_next_finds_room_however_many_say_nothing() {
     let mut rig = Rig::new();
     for n in 0..2_000 {

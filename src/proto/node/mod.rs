@@ -355,8 +355,9 @@ impl Node {
 
     /// The store can't be written: this node grants nothing and decides nothing any more. A leader resigns.
     pub fn handle_store_failed(&mut self, now: Time) {
+        // Also where it has stopped: what it still had to tell waits for no store any more.
+        self.out.fail_store();
         if self.begin(now) {
-            self.out.fail_store();
             self.resign(now, false);
             self.stop(StopReason::Store);
         }
@@ -559,7 +560,10 @@ impl Node {
         self.return_broadcasts();
         self.lanes.stop(&mut self.out);
         while let Some(event) = self.lanes.poll_outcome(&mut self.out) {
-            self.out.event(event);
+            // Who was refused may not send any more, whatever room there is.
+            if !matches!(event, Event::Writable { .. }) {
+                self.out.event(event);
+            }
         }
         self.end_requests();
         self.asks.stop();
