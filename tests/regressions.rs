@@ -470,3 +470,10 @@ fn who_asks_for_a_vote_again_is_another_voter_than_was_retired() {
 fn what_only_a_demoted_candidate_still_holds_may_be_lost() {
     drawn(2_429_164);
 }
+
+/// The only voter restarted; two that were to become voters held nothing yet, and the third, which held the roll, had come back as
+/// another one: nobody was to found. (Available, all, seed 3000063.)
+#[test]
+fn who_holds_the_roll_founds_where_those_of_the_line_hold_nothing() {
+    drawn(3_000_063);
+}

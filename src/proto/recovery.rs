@@ -22,7 +22,7 @@
 //!    that any of them knows to be committed (as in an election, by the order of positions). What was committed by the
 //!    gone alone, after that, is lost; nobody can know whether there was anything, so the event always says so.
 //!
-//! Who founds is by preference one that may lead the child. Where every voter that they know of is gone, it is one that
+//! Who founds is by preference one that may lead the child. Where every voter that they know of is gone or holds nothing, it is one that
 //! came in place of one of these and was given the roll since. Who was taken off the line for good, and is off it, is not put
 //! back: it founds for others, as a witness does.
 //!
@@ -211,10 +211,11 @@ impl Recovery {
         let rank = |who: Identity| newest.voters.iter().position(|s| s.identity == who).unwrap_or(usize::MAX);
         // Who may lead the child founds it. Where only witnesses are left one of them does, and gives the roll to a candidate
         // that restarted.
-        // Where no voter of theirs is left, one that came in place of its former self and was given the roll since does.
-        let may_found = |(who, m): &(Identity, &Muster)| {
-            (left.contains_key(who) || left.is_empty()) && m.position > Position::default()
-        };
+        // Where no voter of theirs is left that holds anything, one that came in place of its former self and was given the
+        // roll since does.
+        let holds = |(_, m): &(Identity, &Muster)| m.position > Position::default();
+        let kept = all().filter(holds).any(|(who, _)| left.contains_key(&who));
+        let may_found = |one: &(Identity, &Muster)| holds(one) && (left.contains_key(&one.0) || !kept);
         let founder = all().filter(may_found).min_by_key(|(who, m)| {
             let seat = newest.voters.iter().find(|s| s.identity == *who);
             let leads = seat.is_some_and(|s| s.voting && !s.witness);
