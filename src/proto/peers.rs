@@ -495,6 +495,7 @@ impl Peers {
                     told.push(PeerEvent::Guest(conn, GuestSays::Received(reply)));
                 }
                 (State::Guest, _) => return self.cut(now, conn, out, told),
+                (State::Ready(id), Message::Hello(h)) if *id != h.info.id => return self.cut(now, conn, out, told),
                 (_, Message::Hello(hello)) => self.hello(now, conn, hello, out, told),
                 (State::Open, Message::Elsewhere(hello)) => {
                     if conn.is_dialled() && hello.convention == self.hello.convention {

@@ -5,7 +5,7 @@ use super::super::planted::Bug;
 use super::super::rng::Rng;
 use super::circuits::Keeper;
 use super::partner::{Phase, Place};
-use super::{Lanes, Undelivered};
+use super::{Lanes, MAX_PARTNERS, SendError, Undelivered};
 use crate::types::{ConnId, Incarnation, NodeId, Time};
 use crate::wire::{Message, WhereIs};
 use std::net::SocketAddr;
@@ -71,7 +71,18 @@ impl Lanes {
             self.care(now, at, out);
         }
         self.care_at = if self.busy.is_empty() { Time::NEVER } else { now + self.pause() };
+        if !self.crowded.is_empty() && (self.by_id.len() < MAX_PARTNERS || self.forget_one()) {
+            self.writable.extend(std::mem::take(&mut self.crowded));
+        }
         self.make_writable();
+    }
+
+    /// All partners have something under way: who was refused hears when one hasn't.
+    pub(super) fn no_place(&mut self, to: &NodeId, tell: bool) -> SendError {
+        if tell && self.crowded.len() < MAX_PARTNERS {
+            self.crowded.insert(to.clone());
+        }
+        SendError::Full
     }
 
     fn care(&mut self, now: Time, at: usize, out: &mut Outbox) {

@@ -132,6 +132,8 @@ pub(super) struct Lanes {
     failed: VecDeque<Failed>,
     /// Those who were refused for want of room.
     refused: VecDeque<usize>,
+    /// Those for whom there wasn't even a place among the partners.
+    crowded: BTreeSet<NodeId>,
     writable: VecDeque<NodeId>,
     notes: VecDeque<notes::Arrived>,
     /// Those whose way is to be found.
@@ -207,6 +209,7 @@ impl Lanes {
             records: VecDeque::new(),
             failed: VecDeque::new(),
             refused: VecDeque::new(),
+            crowded: BTreeSet::new(),
             writable: VecDeque::new(),
             notes: VecDeque::new(),
             wants: Vec::new(),
@@ -349,7 +352,7 @@ impl Lanes {
         if *to == self.hello.info.id {
             return Err(SendError::Itself);
         }
-        let at = self.partner(now, to).ok_or(SendError::Full)?;
+        let Some(at) = self.partner(now, to) else { return Err(self.no_place(to, tell)) };
         let (cost, waiting, limits) = (limits::cost(len), self.waiting, &self.limits);
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return Err(SendError::Full) };
         let full = p.courier.bytes() + cost > limits.queue || p.notes.len() >= notes::MAX_WAITING;
@@ -476,6 +479,7 @@ impl Lanes {
         self.unnamed.clear();
         self.end_circuits();
         self.say_as_relay(out);
+        self.writable.extend(std::mem::take(&mut self.crowded));
         for at in std::mem::take(&mut self.refused) {
             // Should the node begin anew, there is room.
             let id = self.get(at).map(|p| p.id.clone());

@@ -302,3 +302,16 @@ fn many_that_only_seek_crowd_out_nobody_of_the_line() {
     }
     assert!(!known(&rig, "x999") && known(&rig, "y99"));
 }
+
+#[test]
+fn a_connection_belongs_to_one_node() {
+    let mut rig = Rig::new();
+    rig.feed(1, StreamInput::Accepted("10.0.0.9:1".parse().unwrap()));
+    rig.greet(1, 1);
+    rig.told.clear();
+    rig.hear(1, hello("c", 1));
+    let (b, c) = (NodeId::new("b").unwrap(), NodeId::new("c").unwrap());
+    assert!(rig.told.iter().any(|e| matches!(e, PeerEvent::Down(id) if *id == b)), "{:?}", rig.told);
+    assert!(rig.peers.conns.is_empty() && rig.peers.get(&b).unwrap().conn.is_none());
+    assert!(rig.peers.get(&c).is_none_or(|c| c.conn.is_none()));
+}
