@@ -304,3 +304,48 @@ fn who_stepped_down_knows_of_its_lineage() {
     v.forget_former();
     assert!(!v.knows_another());
 }
+
+#[test]
+fn another_term_is_another_leadership_however_few_heartbeats_it_had() {
+    let (mut v, mut out) = voter(false);
+    assert!(v.heard(ms(0), &heartbeat(5, 900, A), &mut out));
+    assert!(v.heard(ms(10), &heartbeat(6, 1, B), &mut out), "its numbers begin anew");
+    let f = v.followed().unwrap();
+    assert_eq!((f.term, f.number, f.tag, f.leader.clone()), (Term(6), 1, B.tag(), None));
+    // By a connection it is heard of just as well.
+    v.attend(ms(20), Term(7), (id("a"), A), Incarnation(3), &mut out);
+    let f = v.followed().unwrap();
+    assert_eq!((f.term, f.number, f.tag, f.leader.clone()), (Term(7), 0, A.tag(), Some((id("a"), A))));
+    assert_eq!((v.promise.term, f.incarnation), (Term(7), Some(Incarnation(3))));
+    assert!(v.heard(ms(30), &heartbeat(7, 1, A), &mut out));
+}
+
+#[test]
+fn evidence_holds_until_its_time_and_no_longer() {
+    let (mut v, mut out) = voter(false);
+    assert!(v.heard(ms(0), &heartbeat(5, 1, A), &mut out));
+    assert!(v.accuse(ms(10), Term(5)));
+    assert!(!v.heard(ms(309), &heartbeat(5, 2, A), &mut out));
+    assert!(v.heard(ms(310), &heartbeat(5, 2, A), &mut out));
+    // The same by a connection.
+    assert!(v.accuse(ms(400), Term(5)));
+    v.attend(ms(699), Term(5), (id("a"), A), Incarnation(3), &mut out);
+    assert!(v.followed().is_none());
+    v.attend(ms(700), Term(5), (id("a"), A), Incarnation(3), &mut out);
+    assert!(v.followed().is_some());
+}
+
+#[test]
+fn what_was_accepted_is_stored_only_while_it_belongs_to_no_lineage() {
+    let (mut v, mut out) = voter(false);
+    let bound = Bound { lineage: Lineage(9), term: Term(8), proposer: B, party: Vec::new() };
+    v.accept(Some(bound), &mut out);
+    assert_eq!(
+        (v.record().lineage, v.record().term, v.record().founder),
+        (Lineage(7), Term(5), None),
+        "of its lineage"
+    );
+    v.promise.lineage = Lineage::ZERO;
+    let record = v.record();
+    assert_eq!((record.lineage, record.term, record.founder), (Lineage(9), Term(8), Some(B)));
+}
