@@ -46,8 +46,9 @@ pub struct Driver {
     events: VecDeque<DriverEvent>,
     /// Where the core writes a datagram that shall be sent.
     buffer: Vec<u8>,
-    /// When the present turn began, or the first call after it.
-    turn: Time,
+    /// The last time that was read: good enough for what needn't be measured. A reading costs as much as a hundred
+    /// instructions, so there is none for each step.
+    latest: Time,
     /// That is long ago, maybe: the caller has slept since.
     slept: bool,
     /// Something is left to do without waiting.
@@ -130,16 +131,16 @@ impl Driver {
             durable: store.is_some(),
             restored,
         };
-        let node = Node::new(config, start, now());
+        let latest = now();
+        let node = Node::new(config, start, latest);
         let (events, buffer) = (VecDeque::new(), Vec::new());
-        let turn = now();
         Ok(Self {
             node,
             net,
             store,
             events,
             buffer,
-            turn,
+            latest,
             slept: false,
             more: true,
             sent: false,
@@ -180,7 +181,8 @@ impl Driver {
     /// [`CommandError`]; nothing changed then.
     pub fn command(&mut self, command: Command) -> Result<(), CommandError> {
         (self.more, self.sent) = (true, false);
-        self.node.handle_command(now(), command)
+        let now = self.now();
+        self.node.handle_command(now, command)
     }
 
     /// Points the node at another convention address while it runs: it leaves its convention in order, then goes over, as
@@ -224,7 +226,8 @@ impl Driver {
     /// # Errors
     /// [`SendError`]; nothing changed then.
     pub fn broadcast(&mut self, body: Bytes) -> Result<u64, SendError> {
-        let number = self.node.broadcast(now(), body)?;
+        let now = self.now();
+        let number = self.node.broadcast(now, body)?;
         (self.more, self.sent) = (true, false);
         Ok(number)
     }
@@ -310,12 +313,16 @@ impl Driver {
         self.net.waker()
     }
 
+    /// The time, read anew. All that the core is given has a time from here, so it never goes back.
+    fn now(&mut self) -> Time {
+        self.slept = false;
+        self.latest = now();
+        self.latest
+    }
+
     /// The time, read once for all that is given between two turns.
     fn time(&mut self) -> Time {
-        if std::mem::take(&mut self.slept) {
-            self.turn = now();
-        }
-        self.turn
+        if self.slept { self.now() } else { self.latest }
     }
 
     fn deadline(&self) -> Time {
@@ -337,9 +344,9 @@ impl Driver {
                 tracing::error!("can't poll the node's sockets: {e}");
             }
         }
-        (self.more, self.sent, self.slept) = (false, false, true);
-        self.turn = now();
-        self.net.handle_timeout(self.turn);
+        (self.more, self.sent) = (false, false);
+        let turn = self.now();
+        self.net.handle_timeout(turn);
         self.follow_address();
         self.read_datagrams();
         self.read_streams();
@@ -347,11 +354,12 @@ impl Driver {
         self.carry_out();
         self.net.listen_bench(self.node.standing().votes());
         self.write_out();
-        let (now, deadline) = (now(), self.deadline());
-        self.more |= self.net.has_work() || deadline <= now;
+        let deadline = self.deadline();
+        self.more |= self.net.has_work() || deadline <= self.latest;
         if !self.more {
-            self.net.arm(now, deadline);
+            self.net.arm(self.latest, deadline);
         }
+        self.slept = true;
         self.more
     }
 
@@ -361,12 +369,13 @@ impl Driver {
         // What made a turn necessary otherwise still does.
         let more = std::mem::replace(&mut self.more, false) && !self.sent;
         self.sent = false;
+        self.time();
         self.carry_out();
         self.write_out();
-        let (now, deadline) = (now(), self.deadline());
-        self.more |= more || self.net.has_work() || deadline <= now;
+        let deadline = self.deadline();
+        self.more |= more || self.net.has_work() || deadline <= self.latest;
         if !self.more {
-            self.net.arm(now, deadline);
+            self.net.arm(self.latest, deadline);
         }
     }
 
@@ -376,10 +385,10 @@ impl Driver {
             self.net.flush();
             let mut written = false;
             while let Some((id, n)) = self.net.take_written() {
-                self.node.handle_stream(now(), id, StreamInput::Written(n));
+                self.node.handle_stream(self.latest, id, StreamInput::Written(n));
                 written = true;
             }
-            if !(written && self.serve_streams(now())) {
+            if !(written && self.serve_streams()) {
                 return;
             }
         }
@@ -391,15 +400,20 @@ impl Driver {
         if addr != self.told {
             self.told = addr;
             // The only error is that the node has stopped, which makes it pointless.
-            let _ = self.node.handle_command(now(), Command::Addresses(vec![addr]));
+            let _ = self.node.handle_command(self.latest, Command::Addresses(vec![addr]));
         }
     }
 
     fn read_datagrams(&mut self) {
         let mut read = 0;
         while read < DATAGRAMS {
-            let (now, node) = (now(), &mut self.node);
-            let batch = self.net.receive(now, |from, way, bytes| {
+            // Read after the datagrams, never before: what a voter promises for the time after it heard its leader must not begin
+            // before that leader spoke, and between the two this thread may have slept.
+            let (asked, latest, node) = (self.latest, &mut self.latest, &mut self.node);
+            let mut read_at = None;
+            let batch = self.net.receive(asked, |from, way, bytes| {
+                let now = *read_at.get_or_insert_with(now);
+                *latest = now;
                 let lane = match way {
                     Way::Floor => Lane::Floor,
                     Way::Bench => Lane::Bench,
@@ -413,19 +427,22 @@ impl Driver {
                 None => break,
             }
             // Answers go out after each batch, not after all of them: a leader's lease waits for them.
-            self.send_datagrams(now);
+            self.send_datagrams();
         }
     }
 
     fn read_streams(&mut self) {
-        let (now, node) = (now(), &mut self.node);
-        self.net.accept(now);
+        self.net.accept(self.latest);
+        let (latest, node) = (&mut self.latest, &mut self.node);
         let mut read = 0;
         for _ in 0..PIECES {
             if read >= READ {
                 break;
             }
-            let told = self.net.next_stream(now, |id, event| {
+            let asked = *latest;
+            let told = self.net.next_stream(asked, |id, event| {
+                // As for datagrams: after it came.
+                *latest = now();
                 let input = match event {
                     StreamEvent::Accepted(peer) => StreamInput::Accepted(peer),
                     StreamEvent::Connected => StreamInput::Connected,
@@ -437,7 +454,7 @@ impl Driver {
                     }
                     StreamEvent::Closed => StreamInput::Closed,
                 };
-                node.handle_stream(now, id, input);
+                node.handle_stream(*latest, id, input);
             });
             if !told {
                 return;
@@ -448,14 +465,14 @@ impl Driver {
     /// Runs the core's timers where they are due and all that was waiting is read: a loop that is late must not take
     /// others for silent whose datagrams lie in its own buffers. Under a flood that never ends they run all the same.
     fn run_timers(&mut self, emptied: bool) {
-        let now = now();
-        if self.node.poll_timeout().is_none_or(|at| at > now) {
+        if self.node.poll_timeout().is_none_or(|at| at > self.latest) {
             self.turns_since_due = 0;
             return;
         }
         self.turns_since_due += 1;
         if emptied || self.turns_since_due >= TURNS_BEFORE_TIMEOUT {
             self.turns_since_due = 0;
+            let now = self.now();
             self.node.handle_timeout(now);
         } else {
             self.more = true;
@@ -466,9 +483,8 @@ impl Driver {
     fn carry_out(&mut self) {
         for _ in 0..ROUNDS {
             let stored = self.write_store();
-            let now = now();
-            let sent = self.send_datagrams(now);
-            let streamed = self.serve_streams(now);
+            let sent = self.send_datagrams();
+            let streamed = self.serve_streams();
             if !(stored || sent || streamed) {
                 return;
             }
@@ -484,17 +500,19 @@ impl Driver {
             None => Ok(()),
         };
         // Writing takes its time: the core has to hear when it was over.
+        let now = self.now();
         match result {
-            Ok(()) => self.node.handle_stored(now(), write.seq),
+            Ok(()) => self.node.handle_stored(now, write.seq),
             Err(e) => {
                 self.events.push_back(DriverEvent::StoreFailed(e.to_string()));
-                self.node.handle_store_failed(now());
+                self.node.handle_store_failed(now);
             }
         }
         true
     }
 
-    fn send_datagrams(&mut self, now: Time) -> bool {
+    fn send_datagrams(&mut self) -> bool {
+        let now = self.latest;
         for sent in 0..SENDS {
             let Some(dest) = self.node.poll_transmit(&mut self.buffer) else {
                 if !self.node.poll_move() {
@@ -517,8 +535,8 @@ impl Driver {
         true
     }
 
-    fn serve_streams(&mut self, now: Time) -> bool {
-        let mut served = false;
+    fn serve_streams(&mut self) -> bool {
+        let (now, mut served) = (self.latest, false);
         while let Some(output) = self.node.poll_stream() {
             served = true;
             match output {

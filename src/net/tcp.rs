@@ -262,7 +262,8 @@ impl Streams {
 
     /// Writes what waits, as far as the kernel takes it.
     pub(crate) fn flush(&mut self, stats: &mut NetStats) {
-        for slot in std::mem::take(&mut self.dirty) {
+        let mut slots = std::mem::take(&mut self.dirty);
+        for slot in slots.drain(..) {
             let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
             conn.dirty = false;
             if matches!(conn.state, State::Connecting(_)) {
@@ -298,6 +299,10 @@ impl Streams {
                     self.ready.push_back(slot);
                 }
             }
+        }
+        // Its memory serves the next time; nothing became dirty meanwhile.
+        if self.dirty.is_empty() {
+            self.dirty = slots;
         }
     }
 

@@ -1,7 +1,8 @@
 //! Messages between two processes over loopback, beside those of other libraries in the same run.
 //!
 //! - one way: messages of 128 bytes, as many as go. The receiver counts, after a warm-up;
-//! - there and back: one message at a time.
+//! - there and back: one message at a time, each process on a core of its own, and once more wherever the scheduler puts
+//!   them: where both share a core, nobody sleeps, and what a message costs counts instead of what waking costs.
 //!
 //! Both processes are this program: the second one is told by its arguments what it is to receive. The ways to send take
 //! turns, so that all of them meet the same disturbances of a shared machine, and what is compared is the median.
@@ -140,18 +141,26 @@ fn one_way(time: Duration, turns: usize) {
     }
 }
 
-fn there_and_back(rounds: usize, turns: usize) {
+/// Stays on this core from now on.
+fn pin(core: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(core).unwrap();
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).unwrap();
+}
+
+fn there_and_back(rounds: usize, turns: usize, apart: bool) {
     let mut medians = PEERS.each_ref().map(|_| (Vec::new(), Vec::new()));
     for _ in 0..turns {
         for (peer, medians) in PEERS.iter().zip(&mut medians) {
-            let mut far = Far::start("echo", peer.name, Duration::ZERO);
+            let mut far = Far::start(if apart { "apart" } else { "echo" }, peer.name, Duration::ZERO);
             let mut took = (peer.ping)(&mut far, rounds);
             medians.0.push(part(&mut took, 500).as_secs_f64() * 1e6);
             medians.1.push(part(&mut took, 990).as_secs_f64() * 1e6);
         }
     }
     let medians = medians.map(|mut m| (median(&mut m.0), median(&mut m.1)));
-    println!("there and back, {BODY} bytes, microseconds, median of {turns} medians:");
+    let placed = if apart { "each on a core of its own" } else { "wherever the scheduler puts them" };
+    println!("there and back, {placed}, {BODY} bytes, microseconds, median of {turns} medians:");
     for (peer, (took, p99)) in PEERS.iter().zip(medians) {
         println!("  {:<10} {took:7.1} (p99 {p99:7.1})   {:5.2} times raw", peer.name, took / medians[0].0);
     }
@@ -172,7 +181,12 @@ fn main() {
                 let mut meter = Meter::new(Duration::from_millis(ms.parse().unwrap()));
                 (peer.receive)(&mut meter, port);
             }
-            _ => (peer.echo)(port),
+            what => {
+                if what == "apart" {
+                    pin(1);
+                }
+                (peer.echo)(port);
+            }
         }
         return;
     }
@@ -185,6 +199,13 @@ fn main() {
         one_way(time, turns);
     }
     if args.runs("echo", &parts) {
-        there_and_back(rounds, turns);
+        there_and_back(rounds, turns, false);
+        if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
+            // To the end: it is the last part.
+            pin(0);
+            there_and_back(rounds, turns, true);
+        } else {
+            println!("NOT MEASURED on cores of their own: there is one");
+        }
     }
 }
