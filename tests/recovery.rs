@@ -168,3 +168,46 @@ fn who_came_back_as_a_plain_member_is_waited_for() {
     until(&mut world, "agreement", |w| w.disagreement().is_none());
     assert_eq!(recoveries(&mut world), [(a, vec![id("m0")])]);
 }
+
+/// Two voters became plain members and two others took their places while the third was away: when it comes back it reaches the two
+/// only. That they vote no more says that its roll is old, not that its line is dead.
+#[test]
+fn who_holds_an_old_line_founds_nothing_on_the_word_of_those_that_stepped_down() {
+    let (mut world, hosts) = site(&["a", "b", "c"], &["a", "b", "c"], 2);
+    world.power_off(hosts[0]);
+    until(&mut world, "a leader", |w| w.leaders().any(|h| h != hosts[0]));
+    let builder = |name: &str| Config::builder(ConventionId::new("site").unwrap(), id(name));
+    let newer: Vec<_> = ["d", "e"]
+        .iter()
+        .map(|n| {
+            let config = builder(n).candidate().found(Founding::Expect(3)).build().unwrap();
+            world.add_node(config, NodeOptions::default())
+        })
+        .collect();
+    let votes = |w: &World, h: HostId| {
+        let (node, me) = (w.leaders().next().and_then(|l| w.node(l)), w.node(h).unwrap().config().id().clone());
+        node.is_some_and(|n| n.line().voters().any(|s| s.id == me))
+    };
+    until(&mut world, "seats", |w| newer.iter().all(|h| votes(w, *h)));
+    let leader = world.leaders().next().unwrap();
+    world.command(leader, Command::Handover(Some(id("d")))).unwrap();
+    until(&mut world, "handover", |w| w.leaders().next() == Some(newer[0]));
+    for h in &hosts[1..] {
+        world.command(*h, Command::SetStanding(Standing::Member)).unwrap();
+    }
+    until(&mut world, "neither votes", |w| {
+        let role = |h: &HostId| w.node(*h).is_some_and(|n| n.role() == Role::Member);
+        hosts[1..].iter().all(role) && w.leaders().any(|l| newer.contains(&l))
+    });
+    let lineage = world.node(newer[0]).unwrap().lineage();
+    newer.iter().for_each(|h| world.cut(hosts[0], *h));
+    world.power_on(hosts[0]);
+    world.start(hosts[0]);
+    world.take_events();
+    world.run_for(SECOND * 60);
+    assert_eq!(recoveries(&mut world), []);
+    assert!(world.leaders().all(|l| newer.contains(&l)) && world.leaders().count() == 1);
+    world.heal();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(world.node(hosts[0]).unwrap().lineage(), lineage);
+}

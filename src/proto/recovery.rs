@@ -6,7 +6,8 @@
 //!    either left itself, is there, and has promised (stored, before it said so) never to act in the parent again; or is
 //!    gone. Gone is who had no store (or whose id has a store of another voter's now), where another voter answers to its
 //!    id, and one of those left saw every address of the old one refuse, or the new one answer there; and whose own process
-//!    says that it is a plain member now, for it gave its vote up for good before it said so. An operator may name
+//!    says that it is a plain member now, for it gave its vote up for good before it said so, by a line without it that one
+//!    of those left holds (where none of them does, a newer line is in force, and may live). An operator may name
 //!    others. Whoever answers to an id that has a seat, though it doesn't vote, is heard as well: those that are gone may
 //!    have let it in again.
 //! 2. It is founded only where none of those left can win an election: of the line in force by its own roll, too many are
@@ -29,7 +30,9 @@
 //! What none of those left can know: a voter of an id without a seat, that was admitted after the last entry that any of
 //! them holds, by a majority of which none is left. No rule of theirs finds it out: wherever a line is dead those that are
 //! gone could have made such a majority together with one newcomer, so to be sure of its absence would be to wait for
-//! ever. It can't lead without any of those who promised; but what it alone holds is lost as well.
+//! ever. One alone can't lead without any of those who promised; but what it alone holds is lost as well. Several, admitted
+//! while those that are left were out of reach, by voters that all died since, may be a majority and lead the parent on: then
+//! what they decided is lost once they meet the child. Voters with a store rule it out, for they never count as gone.
 
 use super::planted::{Bug, Planted};
 use crate::types::{Identity, Lineage, NodeId, Position, Seat, Term, Time};

@@ -109,7 +109,10 @@ impl Node {
         } else {
             self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat, proven))
         };
-        let stepped_down = self.peers.get(&seat.id).is_some_and(|p| p.has_stepped_down(seat));
+        // It gave its vote up once a line without it was committed. Where the newest line that this node holds has it yet, there
+        // is a newer one, of which nobody here knows who votes in it: so that says nothing of who is left.
+        let off_line = !self.log.line().voters().any(|s| s.identity == seat.identity);
+        let stepped_down = off_line && self.peers.get(&seat.id).is_some_and(|p| p.has_stepped_down(seat));
         seat.identity != self.voter.identity() && (replaced && (!had_store || has_store) || stepped_down)
     }
 
