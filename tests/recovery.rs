@@ -16,7 +16,10 @@ fn id(name: &str) -> NodeId {
 
 /// Candidates that agree, the first leads, and as many members as asked for. Heartbeats each second, gone after three.
 fn site(names: &[&str], stores: &[&str], members: usize) -> (World, Vec<HostId>) {
-    let mut world = World::builder(11).twins(true).build();
+    site_in(World::builder(11).twins(true).build(), names, stores, members)
+}
+
+fn site_in(mut world: World, names: &[&str], stores: &[&str], members: usize) -> (World, Vec<HostId>) {
     let builder = |name: &str| Config::builder(ConventionId::new("site").unwrap(), id(name));
     let hosts: Vec<_> = names
         .iter()
@@ -210,4 +213,50 @@ fn who_holds_an_old_line_founds_nothing_on_the_word_of_those_that_stepped_down()
     world.heal();
     until(&mut world, "agreement", |w| w.disagreement().is_none());
     assert_eq!(world.node(hosts[0]).unwrap().lineage(), lineage);
+}
+
+/// An operator gave up three that live. The fourth hears the fifth for so long, then those three again. Whether the fifth founded with
+/// it; if not, whether it came back as another voter.
+fn ordered_in_error(after: Duration) -> Result<(), bool> {
+    let names = ["a", "b", "c", "d", "e"];
+    // Where the founding comes about there are two conventions, as was ordered: no checker approves of that.
+    let (mut world, hosts) = site_in(World::builder(11).checks(false).build(), &names, &names, 0);
+    let lineage = world.node(hosts[0]).unwrap().lineage();
+    let voter =
+        |w: &World| w.node(hosts[1]).unwrap().line().seats().iter().find(|s| s.id == id("a")).map(|s| s.identity);
+    let before = voter(&world);
+    world.partition(&hosts[..1]);
+    world.partition(&hosts[3..4]);
+    until(&mut world, "another leader", |w| w.leaders().any(|l| l != hosts[0]) && w.leaders().count() == 1);
+    world.run_for(SECOND * 20);
+    world.command(hosts[0], Command::Recover { without: ["b", "c", "e"].map(id).to_vec() }).unwrap();
+    world.mend(hosts[0], hosts[3]);
+    world.run_for(after);
+    world.cut(hosts[0], hosts[3]);
+    for host in [1, 2, 4].map(|at| hosts[at]) {
+        world.mend(hosts[3], host);
+    }
+    world.run_for(SECOND * 20);
+    if world.node(hosts[0]).unwrap().lineage() != lineage {
+        return Ok(());
+    }
+    world.heal();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    Err(voter(&world) != before)
+}
+
+/// Who promised for a founding that came to nothing never to act in the lineage again comes back to it as another voter.
+#[test]
+fn a_promise_for_a_founding_that_came_to_nothing_strands_nobody() {
+    let (mut without, mut with) = (Duration::ZERO, SECOND * 10);
+    assert_eq!((ordered_in_error(without), ordered_in_error(with)), (Err(false), Ok(())));
+    let mut came_back = false;
+    while with - without > Duration::from_micros(1) {
+        let middle = (without + with) / 2;
+        match ordered_in_error(middle) {
+            Ok(()) => with = middle,
+            Err(back) => (without, came_back) = (middle, came_back || back),
+        }
+    }
+    assert!(came_back, "it promised in none of the runs");
 }

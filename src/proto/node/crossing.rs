@@ -262,7 +262,9 @@ impl Node {
         let ours = self.voter.promise.lineage;
         let child = self.peers.ready().any(|(p, _)| p.parents.contains(&ours));
         let idle = !self.recovery.is_calling(now) && now >= self.voter.free_at(now) && !self.awaits_heir(now);
-        self.is_available()
+        // Where no side goes on by itself the lineage of a founding is dead as a rule: a late heartbeat says nothing yet.
+        let late = now - self.leaderless_since > self.config.parting() + self.config.detection() * 3;
+        (self.is_available() || late)
             && self.voter.is_sealed()
             && beat.lineage == ours
             && idle

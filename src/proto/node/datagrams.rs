@@ -5,7 +5,7 @@ use super::super::event::{Event, Notice, StopReason};
 use super::super::follower::{Expected, Heard, Registration};
 use super::super::planted::Bug;
 use super::Node;
-use crate::types::{ConnId, Incarnation, Lineage, Time};
+use crate::types::{ConnId, Incarnation, Lineage, Slot, Time};
 use crate::wire::{
     Ack, Announce, Beat, Datagram, DatagramView, Heartbeat, Leave, Message, Overruled, Place, Probe, RefuseReason,
     Refused, Registered, Reject, Resigned, Seek, Stranger,
@@ -248,9 +248,12 @@ impl Node {
             self.out.stats.dropped_stale += 1;
             return;
         }
+        // By the roll, and only where that slot is still its own: a seat may outlive its place there, and another one has it.
+        let roll = self.log.roll();
         let seat = self.log.line().by_identity(ack.identity).map(|s| s.slot);
-        let slot = seat.or_else(|| self.log.roll().identity(ack.identity).map(|(slot, _)| slot));
-        if let Some((slot, (generation, _))) = slot.and_then(|s| Some((s, self.log.roll().get(s)?))) {
+        let own = |s: &Slot| roll.get(*s).is_some_and(|(_, info)| info.identity == ack.identity);
+        let slot = seat.filter(own).or_else(|| roll.identity(ack.identity).map(|(slot, _)| slot));
+        if let Some((slot, (generation, _))) = slot.and_then(|s| Some((s, roll.get(s)?))) {
             lead.detector.alive(now, slot, generation);
         }
     }
