@@ -477,3 +477,10 @@ fn what_only_a_demoted_candidate_still_holds_may_be_lost() {
 fn who_holds_the_roll_founds_where_those_of_the_line_hold_nothing() {
     drawn(3_000_063);
 }
+
+/// Where others held nearly all windows each of some hundred small messages that was taken gave its sender a few bytes of credit, and
+/// told of them at once. (Available, all, seed 3011360.)
+#[test]
+fn credit_is_not_given_in_crumbs() {
+    drawn(3_011_360);
+}
