@@ -192,7 +192,8 @@ impl Node {
         if offered {
             let elsewhere = !self.log.is_empty() && snapshot.lineage != self.voter.promise.lineage;
             let parents = elsewhere || self.voter.is_sealed() || snapshot.position.index <= self.log.commit();
-            if self.lead.is_some() || !child && parents {
+            // Who follows a leader has the roll from it: an offer that comes late must not take the place of its pieces.
+            if self.lead.is_some() || self.voter.followed().is_some() || !child && parents {
                 self.out.stats.dropped_stale += 1;
                 return;
             }

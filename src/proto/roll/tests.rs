@@ -235,3 +235,88 @@ fn seats_are_put_and_taken_and_all_else_is_no_matter_of_the_line() {
     );
     assert!(!roll.line().votes(Identity(11)) && roll.line().seat(&id(1)).is_some());
 }
+
+fn seat(n: u32) -> Seat {
+    Seat {
+        id: id(n),
+        identity: Identity(10 + u64::from(n)),
+        incarnation: Incarnation(1),
+        priority: 0,
+        admitted: 0,
+        witness: false,
+        voting: true,
+        slot: Slot(n),
+        addrs: vec![],
+    }
+}
+
+fn merger(lineage: u64, base: u32, count: u32, generation: u16) -> Merger {
+    let (term, generation) = (Term(3), Generation(generation));
+    let (since, upto) = (Position::default(), Position::default());
+    Merger { lineage: Lineage(lineage), term, base: Slot(base), generation, since, upto, count }
+}
+
+#[test]
+fn slots_of_a_lineage_that_is_taken_in_are_used_up() {
+    let mut roll = Roll::default();
+    join(&mut roll, 0, 0, 1);
+    join(&mut roll, 1, 1, 1);
+    assert!(matches!(put(&mut roll, Change::Absorbed(merger(8, 4, 2, 7))), Applied::Absorbed(_)));
+    let came = |roll: &Roll| (0..7).filter(|slot| roll.came_along(Slot(*slot))).collect::<Vec<_>>();
+    assert_eq!(came(&roll), [4, 5], "under their generation, whether anybody comes or not");
+    // Once more replaces what was known of it; another is another.
+    put(&mut roll, Change::Absorbed(merger(8, 4, 2, 7)));
+    put(&mut roll, Change::Absorbed(merger(9, 6, 1, 7)));
+    assert_eq!(roll.absorbed().iter().map(|m| m.lineage.0).collect::<Vec<_>>(), [8, 9]);
+    assert_eq!(came(&roll), [4, 5, 6]);
+    // A slot that somebody has stays its own, in its generation.
+    put(&mut roll, Change::Absorbed(merger(7, 0, 1, 9)));
+    assert_eq!(came(&roll), [4, 5, 6]);
+    assert_eq!(roll.get(Slot(0)).map(|(generation, _)| generation), Some(Generation(1)));
+    // Up to the last slot there may be, and no further.
+    put(&mut roll, Change::Absorbed(merger(5, MAX_SLOT, 1, 3)));
+    assert!(!roll.came_along(Slot(MAX_SLOT)));
+    put(&mut roll, Change::Absorbed(merger(5, MAX_SLOT - 1, 1, 3)));
+    assert!(roll.came_along(Slot(MAX_SLOT - 1)));
+}
+
+#[test]
+fn who_left_or_is_off_the_line_took_what_it_had_begun_along() {
+    let mut roll = Roll::default();
+    for n in 0..4 {
+        join(&mut roll, n, n, 1);
+        put(&mut roll, Change::Seated(seat(n)));
+    }
+    let mut image = roll.image(Lineage(1), Position { term: Term(1), index: Index(9) });
+    let begun = |slot: u32, generation: u16| Stage::Begun(Slot(slot), Generation(generation));
+    let gone = Stage::Done(Outcome::Unknown(Lost::Gone));
+    let ledger = |slot, stage| Ledger { slot: Slot(slot), below: 1, requests: vec![(1, stage)] };
+    let stages = |roll: &Roll, image: &Image| {
+        let since = roll.requests_since(image);
+        since.into_iter().map(|l| (l.slot.0, l.requests[0].1.clone())).collect::<Vec<_>>()
+    };
+    image.requests = vec![ledger(0, begun(1, 1)), ledger(2, begun(1, 2)), ledger(3, begun(2, 1))];
+    // The second was given to one of another generation than is there.
+    let now = [(0, begun(1, 1)), (2, gone.clone()), (3, begun(2, 1))];
+    assert_eq!(stages(&roll, &image), now);
+    // A giver that is taken off the line, one that becomes another voter, and a sender that leaves.
+    put(&mut roll, Change::Unseated { id: id(1), identity: Identity(11), keep: true });
+    assert_eq!(stages(&roll, &image)[0], (0, gone.clone()));
+    let (generation, revision) = (Generation(1), 6);
+    let restood =
+        Change::Restood { slot: Slot(2), generation, revision, standing: Standing::Candidate, identity: Identity(99) };
+    put(&mut roll, restood);
+    assert_eq!(stages(&roll, &image)[2], (3, gone.clone()));
+    leave(&mut roll, 3, 1);
+    assert_eq!(stages(&roll, &image).len(), 2);
+    // One that wasn't on the line then, and isn't now, may give it all the same.
+    let mut roll = Roll::default();
+    (0..2).for_each(|n| assert!(join(&mut roll, n, n, 1)));
+    let mut image = roll.image(Lineage(1), Position { term: Term(1), index: Index(9) });
+    image.requests = vec![ledger(0, begun(1, 1))];
+    assert_eq!(stages(&roll, &image), [(0, begun(1, 1))]);
+    // Its slot was given to another.
+    leave(&mut roll, 1, 1);
+    put(&mut roll, Change::Joined { slot: Slot(1), generation: Generation(2), info: info(7, 1) });
+    assert_eq!(stages(&roll, &image), [(0, gone)]);
+}

@@ -41,8 +41,20 @@ const FILES: [&str; 6] = [
 ];
 
 /// The quick ones first.
-const TESTS: [&str; 10] =
-    ["transcripts", "line", "founding", "handover", "recovery", "attacks", "regressions", "sides", "model", "sim"];
+const TESTS: [&str; 12] = [
+    "transcripts",
+    "line",
+    "founding",
+    "handover",
+    "recovery",
+    "partitions",
+    "requests",
+    "attacks",
+    "regressions",
+    "sides",
+    "model",
+    "sim",
+];
 
 /// No test takes longer by far.
 const PATIENCE: Duration = Duration::from_secs(240);
