@@ -243,3 +243,23 @@ fn of_two_bidders_the_better_goes_on() {
     assert!(better((p, "a"), (p, "b")) && !better((p, "b"), (p, "a")) && !better((p, "a"), (p, "a")));
     assert!(!better((p, "n1"), (p, "n1")));
 }
+
+#[test]
+fn of_two_bidders_the_one_goes_on_that_all_others_would_choose() {
+    // The line has another order than the ids.
+    let mut seats = line(3).seats().to_vec();
+    for seat in &mut seats {
+        seat.admitted = 10 - seat.admitted;
+    }
+    let line = Line::new(3, seats);
+    let id = |n: u64| NodeId::new(&format!("n{n}")).unwrap();
+    let better = |mine: Position, me: u64, theirs: Position, other: u64| {
+        let one = is_better((mine, &line, &id(me)), (theirs, 3, &id(other)));
+        assert_ne!(one, is_better((theirs, &line, &id(other)), (mine, 3, &id(me))), "one of them");
+        one
+    };
+    assert!(better(at(4, 9), 1, at(4, 8), 3) && better(at(5, 1), 1, at(4, 9), 3), "who holds more");
+    assert!(better(at(4, 9), 3, at(4, 9), 1) && better(at(4, 9), 2, at(4, 9), 1), "else the earlier in the line");
+    assert!(better(at(4, 9), 1, at(4, 9), 0), "else who is on it");
+    assert!(better(at(4, 9), 7, at(4, 9), 8), "else the smaller id");
+}
