@@ -206,7 +206,7 @@ impl Peers {
     /// left is heard.
     pub(super) fn go_on_after(&mut self, before: &Self, left: Lineage) {
         self.next_conn = before.next_conn;
-        self.shunned = if left == Lineage::ZERO { before.shunned } else { left };
+        self.shunned = left;
     }
 
     /// True where this is the lineage that the node left.
