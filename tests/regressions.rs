@@ -484,3 +484,10 @@ fn who_holds_the_roll_founds_where_those_of_the_line_hold_nothing() {
 fn credit_is_not_given_in_crumbs() {
     drawn(3_011_360);
 }
+
+/// Who moves away, finds nobody and moves home again has to take its former lineage's word there, also while nobody leads that and no
+/// heartbeat pardons it. (Quorum, all, seed 3036919; it failed where a second move kept what the first one had shunned.)
+#[test]
+fn who_comes_home_by_a_second_move_shuns_its_lineage_no_more() {
+    drawn(3_036_919);
+}
