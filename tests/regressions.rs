@@ -491,3 +491,18 @@ fn credit_is_not_given_in_crumbs() {
 fn who_comes_home_by_a_second_move_shuns_its_lineage_no_more() {
     drawn(3_036_919);
 }
+
+/// The only voter restarted without a store, and again, while a member was on its way to what it had founded: that one was
+/// registered in the second founding, whose terms were lower than what it had told, and never followed it. (Available, all, seed
+/// 3032147.)
+#[test]
+fn who_belongs_nowhere_any_more_goes_to_no_lower_term_either() {
+    drawn(3_032_147);
+}
+
+/// What was committed last was too large for a datagram: a subscriber that was told so was to ask for it when it next would have
+/// asked anyway, which may be long. (Quorum, all, seed 3032520.)
+#[test]
+fn what_is_too_large_for_a_datagram_is_asked_for_soon() {
+    drawn(3_032_520);
+}

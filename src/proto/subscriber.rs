@@ -292,7 +292,8 @@ impl Subscriber {
         }
         let fits = self.take(news.prev, &news.entries, out, told);
         if news.nonce == 0 {
-            if !fits && self.is_free() && self.tries == 0 {
+            // It doesn't fit, or what belongs to it is too large for a datagram.
+            if (!fits || self.lacks()) && self.is_free() && self.tries == 0 {
                 let soon = now + self.interval / 32 + self.rng.up_to(self.interval / 8);
                 self.next = self.next.min(soon).max(now);
             }

@@ -310,6 +310,10 @@ impl Node {
         if theirs == Lineage::ZERO {
             return;
         }
+        if self.is_available() && ours == Lineage::ZERO && announce.view.term < self.told.term {
+            // As with a heartbeat: its next question says again in which term it was.
+            return self.follower.wonder(now);
+        }
         if self.courts_foreign(&announce.view) {
             let leader = announce.view.line.iter().find(|s| Some(s.voter) == announce.view.leader);
             if let Some(seat) = leader {

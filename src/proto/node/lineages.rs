@@ -213,8 +213,8 @@ impl Node {
     /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up.
     pub(super) fn outgrow(&mut self, now: Time, seek: &Seek) {
         let (lineage, seen) = (seek.lineage, seek.term);
-        // Or one of another lineage that hears nobody: it asks again and again.
-        let astray = self.is_available() && seek.attempt >= 3 && lineage != Lineage::ZERO;
+        // Or one of another lineage that hears nobody: it asks again and again. Or one of none any more.
+        let astray = self.is_available() && (seek.attempt >= 3 || lineage == Lineage::ZERO);
         if self.is_available() && !astray || !self.merging.is_idle() {
             // Leaders that look for each other ask once; they get above each other's terms when they become one.
             return;
