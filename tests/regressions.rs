@@ -506,3 +506,10 @@ fn who_belongs_nowhere_any_more_goes_to_no_lower_term_either() {
 fn what_is_too_large_for_a_datagram_is_asked_for_soon() {
     drawn(3_032_520);
 }
+
+/// Who founded a child crashed before that was in its store: it had promised never to act in the parent, and was there again,
+/// where the checker wanted nobody. (Available, all, seed 3032483.)
+#[test]
+fn who_crashed_before_a_child_was_stored_is_in_the_parent_and_does_nothing_there() {
+    drawn(3_032_483);
+}

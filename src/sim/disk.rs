@@ -2,7 +2,7 @@
 
 use super::rng::Rng;
 use crate::proto::{Restored, StoreWrite};
-use crate::types::{Index, Lineage, Term};
+use crate::types::{Identity, Index, Lineage, Term};
 use std::collections::VecDeque;
 
 /// The store of one host.
@@ -116,6 +116,12 @@ impl Disk {
         self.durable.as_ref().is_some_and(|d| d.image.as_ref().is_some_and(|i| kin(i.lineage)) || kin(d.promise.former))
     }
 
+    /// The voter that promised never again to act in its lineage, by what survived of it.
+    pub(super) fn sealed(&self) -> Option<(Identity, Lineage)> {
+        let promise = self.durable.as_ref().map(|d| &d.promise).filter(|p| p.sealed)?;
+        Some((promise.identity, promise.lineage))
+    }
+
     /// What a node finds at its start.
     pub(super) fn restored(&self) -> Option<Restored> {
         self.durable.clone()
@@ -131,7 +137,7 @@ impl Disk {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::types::{Identity, Position};
+    use crate::types::Position;
     use crate::wire::{Change, Entry, Image, Promise, Record};
 
     fn promise(term: u64) -> Record {

@@ -30,6 +30,15 @@ impl Voters {
         }
         Ok(())
     }
+
+    /// A crash took what this voter wrote of a lineage that it had gone to: it is where it promised never to act again, and
+    /// may go from there once more.
+    pub fn fell_back(&mut self, voter: Identity, lineage: Lineage) {
+        if let Some((at, left)) = self.voters.get_mut(&voter) {
+            left.remove(&lineage);
+            *at = lineage;
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +123,9 @@ mod tests {
         assert!(c.belongs(A, Identity(5), P, false).is_ok(), "it holds nothing of it yet");
         assert!(c.belongs(A, Identity(6), P, true).is_ok(), "another voter");
         assert!(c.belongs(A, Identity(5), P, true).is_err());
+        c.fell_back(Identity(5), P);
+        assert!(c.belongs(A, Identity(5), P, true).is_ok(), "what it wrote of the child is lost, its promise is not");
+        assert!(c.belongs(A, Identity(5), C, true).is_ok() && c.belongs(A, Identity(5), P, true).is_err());
     }
 
     #[test]

@@ -102,7 +102,11 @@ impl World {
     fn crash_disk(&mut self, h: u32) {
         if let Some(disk) = &mut self.hosts[h as usize].disk {
             self.counts.writes_lost += disk.crash(&mut self.rng) as u64;
-            if let Some(damage) = disk.take_damage() {
+            let damage = disk.take_damage();
+            if let (Some(watch), Some((voter, lineage))) = (&mut self.watch, disk.sealed()) {
+                watch.voters.fell_back(voter, lineage);
+            }
+            if let Some(damage) = damage {
                 self.violated(3, damage);
             }
         }
