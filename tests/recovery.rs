@@ -260,3 +260,44 @@ fn a_promise_for_a_founding_that_came_to_nothing_strands_nobody() {
     }
     assert!(came_back, "it promised in none of the runs");
 }
+
+/// A process that starts by a wall clock that was set back, as where no battery keeps it, takes the place that its former one
+/// has on the roll, whether that is noticed to be gone or not: a member, a supporter, the leader, and all of them.
+#[test]
+fn who_starts_with_its_clock_set_back_is_on_the_roll_again() {
+    for (round, back) in [SECOND * 5, SECOND * 1_799_000_000].into_iter().enumerate() {
+        let (mut world, hosts) = site(&["a", "b", "c"], &[], 2);
+        let member = HostId(hosts.len() as u32);
+        let all: Vec<_> = world.hosts().collect();
+        for group in [vec![member], vec![hosts[2]], vec![hosts[0]], vec![hosts[1], member], all] {
+            for host in &group {
+                world.set_wall_back(*host, back * (round as u32 + 1));
+            }
+            replace(&mut world, &group);
+            world.run_for(SECOND);
+            until(&mut world, "agreement", |w| w.disagreement().is_none());
+            assert!(world.hosts().all(|h| world.node(h).is_some()), "{group:?} came back, and nobody stopped for it");
+        }
+    }
+}
+
+/// Of two processes of one id the one that started last stays, whatever their clocks say; the other one stops, and says why.
+#[test]
+fn of_two_processes_of_one_id_the_later_one_stays() {
+    for candidate in [false, true] {
+        let (mut world, _) = site(&["a", "b", "c"], &[], 0);
+        let builder = || Config::builder(ConventionId::new("site").unwrap(), id("d"));
+        let voter = || builder().candidate().found(Founding::Expect(3));
+        let config = |yes: bool| if yes { voter().build() } else { builder().build() }.unwrap();
+        let first = world.add_node(config(candidate), NodeOptions::default());
+        world.run_for(SECOND * 5);
+        let second = world.add_node(config(candidate), NodeOptions::default());
+        world.set_wall_back(second, SECOND * 3_600);
+        world.kill(second);
+        world.start(second);
+        world.run_for(SECOND * 10);
+        let stopped = |(_, host, event): &(_, HostId, Event)| *host == first && matches!(event, Event::Stopped(_));
+        assert!(world.take_events().iter().any(stopped), "candidate {candidate}: the first one stops");
+        assert!(world.node(first).is_none() && world.node(second).is_some_and(|n| n.role() != Role::Seeking));
+    }
+}

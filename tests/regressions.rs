@@ -513,3 +513,10 @@ fn what_is_too_large_for_a_datagram_is_asked_for_soon() {
 fn who_crashed_before_a_child_was_stored_is_in_the_parent_and_does_nothing_there() {
     drawn(3_032_483);
 }
+
+/// A claim was asked again by the next incarnation of its asker, and took effect after that process had been killed: the checker
+/// took it for one of the incarnation that had asked first, which was off the roll. (Quorum, all, seed 3044792.)
+#[test]
+fn a_claim_goes_along_into_the_next_incarnation() {
+    drawn(3_044_792);
+}

@@ -111,6 +111,8 @@ pub(super) enum Need {
 #[derive(Debug, Clone)]
 pub(super) struct Follower {
     pub(super) registration: Option<Registration>,
+    /// It was on the roll since it started.
+    placed: bool,
     /// A place on the roll that the leader knows nothing of.
     disowned: Option<(Lineage, Slot, Generation)>,
     /// The lineage that it registered in, until it leaves it for another.
@@ -140,6 +142,7 @@ impl Follower {
         let first = if votes { rng.up_to(interval / 8) } else { interval + rng.up_to(interval / 2) };
         Self {
             registration: None,
+            placed: false,
             disowned: None,
             home: Lineage::ZERO,
             view: None,
@@ -159,6 +162,11 @@ impl Follower {
             bug: Planted::default(),
             rng,
         }
+    }
+
+    /// True where it was on the roll since it started.
+    pub(super) fn was_placed(&self) -> bool {
+        self.placed
     }
 
     pub(super) fn bond(&self) -> Option<&Bond> {
@@ -429,6 +437,7 @@ impl Follower {
     /// Registered: beats begin at once, so that the leader knows the address for this node's own.
     pub(super) fn registered(&mut self, now: Time, registration: Registration) {
         self.registration = Some(registration);
+        self.placed = true;
         self.disowned = None;
         self.home = registration.lineage;
         self.joins = 0;

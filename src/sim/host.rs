@@ -59,6 +59,7 @@ pub(super) struct Seen {
     pub(super) role: Role,
     pub(super) term: Term,
     pub(super) lineage: Lineage,
+    pub(super) incarnation: Incarnation,
     pub(super) commit: Index,
     /// How far it holds the roll as a subscriber.
     pub(super) followed: Index,
@@ -72,6 +73,7 @@ impl Seen {
         role: Role::Seeking,
         term: Term::ZERO,
         lineage: Lineage::ZERO,
+        incarnation: Incarnation::ZERO,
         commit: Index::ZERO,
         followed: Index::ZERO,
         lease: None,
@@ -96,6 +98,8 @@ pub(super) struct Host {
     /// How often its address changed.
     pub(super) renumbered: u16,
     pub(super) last_wall: u64,
+    /// By how much its wall clock was set back while it was down, in microseconds.
+    pub(super) wall_back: u64,
     /// When the plan to wake the node fires, and for which of its deadlines it was made.
     pub(super) fires: u64,
     pub(super) deadline: u64,
@@ -143,6 +147,7 @@ impl Host {
             port: PORT,
             renumbered: 0,
             last_wall: 0,
+            wall_back: 0,
             fires: NEVER,
             deadline: NEVER,
             asked: None,

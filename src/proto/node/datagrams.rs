@@ -13,9 +13,11 @@ use crate::wire::{
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// An incarnation further above one's own than this (in microseconds, 35 years) is not believed: the numbers must not be
-/// used up.
-const MAX_INCARNATION_LEAP: u64 = 1 << 50;
+/// An incarnation further above one's own than this (in microseconds, 142 years: a wall clock may begin in 1970 at each
+/// start) is not believed: the numbers must not be used up.
+const MAX_INCARNATION_LEAP: u64 = 1 << 52;
+/// So often one that isn't on the roll yet takes the place of another process of its id.
+const MAX_OVERTAKING: u8 = 3;
 
 impl Node {
     pub(super) fn datagram(&mut self, now: Time, from: SocketAddr, lane: Lane, bytes: &[u8]) {
@@ -371,13 +373,13 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        if refused.incarnation.0.saturating_sub(self.me.incarnation.0) > MAX_INCARNATION_LEAP {
+        if self.leaps_to(refused.incarnation) {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
         match refused.reason {
             RefuseReason::Superseded if refused.incarnation > self.me.incarnation => {
-                self.stop(StopReason::Superseded(refused.incarnation));
+                self.give_way(now, refused.incarnation);
             }
             RefuseReason::Superseded | RefuseReason::Departed => self.renew_incarnation(now, refused.incarnation),
             _ => {
@@ -386,6 +388,25 @@ impl Node {
                 self.follower.join_again(now + retry.max(self.config.heartbeat() / 4) + spread);
             }
         }
+    }
+
+    fn leaps_to(&self, other: Incarnation) -> bool {
+        other.0.saturating_sub(self.me.incarnation.0) > MAX_INCARNATION_LEAP
+    }
+
+    /// A larger incarnation of its id is known. Who was on the roll since it started is the older of the two, and stops. Who
+    /// wasn't started later, by a wall clock that was set back, and takes the other's place: a few times at most, for two
+    /// that start at once would do so by turns.
+    pub(super) fn give_way(&mut self, now: Time, other: Incarnation) {
+        if self.leaps_to(other) {
+            self.out.stats.dropped_unexpected += 1;
+            return;
+        }
+        if self.follower.was_placed() || self.overtook >= MAX_OVERTAKING {
+            return self.stop(StopReason::Superseded(other));
+        }
+        self.overtook += 1;
+        self.renew_incarnation(now, other);
     }
 
     /// Comes back as a larger incarnation: the old one was taken off the roll while it was alive, or changed its address.

@@ -247,8 +247,14 @@ impl Node {
             lead.telling.followers.remove(&slot);
         }
         if *id == self.me.id && incarnation == self.me.incarnation && self.leaving.is_none() {
-            // Taken off the roll while alive: a larger incarnation asks anew.
-            self.renew_incarnation(now, incarnation);
+            if reason == LeftReason::Replaced {
+                // By another process of this id, that started later. The leader's answer to this one says so.
+                self.resign(now, true);
+                self.follower.unregister(now);
+            } else {
+                // Taken off the roll while alive: a larger incarnation asks anew.
+                self.renew_incarnation(now, incarnation);
+            }
         }
         self.sender_left(now, id, incarnation);
         self.out.event(Event::Left { id: id.clone(), incarnation, reason });

@@ -249,6 +249,8 @@ pub struct Node {
     invitations: u32,
     preemption: Preemption,
     moving: Option<Moving>,
+    /// How often it took the place of another process of its id.
+    overtook: u8,
     stopped: bool,
     told: Told,
     deadline: Time,

@@ -190,6 +190,7 @@ impl Node {
             invitations: 0,
             preemption,
             moving: None,
+            overtook: 0,
             stopped: false,
             told,
             deadline: now,

@@ -1,7 +1,6 @@
 //! What came over connections between candidates.
 
 use super::super::border::StreamInput;
-use super::super::event::StopReason;
 use super::super::peers::PeerEvent;
 use super::Node;
 use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
@@ -53,7 +52,7 @@ impl Node {
                         self.message(now, &from, conn, message);
                     }
                 }
-                PeerEvent::Namesake(other) if other > self.me.incarnation => self.stop(StopReason::Superseded(other)),
+                PeerEvent::Namesake(other) if other > self.me.incarnation => self.give_way(now, other),
                 PeerEvent::Namesake(_) => {}
                 PeerEvent::Guest(conn, says) => self.guest_says(conn, says),
             }

@@ -214,6 +214,11 @@ impl Claims {
         self.pending.extend(left);
     }
 
+    /// It came back as another incarnation: what it asked and wasn't told of it asks as that one.
+    pub fn renewed(&mut self, who: Observer, incarnation: Incarnation) {
+        self.pending.iter_mut().filter(|p| p.who == who && !p.orphan).for_each(|p| p.incarnation = incarnation);
+    }
+
     /// This lineage took another one in: nothing is known of its names from here on.
     pub fn merged(&mut self, lineage: Lineage) {
         self.mixed.insert(lineage);
@@ -372,6 +377,19 @@ mod tests {
         assert_eq!(c.answered(b, (second, &id(1)), &name, taken), Ok(()));
         assert_eq!(c.answered(b, (first, &id(0)), &name, Some(Answer::Yours)), Ok(()));
         assert_eq!((c.waiting(first), c.histories().1), (0, 0));
+    }
+
+    /// What was asked as one incarnation may take effect as the next one of the same process, after that process has ended too.
+    #[test]
+    fn what_is_open_is_asked_again_by_the_next_incarnation() {
+        let (mut c, name) = (Claims::default(), Name::new("x").unwrap());
+        let [first, second] = [0, 1].map(|node| Observer { node, run: 0 });
+        c.invoked(L, (first, &id(0), Incarnation(1)), &name, false);
+        c.renewed(first, Incarnation(2));
+        c.ended(first);
+        assert_eq!(c.departed(L, &id(0), Incarnation(1)), Ok(()));
+        c.invoked(L, (second, &id(1), Incarnation(1)), &name, false);
+        assert_eq!(c.answered(L, (second, &id(1)), &name, Some(Answer::Taken(id(0)))), Ok(()));
     }
 
     #[test]

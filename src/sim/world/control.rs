@@ -27,7 +27,8 @@ impl World {
         h.run += 1;
         h.port = port_of(h.run, h.options.new_ports);
         // Even where the clock stands still between two starts, the second one is later.
-        h.last_wall = (EPOCH_US + self.now + h.options.wall_ahead_us).max(h.last_wall + 1);
+        let wall = (EPOCH_US + self.now + h.options.wall_ahead_us).saturating_sub(h.wall_back);
+        h.last_wall = if h.wall_back > 0 { wall } else { wall.max(h.last_wall + 1) };
         // A store that failed is told to the node, and it doesn't come back with less than it had on its own.
         let intact = h.stopped != Some(StopReason::Store);
         let lacks = h.disk.as_ref().filter(|_| intact).and_then(|d| d.lacks(h.seen.lineage, h.seen.commit));
@@ -63,6 +64,11 @@ impl World {
         h.incarnation = process.node.incarnation();
         h.identity = process.node.identity();
         self.drain(host.0, process);
+    }
+
+    /// Sets the wall clock of a host back, by as much in all: the next start of its node sees it.
+    pub fn set_wall_back(&mut self, host: HostId, by: Duration) {
+        self.hosts[host.at()].wall_back = by.as_micros() as u64;
     }
 
     /// Plants a bug in the node of this host, at each of its starts from now on: for tests of the checkers.

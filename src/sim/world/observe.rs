@@ -267,6 +267,9 @@ impl World {
             if p.node.lineage() != Lineage::ZERO && p.node.lineage() != self.hosts[h as usize].seen.lineage {
                 watch.claims.went_over(who, p.node.lineage(), p.node.incarnation());
             }
+            if p.node.incarnation() != self.hosts[h as usize].seen.incarnation {
+                watch.claims.renewed(who, p.node.incarnation());
+            }
             if let Some((lineage, name, release)) = p.node.claims_itself() {
                 let asker = (who, p.node.config().id(), p.node.incarnation());
                 watch.claims.by_itself(lineage, asker, name, release);
@@ -282,6 +285,7 @@ impl World {
             role: node.role(),
             term: node.term(),
             lineage: node.lineage(),
+            incarnation: node.incarnation(),
             commit: if votes { node.commit_index() } else { Index::ZERO },
             followed: if votes { Index::ZERO } else { node.commit_index() },
             lease: node.lease_until(),
