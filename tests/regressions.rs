@@ -520,3 +520,11 @@ fn who_crashed_before_a_child_was_stored_is_in_the_parent_and_does_nothing_there
 fn a_claim_goes_along_into_the_next_incarnation() {
     drawn(3_044_792);
 }
+
+/// The only candidate restarted with its wall clock set back, and founded anew: members took its connections, and what it said, for
+/// those of one that was replaced long ago. (Quorum, all, seeds 3047520 and 3051102.)
+#[test]
+fn who_founds_anew_with_its_clock_set_back_is_talked_to() {
+    drawn(3_047_520);
+    drawn(3_051_102);
+}

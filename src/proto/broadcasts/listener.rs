@@ -65,6 +65,15 @@ impl Ahead {
     }
 }
 
+/// The last broadcast of a sender that was handed on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    incarnation: Incarnation,
+    number: u64,
+    /// That was in a lineage that has nothing to do with this one.
+    afar: bool,
+}
+
 #[derive(Debug, Clone)]
 pub(in crate::proto) struct Listener {
     home: Option<Home>,
@@ -76,7 +85,7 @@ pub(in crate::proto) struct Listener {
     newest: Position,
     ahead: BTreeMap<Position, Ahead>,
     bytes: usize,
-    numbers: BTreeMap<NodeId, (Incarnation, u64)>,
+    numbers: BTreeMap<NodeId, Last>,
     /// The question that is under way; zero: none.
     nonce: u64,
     /// When to ask, or to give up what was asked.
@@ -125,7 +134,8 @@ impl Listener {
         let before = self.home.replace(home);
         (self.nonce, self.tries) = (0, 0);
         let Some((lineage, _, _, incarnation)) = before.filter(|(lineage, ..)| kin || *lineage == home.0) else {
-            // Nothing that was before concerns it.
+            // Nothing that was before concerns it; and who speaks here may have a wall clock that was set back.
+            self.numbers.values_mut().for_each(|last| last.afar = true);
             (self.at, self.since) = (since, since);
             self.newest = since;
             self.ahead.clear();
@@ -166,13 +176,14 @@ impl Listener {
     /// Hands on at most once.
     fn pass(&mut self, from: NodeId, incarnation: Incarnation, number: u64, body: Bytes) -> Option<Heard> {
         let last = self.numbers.get(&from).copied().unwrap_or_default();
-        if (incarnation, number) <= last {
+        let again = incarnation == last.incarnation && number <= last.number;
+        if again || incarnation < last.incarnation && !last.afar {
             return None;
         }
         if self.numbers.len() >= MAX_SENDERS && !self.numbers.contains_key(&from) {
             self.numbers.pop_first();
         }
-        self.numbers.insert(from.clone(), (incarnation, number));
+        self.numbers.insert(from.clone(), Last { incarnation, number, afar: false });
         Some(Heard::Said { from, incarnation, body })
     }
 

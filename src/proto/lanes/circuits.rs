@@ -290,7 +290,7 @@ impl Lanes {
         };
         let incarnation = ring.from.incarnation;
         let Some(p) = self.get(at) else { return };
-        let stale = p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation;
+        let stale = p.is_past(incarnation);
         let direct = p.line.is_some_and(|l| l.incarnation == incarnation && !is_circuit(l.conn));
         if stale || self.circuits.by_number.contains_key(&(carrier, number)) || ring.from.id == self.hello.info.id {
             return self.answer_ring(carrier, number, CallOutcome::Refused, out);

@@ -291,7 +291,7 @@ impl Lanes {
         }
         let keep = self.keeps(at, conn, incarnation);
         let Some(p) = self.get(at) else { return };
-        let stale = p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation;
+        let stale = p.is_past(incarnation);
         if !stale && !keep {
             p.doubted = Some(now);
             self.look_after(now, at);
@@ -481,7 +481,7 @@ impl Lanes {
     /// A connection between candidates carries this pair's messages.
     pub(super) fn lend(&mut self, now: Time, at: usize, conn: ConnId, incarnation: Incarnation, out: &mut Outbox) {
         let Some(p) = self.get(at) else { return };
-        if p.gone.is_some_and(|gone| gone >= incarnation) || incarnation < p.intake.incarnation {
+        if p.is_past(incarnation) {
             return;
         }
         let (own, line) =

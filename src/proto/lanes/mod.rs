@@ -531,7 +531,7 @@ impl Lanes {
         }
         let pool = &mut self.pool;
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
-        p.line = Some(line);
+        (p.line, p.afar) = (Some(line), false);
         p.moved = p.by_circuit || is_circuit(line.conn);
         p.by_circuit = is_circuit(line.conn);
         (p.used, p.since, p.backoff, p.attempts, p.called) = (now, now, Duration::ZERO, 0, 0);
@@ -647,9 +647,11 @@ impl Lanes {
         let renewed = hello.info.incarnation != self.hello.info.incarnation;
         let demoted = self.votes() && !hello.info.standing.votes();
         let elsewhere = hello.lineage != self.hello.lineage && hello.lineage != Lineage::ZERO;
-        if elsewhere && !hello.info.standing.votes() && !hello.info.follows {
-            // Who left where it was may be here, and without the roll it is told of nobody who comes.
-            self.partners.iter_mut().flatten().for_each(|p| p.gone = None);
+        // Who left where it was may be here, and without the roll it is told of nobody who comes.
+        let untold = elsewhere && !hello.info.standing.votes() && !hello.info.follows;
+        for p in self.partners.iter_mut().flatten() {
+            p.afar |= elsewhere;
+            p.gone = p.gone.filter(|_| !untold);
         }
         self.hello = hello;
         for (conn, link) in &self.links {

@@ -69,9 +69,8 @@ impl Lanes {
     /// Takes one that came in.
     pub(in crate::proto) fn note_arrived(&mut self, now: Time, note: Note, out: &mut Outbox) {
         self.now = self.now.max(now);
-        let gone = self.by_id.get(&note.from).and_then(|at| self.partners.get(*at)?.as_ref()).is_some_and(|p| {
-            p.gone.is_some_and(|gone| gone >= note.incarnation) || note.incarnation < p.intake.incarnation
-        });
+        let partner = self.by_id.get(&note.from).and_then(|at| self.partners.get(*at)?.as_ref());
+        let gone = partner.is_some_and(|p| p.is_past(note.incarnation));
         let mine = note.lineage == self.hello.lineage && note.to == self.hello.info.incarnation;
         if gone || !mine || note.from == self.hello.info.id {
             out.stats.dropped_stale += 1;

@@ -55,6 +55,9 @@ pub(super) struct Partner {
     pub(super) place: Option<Place>,
     /// All up to this incarnation are off the roll: nothing is heard of them.
     pub(super) gone: Option<Incarnation>,
+    /// What was heard of it was in another lineage: here a smaller incarnation may be the one that is on the roll, where its
+    /// wall clock was set back.
+    pub(super) afar: bool,
     /// Since when what waits has waited for a way.
     pub(super) since: Time,
     pub(super) next_try: Time,
@@ -101,6 +104,7 @@ impl Partner {
             dialing: None,
             place: None,
             gone: None,
+            afar: false,
             since: now,
             next_try: now,
             backoff: Duration::ZERO,
@@ -119,6 +123,11 @@ impl Partner {
             by_circuit: false,
             moved: false,
         }
+    }
+
+    /// True where this incarnation of it is over: it is off the roll, or a larger one was heard.
+    pub(super) fn is_past(&self, incarnation: Incarnation) -> bool {
+        self.gone.is_some_and(|gone| gone >= incarnation) || incarnation < self.intake.incarnation && !self.afar
     }
 
     /// True where something waits for it to be reached.

@@ -123,6 +123,12 @@ mod tests {
         assert!(c.belongs(A, Identity(5), P, false).is_ok(), "it holds nothing of it yet");
         assert!(c.belongs(A, Identity(6), P, true).is_ok(), "another voter");
         assert!(c.belongs(A, Identity(5), P, true).is_err());
+    }
+
+    #[test]
+    fn a_voter_that_a_crash_threw_back_may_go_once_more() {
+        let mut c = Voters::default();
+        assert!(c.belongs(A, Identity(5), P, true).is_ok() && c.belongs(A, Identity(5), C, true).is_ok());
         c.fell_back(Identity(5), P);
         assert!(c.belongs(A, Identity(5), P, true).is_ok(), "what it wrote of the child is lost, its promise is not");
         assert!(c.belongs(A, Identity(5), C, true).is_ok() && c.belongs(A, Identity(5), P, true).is_err());
