@@ -134,8 +134,7 @@ impl Listener {
         let before = self.home.replace(home);
         (self.nonce, self.tries) = (0, 0);
         let Some((lineage, _, _, incarnation)) = before.filter(|(lineage, ..)| kin || *lineage == home.0) else {
-            // Nothing that was before concerns it; and who speaks here may have a wall clock that was set back.
-            self.numbers.values_mut().for_each(|last| last.afar = true);
+            // Nothing that was before concerns it.
             (self.at, self.since) = (since, since);
             self.newest = since;
             self.ahead.clear();
@@ -151,6 +150,12 @@ impl Listener {
         }
         self.since = since;
         self.miss(since)
+    }
+
+    /// It is in a lineage that has nothing to do with the one before: who speaks here with a smaller incarnation than there
+    /// has a wall clock that was set back.
+    pub(in crate::proto) fn meet_strangers(&mut self) {
+        self.numbers.values_mut().for_each(|last| last.afar = true);
     }
 
     /// Passes over all up to this place.

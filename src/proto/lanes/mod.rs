@@ -642,15 +642,16 @@ impl Lanes {
         self.make_writable();
     }
 
-    /// This node says something else of itself from now on.
-    pub(super) fn introduce(&mut self, now: Time, hello: Hello, out: &mut Outbox) {
+    /// This node says something else of itself from now on. `anew`: it is in a lineage that has nothing to do with the one
+    /// before.
+    pub(super) fn introduce(&mut self, now: Time, hello: Hello, anew: bool, out: &mut Outbox) {
         let renewed = hello.info.incarnation != self.hello.info.incarnation;
         let demoted = self.votes() && !hello.info.standing.votes();
         let elsewhere = hello.lineage != self.hello.lineage && hello.lineage != Lineage::ZERO;
         // Who left where it was may be here, and without the roll it is told of nobody who comes.
         let untold = elsewhere && !hello.info.standing.votes() && !hello.info.follows;
         for p in self.partners.iter_mut().flatten() {
-            p.afar |= elsewhere;
+            p.afar |= anew;
             p.gone = p.gone.filter(|_| !untold);
         }
         self.hello = hello;

@@ -67,6 +67,29 @@ impl Node {
         by_roll || by_view || self.peers.ready().any(|(p, _)| p.lineage == lineage && p.parents.contains(&from))
     }
 
+    /// A lineage that this node is in, with what it was founded out of.
+    fn family_of(&self, lineage: Lineage) -> Vec<Lineage> {
+        let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
+        let by_roll = (self.log.lineage() == lineage).then(|| self.log.parents());
+        let parents = by_roll.or(view.map(|v| &v.parents[..])).unwrap_or_default();
+        std::iter::once(lineage).chain(parents.iter().copied()).collect()
+    }
+
+    /// True where this node's lineage has nothing to do with the one that it was on the roll of last: it was founded anew.
+    pub(super) fn is_among_strangers(&self) -> bool {
+        let lineage = self.lineage();
+        lineage != Lineage::ZERO
+            && !self.family.is_empty()
+            && !self.family_of(lineage).iter().any(|l| self.family.contains(l))
+    }
+
+    /// It is on the roll here.
+    pub(super) fn settle_down(&mut self) {
+        if self.family.first() != Some(&self.lineage()) {
+            self.family = self.family_of(self.lineage());
+        }
+    }
+
     /// True where a peer belongs to a child of this voter's lineage, `lineage`, and this voter may follow it there: its own
     /// has no leader any more.
     pub(super) fn may_follow_to(&self, now: Time, peer: &NodeId, lineage: Lineage) -> bool {

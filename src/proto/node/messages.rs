@@ -261,7 +261,8 @@ impl Node {
         let lineage = self.lineage();
         if self.lanes.differs(&self.me, lineage) {
             let hello = Hello { lineage, ..self.hello() };
-            self.lanes.introduce(now, hello, &mut self.out);
+            let anew = self.is_among_strangers();
+            self.lanes.introduce(now, hello, anew, &mut self.out);
         }
         self.find_ways(now);
     }

@@ -225,6 +225,8 @@ pub struct Node {
     /// The incarnation under which it hands its broadcasts over.
     spoke_as: Incarnation,
     listener: Listener,
+    /// The lineage that it was on the roll of last, and what that was founded out of.
+    family: Vec<Lineage>,
     /// There is more for the embedder than there is room for.
     waits_for_room: bool,
     /// The writes that are under way, with the last index that each makes durable.

@@ -114,6 +114,7 @@ impl Node {
         self.lanes.go_on_after(&mut old.lanes);
         self.speaker.go_on_after(&old.speaker);
         self.listener.go_on_after(&mut old.listener);
+        self.family = std::mem::take(&mut old.family);
         old.asks.stop();
         self.asks.go_on_after(&mut old.asks);
         self.abandoned = if old.told.roll { Some(old.log) } else { old.abandoned };

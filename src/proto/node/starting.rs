@@ -127,9 +127,6 @@ impl Node {
         }
         let told = Told::at_first(promise.seen, promise.lineage);
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
-        let preemption = Preemption::new(config.preempt);
-        let requesting = Requesting::new(interval, config.request_patience);
-        let asks = Asks::new(config.messages.answer, config.messages.queue);
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let spoke_as = promise.incarnation;
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
@@ -144,6 +141,9 @@ impl Node {
             campaign: Campaign::new(config.step(), round, detection),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
+            preemption: Preemption::new(config.preempt),
+            requesting: Requesting::new(interval, config.request_patience),
+            asks: Asks::new(config.messages.answer, config.messages.queue),
             config,
             wanted: me.standing,
             me,
@@ -164,9 +164,7 @@ impl Node {
             asked: VecDeque::new(),
             claimant: Claimant::new(interval),
             keeping: Default::default(),
-            requesting,
             questions: Questions::new(interval, Rng::new(salt ^ 1)),
-            asks,
             seekers: Questions::new(interval, Rng::new(salt ^ 2)),
             findings: Findings::default(),
             seeking: Vec::new(),
@@ -188,8 +186,8 @@ impl Node {
             leaving: None,
             handover: None,
             invitations: 0,
-            preemption,
             moving: None,
+            family: Vec::new(),
             overtook: 0,
             stopped: false,
             told,

@@ -88,6 +88,20 @@ impl Watch {
         }
     }
 
+    /// What is open of its claims goes where it goes, and what it claims by itself is another one.
+    fn claims_go_on(&mut self, who: Observer, node: &Node, was: Seen) {
+        if node.lineage() != Lineage::ZERO && node.lineage() != was.lineage {
+            self.claims.went_over(who, node.lineage(), node.incarnation());
+        }
+        if node.incarnation() != was.incarnation {
+            self.claims.renewed(who, node.incarnation());
+        }
+        if let Some((lineage, name, release)) = node.claims_itself() {
+            let asker = (who, node.config().id(), node.incarnation());
+            self.claims.by_itself(lineage, asker, name, release);
+        }
+    }
+
     /// Role, term and commit index of a node changed.
     fn changed(&mut self, who: Observer, node: &Node, was: Seen, is: Seen, all: bool) -> Result<(), (u8, String)> {
         self.checked[2] += 1;
@@ -264,16 +278,7 @@ impl World {
         let who = Observer { node: h, run: p.run };
         if let Some(watch) = &mut self.watch {
             watch.listens(who, &p.node);
-            if p.node.lineage() != Lineage::ZERO && p.node.lineage() != self.hosts[h as usize].seen.lineage {
-                watch.claims.went_over(who, p.node.lineage(), p.node.incarnation());
-            }
-            if p.node.incarnation() != self.hosts[h as usize].seen.incarnation {
-                watch.claims.renewed(who, p.node.incarnation());
-            }
-            if let Some((lineage, name, release)) = p.node.claims_itself() {
-                let asker = (who, p.node.config().id(), p.node.incarnation());
-                watch.claims.by_itself(lineage, asker, name, release);
-            }
+            watch.claims_go_on(who, &p.node, self.hosts[h as usize].seen);
             let (said, cost) = (watch.said(&p.node), watch.cost_is_said(who, &p.node));
             for (property, why) in said.err().map(|why| (6, why)).into_iter().chain(cost.err().map(|why| (3, why))) {
                 self.violated(property, why);
