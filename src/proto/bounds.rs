@@ -14,7 +14,8 @@
 //!
 //! They hold where only the leader fails, a majority of the voters and its first successor are connected and keep to the
 //! assumption, and the roll that the successor may have to fetch fits one append. Each further candidate that is gone
-//! but not yet known to be costs a step, each collision of two bidders a round of four steps.
+//! but not yet known to be costs a step, each collision of two bidders a round of four steps. They hold where a bid there and
+//! back fits a round (2·(o + l) + 2·w ≤ 4·s): where it doesn't, rounds double from the third try on, up to D.
 
 use super::config::Config;
 use std::fmt;
@@ -160,6 +161,13 @@ impl Config {
                 o + l
             ));
         }
+        let (bid, round) = (round_trip + link.store_write * 2, self.step() * 4);
+        if bid > round {
+            said.push(format!(
+                "a bid there and back, with the writes of both, takes up to {bid:?}, an election round is {round:?}: a \
+                 succession takes several tries, of which each lasts longer; choose a larger heartbeat"
+            ));
+        }
         if l > h / 4 {
             said.push(format!(
                 "loops late by {l:?} are no sign of trouble only up to a quarter of the heartbeat ({h:?})"
@@ -223,6 +231,7 @@ mod tests {
             (warnings(100, 2, 0, 60_000, 100), "costs the leadership"),
             (warnings(1_000, 2, 0, 100, 100), "one lost heartbeat"),
             (warnings(1_000, 3, 0, 200_000, 100), "bid against each other"),
+            (warnings(100, 10, 0, 25_000, 100), "several tries"),
             (warnings(100, 3, 0, 100, 40_000), "quarter"),
             (warnings(5, 3, 0, 100, 100), "whole milliseconds"),
             (warnings(1_000, 3, 50_000, 100, 10_000), "receive buffer"),

@@ -130,6 +130,13 @@ impl Campaign {
         }
     }
 
+    /// How long answers are waited for: a round, which doubles from the third failure on, for then it may be that an answer,
+    /// or a durable write, takes longer than a round.
+    fn patience(&self) -> Duration {
+        let longer = self.round_time * (1 << self.failures.saturating_sub(2).min(16));
+        longer.min(self.most.max(self.round_time))
+    }
+
     /// Withdraws for a round, longer after each failure. `chance` spreads the tries of several bidders.
     pub(super) fn fail(&mut self, now: Time, chance: u64) {
         self.failures = self.failures.saturating_add(1);
@@ -147,7 +154,7 @@ impl Campaign {
         self.highest = self.highest.max(at.promised);
         self.term = self.highest.next()?;
         let replies = BTreeMap::from([(at.me, at.free)]);
-        self.phase = Phase::Canvassing { replies, until: at.now + self.round_time, again: false };
+        self.phase = Phase::Canvassing { replies, until: at.now + self.patience(), again: false };
         Some(Step::Canvass(Canvass {
             lineage,
             term: self.term,
@@ -196,7 +203,9 @@ impl Campaign {
     ) -> Option<Step> {
         self.term = self.highest.max(at.promised).next()?;
         self.highest = self.term;
-        let until = at.now + self.round_time;
+        // Where it is blessed nobody else bids, and the grants come, however slowly.
+        let least = blessing.map_or(Duration::ZERO, |_| self.most / 4);
+        let until = at.now + self.patience().max(least);
         self.phase = Phase::Bidding { grants: BTreeMap::new(), until, fetching: None };
         Some(Step::Bid(Bid { lineage, term: self.term, position: at.position, blessing }))
     }
@@ -230,7 +239,7 @@ impl Campaign {
     /// Whether to lead, to fetch, or to wait: after a grant, after fetched entries, after the own promise is durable.
     pub(super) fn decide(&mut self, at: Standpoint<'_>, lineage: crate::types::Lineage) -> Option<Step> {
         let skip_fetch = self.skip_fetch;
-        let term = self.term;
+        let (term, patience) = (self.term, self.patience());
         let Phase::Bidding { grants, until, fetching } = &mut self.phase else { return None };
         let granted = |s: &crate::types::Seat| {
             if s.identity == at.me { at.own_durable.then_some(at.position) } else { grants.get(&s.identity).copied() }
@@ -247,7 +256,7 @@ impl Campaign {
             return None;
         }
         *fetching = Some(source);
-        *until = at.now + self.round_time * 2;
+        *until = at.now + patience * 2;
         Some(Step::Fetch(source, Fetch { lineage, term, after: at.committed }))
     }
 
@@ -269,7 +278,7 @@ impl Campaign {
 
     /// Fetched entries came: gives the rest of them time.
     pub(super) fn progressed(&mut self, now: Time) {
-        let more = now + self.round_time * 2;
+        let more = now + self.patience() * 2;
         if let Phase::Bidding { until, fetching: Some(_), .. } = &mut self.phase {
             *until = more;
         }

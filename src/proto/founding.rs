@@ -19,6 +19,8 @@ enum Phase {
         term: Term,
         seats: Vec<Seat>,
         accepted: BTreeMap<Identity, bool>,
+        /// How often it was proposed before.
+        tries: u32,
         again: Time,
         /// Those that accept are free again after the detection time: a proposer that was away has to ask again.
         fresh_until: Time,
@@ -195,11 +197,14 @@ impl Founding {
         };
         self.round = self.round.wrapping_add(1);
         let seats = self.seats(&party);
-        let lineage = match &self.phase {
+        let (lineage, tries) = match &self.phase {
             // Who is bound to a founding knows all whom it names: with others it is another one.
-            Phase::Proposing { lineage, seats: named, .. } if *named == seats => *lineage,
-            _ => Lineage(draw.max(1)),
+            Phase::Proposing { lineage, seats: named, tries, .. } if *named == seats => (*lineage, tries + 1),
+            _ => (Lineage(draw.max(1)), 0),
         };
+        // An acceptance, or the write before it, may take longer.
+        let patience = (self.interval / 2).max(Duration::from_millis(20)) * (1 << tries.saturating_sub(2).min(16));
+        let fresh = self.detection * 7 / 8;
         let round = self.round;
         self.phase = Phase::Proposing {
             lineage,
@@ -207,8 +212,9 @@ impl Founding {
             term,
             seats: seats.clone(),
             accepted: BTreeMap::from([(me.identity, me.durable)]),
-            again: now + (self.interval / 2).max(Duration::from_millis(20)),
-            fresh_until: now + self.detection * 7 / 8,
+            tries,
+            again: now + patience.min(fresh),
+            fresh_until: now + fresh,
         };
         if let Some(found) = self.complete() {
             return Some(found);

@@ -4,6 +4,7 @@
 //! handshake; an accepted connection that says nothing costs bounded time and memory; a peer's incarnation is told dead
 //! only when its connection ended and afterwards each of its addresses refused, or a larger incarnation answered.
 
+mod dialing;
 mod proof;
 
 use super::flood::Flood;
@@ -68,6 +69,8 @@ pub(super) struct Peer {
     moved: bool,
     next_dial: Time,
     backoff: Duration,
+    /// How often a dial was begun anew because its answer took long, since the last handshake.
+    redials: u32,
     noted: Time,
     /// The largest incarnation whose process is known to be dead.
     dead: Option<Incarnation>,
@@ -96,6 +99,7 @@ impl Peer {
             moved: false,
             next_dial: now,
             backoff: Duration::ZERO,
+            redials: 0,
             noted: now,
             plain: None,
             suspect: None,
@@ -301,26 +305,6 @@ impl Peers {
         self.peers.insert(info.id.clone(), peer);
     }
 
-    /// The leader is heard: a connection to it that is missing is made at once. One that has long been in the making may
-    /// have been begun when it could not be reached, and its host tries again ever more seldom: it is begun anew.
-    pub(super) fn heard(&mut self, now: Time, id: &NodeId, out: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(id).filter(|p| p.conn.is_none()) else { return };
-        if peer.suspect.is_some() {
-            return self.renew_proof(now, id, out);
-        }
-        if let Some(conn) = peer.dialing {
-            let old = self.conns.get(&conn).is_some_and(|c| now - c.opened >= self.step * 4);
-            if !old || !matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {
-                return;
-            }
-            self.conns.remove(&conn);
-            peer.dialing = None;
-            out.close(conn);
-        }
-        peer.next_dial = now;
-        self.deadline = self.deadline.min(now);
-    }
-
     /// This one votes no longer: it is no longer called, once its connection is gone.
     pub(super) fn dismiss(&mut self, id: &NodeId) {
         if self.peers.get(id).is_some_and(|p| p.conn.is_none()) {
@@ -440,17 +424,6 @@ impl Peers {
         }
         self.conns.remove(&conn);
         self.dialed_in_vain(now, conn);
-    }
-
-    /// A dialled connection came to nothing: it is tried again, later each time.
-    fn dialed_in_vain(&mut self, now: Time, conn: ConnId) {
-        let (step, most) = (self.step, self.interval.max(self.step));
-        if let Some(peer) = self.peers.values_mut().find(|p| p.dialing == Some(conn)) {
-            peer.dialing = None;
-            peer.backoff = (peer.backoff * 2).clamp(step, most);
-            peer.next_dial = now + peer.backoff;
-            self.deadline = self.deadline.min(peer.next_dial);
-        }
     }
 
     fn bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut Outbox, told: &mut Vec<PeerEvent>) {
@@ -580,7 +553,7 @@ impl Peers {
         peer.lineage = hello.lineage;
         peer.parents = hello.parents;
         peer.term = hello.term;
-        peer.backoff = Duration::ZERO;
+        (peer.backoff, peer.redials) = (Duration::ZERO, 0);
         if peer.dialing == Some(conn) {
             peer.dialing = None;
         }
@@ -627,19 +600,6 @@ impl Peers {
 
     pub(super) fn deadline(&self) -> Time {
         if self.enabled { self.deadline } else { Time::NEVER }
-    }
-
-    /// A dial to an address that a later incarnation has left may wait for long: it is given up for one to the new address.
-    fn end_old_dials(&mut self, out: &mut Outbox) {
-        for peer in self.peers.values_mut().filter(|p| p.moved) {
-            peer.moved = false;
-            let Some(conn) = peer.dialing.filter(|_| peer.suspect.is_none()) else { continue };
-            if matches!(self.conns.get(&conn), Some(Conn { state: State::Dialing(_), .. })) {
-                self.conns.remove(&conn);
-                peer.dialing = None;
-                out.close(conn);
-            }
-        }
     }
 
     /// Dials, pings, and cuts what is silent.

@@ -99,6 +99,8 @@ pub(super) struct Recovery {
     next: Time,
     /// No call before this.
     not_before: Time,
+    /// How many calls came to nothing.
+    tries: u32,
     pub(super) highest: Term,
     interval: Duration,
     detection: Duration,
@@ -115,6 +117,7 @@ impl Recovery {
             call: None,
             next: now,
             not_before: now,
+            tries: 0,
             highest: Term::ZERO,
             interval,
             detection,
@@ -129,6 +132,7 @@ impl Recovery {
         self.waits.clear();
         self.lacks_heir = false;
         self.call = None;
+        self.tries = 0;
     }
 
     /// True where it is time to look at it again and to tell the others.
@@ -258,8 +262,14 @@ impl Recovery {
         let late = self.call.take_if(|c| now >= c.until).is_some();
         if late {
             self.not_before = now + pause;
+            self.tries = self.tries.saturating_add(1);
         }
         late
+    }
+
+    /// How long a call waits for answers that take two rounds at most, where nothing is slow: it doubles from the third try on.
+    pub(super) fn patience(&self, rounds: Duration) -> Duration {
+        (rounds * (1 << self.tries.saturating_sub(2).min(16))).min(self.detection.max(rounds))
     }
 
     /// Another one's founding was accepted, or a source is gone.

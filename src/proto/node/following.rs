@@ -269,7 +269,7 @@ impl Node {
 
     fn fetch_goes_on(&mut self, now: Time) {
         self.campaign.progressed(now);
-        self.recovery.progressed(now + self.round() * 2);
+        self.recovery.progressed(now + self.recovery.patience(self.round() * 2));
     }
 
     fn take_image(&mut self, now: Time, from: &Origin, image: &Image, last: &Snapshot) {

@@ -15,6 +15,7 @@ use super::Node;
 use super::streams::Origin;
 use crate::types::{ConnId, Identity, NodeId, Position, Seat, Time};
 use crate::wire::{Bid, Bless, Invite, InviteReply, Message};
+use std::time::Duration;
 
 impl Node {
     /// True where this node leads, has committed an entry of its own term, waits for no successor, and is about to become
@@ -35,10 +36,15 @@ impl Node {
         let Some(lead) = &self.lead else { return false };
         let heard = lead.leadership.acked_at(seat.identity).is_some_and(|at| now - at < self.config.heartbeat() * 2);
         let follows = lead.leadership.progress.get(&seat.identity).is_some_and(|p| {
-            let moves = p.in_flight.is_none_or(|since| now - since < self.round());
+            let moves = p.in_flight.is_none_or(|since| now - since < self.long_round());
             p.snapshot.is_none() && p.matched >= lead.leadership.first && p.next >= self.log.commit() && moves
         });
         heard && follows && self.peers.conn_of(&seat.id, seat.identity).is_some()
+    }
+
+    /// How long a handover waits for an answer: messages, and writes, may be slower than elections are made for.
+    fn long_round(&self) -> Duration {
+        self.round().max(self.config.detection() / 4)
     }
 
     /// Begins a handover, to this candidate or to the first of the line that is in sync.
@@ -68,7 +74,7 @@ impl Node {
         self.invitations = self.invitations.wrapping_add(1);
         let round = self.invitations;
         self.out.send(conn, Message::Invite(Invite { lineage: self.voter.promise.lineage, term, round }));
-        let until = now + self.round();
+        let until = now + self.long_round();
         self.tell_handover(&heir, HandoverStep::Begun);
         self.handover = Some(Handover { heir, identity, term, round, since: now, phase: Phase::Asking, until });
         Ok(())
@@ -158,8 +164,8 @@ impl Node {
         for other in others {
             self.out.send(other, bless.clone());
         }
-        // A little longer than it is protected: the successor's own try has failed by then.
-        let until = now + self.round() + self.config.step() / 2;
+        // Twice as long as its own try lasts: that has failed by then.
+        let until = now + self.long_round() * 2 + self.config.step() / 2;
         self.handover = Some(Handover { phase: Phase::Blessed, until, ..handover.clone() });
         if !leads_on {
             let bid = Bid { lineage, term: next, position: last, blessing: Some(term) };

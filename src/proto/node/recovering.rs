@@ -270,7 +270,8 @@ impl Node {
         };
         let conns: Vec<ConnId> =
             self.peers.ready().filter(|(p, _)| voters.contains(&p.info.identity)).map(|(_, c)| c).collect();
-        self.recovery.call(order.clone(), now + self.round() * 2, self.out.ticket());
+        let until = now + self.recovery.patience(self.round() * 2);
+        self.recovery.call(order.clone(), until, self.out.ticket());
         for conn in conns {
             self.out.send_durably(conn, Message::Recover(order.clone()));
         }
