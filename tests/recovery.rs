@@ -301,3 +301,51 @@ fn of_two_processes_of_one_id_the_later_one_stays() {
         assert!(world.node(first).is_none() && world.node(second).is_some_and(|n| n.role() != Role::Seeking));
     }
 }
+
+/// The seat of one that left in order is waited for where those that knew of it are gone: it may have been let in again. An
+/// operator who knows better says so.
+#[test]
+fn an_operator_gives_up_a_seat_that_nobody_has() {
+    let (mut world, hosts) = site(&["a", "b", "c", "d"], &[], 2);
+    world.command(hosts[3], Command::Leave).unwrap();
+    until(&mut world, "d has left", |w| w.node(hosts[3]).is_none());
+    world.run_for(SECOND * 5);
+    replace(&mut world, &hosts[..2]);
+    world.run_for(SECOND * 20);
+    assert_eq!(recoveries(&mut world), [], "d may have been let in by a and b");
+    let without = vec![id("d")];
+    world.command(hosts[2], Command::Recover { without }).unwrap();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert!(recoveries(&mut world).iter().any(|(host, _)| *host == hosts[2]));
+}
+
+/// Of six without stores three restarted, and the others founded a child, of which one saw no more than that it was to be. When
+/// all but that one had restarted as well, it founded another child of the same parent: its first terms had been led in the
+/// first child, whose members are among its own.
+#[test]
+fn terms_go_up_from_a_child_to_its_sibling() {
+    let mut founded = 0;
+    for late in [0u32, 15, 29] {
+        let (mut world, hosts) = site(&["a", "b", "c", "d", "e", "f"], &[], 2);
+        replace(&mut world, &hosts[..3]);
+        world.run_until(SECOND * 20, |w| w.node(hosts[3]).is_some_and(|n| n.role() == Role::Leader));
+        // Back to just before the child was led, and the last one sees a little more of it each time.
+        let at = world.now();
+        let (mut world, hosts) = site(&["a", "b", "c", "d", "e", "f"], &[], 2);
+        replace(&mut world, &hosts[..3]);
+        let cut = at - convoke::types::Time::from_micros(3_000 - u64::from(late) * 100);
+        world.run_until(SECOND * 40, |w| w.now() - convoke::types::Time::ZERO >= cut);
+        world.isolate(hosts[5]);
+        world.run_for(SECOND * 15);
+        for to in ["e", "d", "e", "d"] {
+            let Some(leader) = world.leaders().next() else { break };
+            let _ = world.command(leader, Command::Handover(Some(id(to))));
+            world.run_for(SECOND * 5);
+        }
+        replace(&mut world, &hosts[..5]);
+        world.heal();
+        until(&mut world, "agreement", |w| w.disagreement().is_none());
+        founded += usize::from(recoveries(&mut world).iter().any(|(host, _)| *host == hosts[5]));
+    }
+    assert!(founded > 0);
+}

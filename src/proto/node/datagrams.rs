@@ -113,8 +113,9 @@ impl Node {
             }
             return self.meet(now, from, beat);
         }
-        if self.is_available() && ours == Lineage::ZERO && beat.term < self.told.term {
-            // It may not go there yet: its question says in which term it was.
+        let elsewhere = self.is_available() || beat.lineage != self.told.lineage;
+        if ours == Lineage::ZERO && beat.term < self.told.term && elsewhere {
+            // It may not go there yet: its question says in which term it was, and the answer what lineage that is.
             self.follower.wonder(now);
             return;
         }
@@ -312,9 +313,8 @@ impl Node {
         if theirs == Lineage::ZERO {
             return;
         }
-        if self.is_available() && ours == Lineage::ZERO && announce.view.term < self.told.term {
-            // As with a heartbeat: its next question says again in which term it was.
-            return self.follower.wonder(now);
+        if ours == Lineage::ZERO && self.would_go_back(&announce.view) {
+            return self.appeal(now, &announce);
         }
         if self.courts_foreign(&announce.view) {
             let leader = announce.view.line.iter().find(|s| Some(s.voter) == announce.view.leader);
@@ -332,9 +332,11 @@ impl Node {
                 }
             }
             self.note_foreign(theirs);
-            let back = self.is_available() && announce.view.term < self.told.term;
-            if back || !self.may_abandon(now, &announce.view) {
+            if !self.may_abandon(now, &announce.view) {
                 return;
+            }
+            if self.would_go_back(&announce.view) {
+                return self.appeal(now, &announce);
             }
             self.abandon(now);
         }

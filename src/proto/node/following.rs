@@ -426,7 +426,7 @@ impl Node {
         }
     }
 
-    fn question(&self, attempt: u16) -> Datagram {
+    pub(super) fn question(&self, attempt: u16) -> Datagram {
         Datagram::Seek(Seek {
             from: members::sender(&self.me),
             nonce: self.follower.nonce,

@@ -34,7 +34,8 @@ impl Node {
     /// True where this voter's roll follows this leader's without a gap, and it answers.
     fn is_in_sync(&self, now: Time, seat: &Seat) -> bool {
         let Some(lead) = &self.lead else { return false };
-        let heard = lead.leadership.acked_at(seat.identity).is_some_and(|at| now - at < self.config.heartbeat() * 2);
+        let lately = (self.config.heartbeat() * 2).max(self.config.detection() / 2);
+        let heard = lead.leadership.acked_at(seat.identity).is_some_and(|at| now - at < lately);
         let follows = lead.leadership.progress.get(&seat.identity).is_some_and(|p| {
             let moves = p.in_flight.is_none_or(|since| now - since < self.long_round());
             p.snapshot.is_none() && p.matched >= lead.leadership.first && p.next >= self.log.commit() && moves

@@ -1,5 +1,6 @@
 //! Child lineages: following a child of one's own lineage, and what is told of it.
 
+use super::super::border::Dest;
 use super::super::event::Event;
 use super::super::follower::Registration;
 use super::super::leadership::Sending;
@@ -10,7 +11,10 @@ use super::super::roll::Roll;
 use super::Node;
 use super::leading::piece;
 use crate::types::{ConnId, Identity, Index, Lineage, NodeId, Position, Seat, Term, Time};
-use crate::wire::{self, Change, Entry, Image, Message, Place, Seek, View};
+use crate::wire::{self, Announce, Change, Entry, Image, Message, Place, Seek, View};
+
+/// Who has asked so often in vain hears nobody of its own lineage.
+const ASTRAY: u16 = 3;
 
 impl Node {
     pub(super) fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
@@ -78,14 +82,41 @@ impl Node {
     /// True where this node's lineage has nothing to do with the one that it was on the roll of last: it was founded anew.
     pub(super) fn is_among_strangers(&self) -> bool {
         let lineage = self.lineage();
-        lineage != Lineage::ZERO
-            && !self.family.is_empty()
-            && !self.family_of(lineage).iter().any(|l| self.family.contains(l))
+        lineage != Lineage::ZERO && !self.family_of(lineage).iter().any(|l| self.family.contains(l))
+    }
+
+    /// True where this node's lineage had nothing to do with the one that it was on the roll of before.
+    pub(super) fn begins_anew(&self) -> bool {
+        if self.family.first() == Some(&self.lineage()) { self.came_anew } else { self.is_among_strangers() }
+    }
+
+    /// True where a lineage that somebody told of has something to do with the one that it was on the roll of last.
+    pub(super) fn is_related(&self, view: &View) -> bool {
+        std::iter::once(&view.lineage).chain(&view.parents).any(|l| self.family.contains(l))
+    }
+
+    /// True where this node may not go to a lineage yet: in one that has something to do with its own it was in a later term.
+    /// Where sides go on by themselves and meet again, terms go up wherever a node goes.
+    pub(super) fn would_go_back(&self, view: &View) -> bool {
+        view.term < self.told.term
+            && (self.is_available() || view.lineage != self.told.lineage && self.is_related(view))
+    }
+
+    /// Tells the leader of that lineage, which alone can mend it, in which term this node was: who answered may be another one.
+    pub(super) fn appeal(&mut self, now: Time, announce: &Announce) {
+        let view = &announce.view;
+        let leader = view.line.iter().find(|s| Some(s.voter) == view.leader && s.id != announce.from.id);
+        if let Some(addr) = leader.map(|s| s.addr) {
+            let question = self.question(ASTRAY);
+            self.out.datagram(Dest::Addr(addr), question);
+        }
+        self.follower.wonder(now);
     }
 
     /// It is on the roll here.
     pub(super) fn settle_down(&mut self) {
         if self.family.first() != Some(&self.lineage()) {
+            self.came_anew = self.is_among_strangers();
             self.family = self.family_of(self.lineage());
         }
     }
@@ -236,8 +267,10 @@ impl Node {
     /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up.
     pub(super) fn outgrow(&mut self, now: Time, seek: &Seek) {
         let (lineage, seen) = (seek.lineage, seek.term);
-        // Or one of another lineage that hears nobody: it asks again and again. Or one of none any more.
-        let astray = self.is_available() && (seek.attempt >= 3 || lineage == Lineage::ZERO);
+        // Or one of another lineage that hears nobody: it asks again and again. Or one of none any more. Where nobody goes on
+        // without a majority it may be one of another child of the same parent.
+        let related = self.is_available() || !self.log.parents().is_empty();
+        let astray = related && (seek.attempt >= ASTRAY || lineage == Lineage::ZERO);
         if self.is_available() && !astray || !self.merging.is_idle() {
             // Leaders that look for each other ask once; they get above each other's terms when they become one.
             return;

@@ -227,6 +227,8 @@ pub struct Node {
     listener: Listener,
     /// The lineage that it was on the roll of last, and what that was founded out of.
     family: Vec<Lineage>,
+    /// That had nothing to do with the one before it.
+    came_anew: bool,
     /// There is more for the embedder than there is room for.
     waits_for_room: bool,
     /// The writes that are under way, with the last index that each makes durable.

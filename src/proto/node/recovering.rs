@@ -164,7 +164,9 @@ impl Node {
         let me = self.voter.identity();
         let hollow = |who| self.peers.ready().any(|(p, _)| p.info.identity == who && p.lineage == Lineage::ZERO);
         let parts = self.is_patient_no_more(now);
-        let here = |id: &NodeId| parts || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
+        let given_up = |id: &NodeId| parts || self.recovery.ordered.contains(id);
+        let here =
+            |id: &NodeId| given_up(id) || *id == self.me.id || self.peers.get(id).is_some_and(|p| p.conn.is_some());
         let outlook = self.recovery.outlook(me, &own, hollow, here);
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {

@@ -126,6 +126,8 @@ impl Node {
             founding.bind(bound);
         }
         let told = Told::at_first(promise.seen, promise.lineage);
+        let parents = log.parents().iter().copied();
+        let family = std::iter::once(promise.lineage).filter(|l| *l != Lineage::ZERO).chain(parents).collect();
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let spoke_as = promise.incarnation;
@@ -187,7 +189,8 @@ impl Node {
             handover: None,
             invitations: 0,
             moving: None,
-            family: Vec::new(),
+            family,
+            came_anew: false,
             overtook: 0,
             stopped: false,
             told,

@@ -63,10 +63,10 @@ impl Node {
     pub(super) fn tell(&mut self, now: Time) {
         let lineage = self.lineage();
         if lineage != self.told.lineage && lineage != Lineage::ZERO {
-            // Terms are compared within a lineage and its children only. One that was left counts until there is another.
-            // Where sides go on by themselves and meet again, terms go up wherever a node goes.
+            // Terms are compared among lineages that have something to do with each other. One that was left counts until
+            // there is another. Where sides go on by themselves and meet again, terms go up wherever a node goes.
             let other = self.told.lineage != Lineage::ZERO && !self.descends(lineage, self.told.lineage);
-            if other && !self.is_available() {
+            if other && !self.is_available() && self.begins_anew() {
                 self.told.term = Term::ZERO;
             }
             self.told.lineage = lineage;
