@@ -3,7 +3,7 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use convoke::proto::{Command, CommandError, Config, ConfigBuilder, Event, Founding, Role};
+use convoke::proto::{Command, CommandError, Config, ConfigBuilder, Event, Founding, Policy, Role};
 use convoke::sim::{Conditions, HostId, NodeOptions, World};
 use convoke::types::{ConventionId, LeftReason, Lineage, NodeId};
 use std::time::Duration;
@@ -23,10 +23,15 @@ struct Sites {
 impl Sites {
     /// Candidates a1 to a3 with the member m (which follows the roll, with every second seed) in group 1, b1 to b3 in group 2; a1 and b1 lead.
     fn new(seed: u64, store: bool) -> Self {
+        Self::with(seed, store, Policy::Quorum)
+    }
+
+    fn with(seed: u64, store: bool, policy: Policy) -> Self {
         let mut world = World::builder(seed).twins(true).build();
         let mut add = |name: &str, candidate: bool, group| {
-            let plain = builder(name).subscribe(seed.is_multiple_of(2));
-            let config = if candidate { builder(name).candidate().found(Founding::Expect(3)) } else { plain };
+            let builder = builder(name).policy(policy);
+            let plain = builder.clone().subscribe(seed.is_multiple_of(2));
+            let config = if candidate { builder.candidate().found(Founding::Expect(3)) } else { plain };
             let options = NodeOptions { store: store && candidate, group, ..NodeOptions::default() };
             world.add_node(config.build().unwrap(), options);
         };
@@ -269,5 +274,31 @@ fn moves_amid_faults_break_nothing() {
         world.heal();
         world.run_for(SECOND * 120);
         assert!(world.violations().is_empty(), "seed {seed}: {}", world.violations()[0]);
+    }
+}
+
+/// Where sides go on by themselves one that was cut off leads on alone. Pointed at another address, it is neither drawn back by
+/// those that it was with, who know its address and reach it again, nor are they drawn there.
+#[test]
+fn who_went_on_alone_and_moved_stays_where_it_is_sent() {
+    for seed in 0..SEEDS {
+        let mut sites = Sites::with(seed, seed % 3 == 0, Policy::Available);
+        let (name, moves_cut) = ([("a1", true), ("a2", true), ("a3", false), ("a2", false)])[seed as usize % 4];
+        let host = sites.host(name);
+        let before = sites.lineage(name);
+        sites.world.isolate(host);
+        let came = sites.world.run_until(SECOND * 60, |w| {
+            w.node(host).is_some_and(|n| n.role() == Role::Leader && n.lineage() != before)
+        });
+        assert!(came, "{name} leads alone");
+        sites.world.run_for(SECOND * 3);
+        sites.go(name, 2);
+        if moves_cut {
+            sites.world.run_for(SECOND * 5);
+        }
+        sites.world.heal();
+        let others: Vec<_> = ["a1", "a2", "a3", "m"].into_iter().filter(|n| *n != name).collect();
+        sites.agreed(&others, &["b1", "b2", "b3", name]);
+        assert!(!sites.line("b1").contains("a1 a2") && sites.lineage("b1") != sites.lineage(others[0]));
     }
 }

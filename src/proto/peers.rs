@@ -165,7 +165,7 @@ pub(super) struct Peers {
     next_conn: u64,
     deadline: Time,
     /// A lineage that this node left for another address: nobody of it is heard.
-    shunned: Lineage,
+    shunned: Vec<Lineage>,
     pub(super) bug: Planted,
 }
 
@@ -183,7 +183,7 @@ impl Peers {
             own: None,
             conns: BTreeMap::new(),
             next_conn: 0,
-            shunned: Lineage::ZERO,
+            shunned: Vec::new(),
             deadline: now,
             bug: Planted::default(),
         }
@@ -208,19 +208,24 @@ impl Peers {
 
     /// The node begins anew after a move: numbers of connections are never used again, and nobody of the lineage that it
     /// left is heard.
-    pub(super) fn go_on_after(&mut self, before: &Self, left: Lineage) {
+    pub(super) fn go_on_after(&mut self, before: &Self, left: Vec<Lineage>) {
         self.next_conn = before.next_conn;
         self.shunned = left;
     }
 
-    /// True where this is the lineage that the node left.
+    /// True where the node left this lineage, or one that it was founded out of.
     pub(super) fn shuns(&self, lineage: Lineage) -> bool {
-        lineage != Lineage::ZERO && lineage == self.shunned
+        self.shunned.contains(&lineage)
     }
 
-    /// The lineage that was left is found at the new address.
+    /// The same of one of which it is known what that was founded out of.
+    pub(super) fn shuns_family(&self, lineage: Lineage, parents: &[Lineage]) -> bool {
+        self.shuns(lineage) || parents.iter().any(|l| self.shuns(*l))
+    }
+
+    /// What was left is found at the new address.
     pub(super) fn pardon(&mut self) {
-        self.shunned = Lineage::ZERO;
+        self.shunned.clear();
     }
 
     fn me(&self) -> &NodeId {
@@ -513,7 +518,8 @@ impl Peers {
             told.push(PeerEvent::Plain(conn, Box::new(hello), Box::new(reader)));
             return;
         }
-        if hello.convention != self.hello.convention || !hello.info.standing.votes() || self.shuns(hello.lineage) {
+        let shunned = self.shuns_family(hello.lineage, &hello.parents);
+        if hello.convention != self.hello.convention || !hello.info.standing.votes() || shunned {
             out.stats.dropped_other_convention += 1;
             return self.cut(now, conn, out, told);
         }

@@ -265,6 +265,11 @@ impl Node {
         if seek.from.id == self.me.id {
             return;
         }
+        if self.peers.shuns(seek.lineage) {
+            // By the address that it knew: it isn't found here.
+            self.out.stats.dropped_other_lineage += 1;
+            return;
+        }
         if self.voter.credible(seek.term) {
             self.sought = self.sought.max(seek.term);
         }
@@ -303,7 +308,7 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
-        if self.peers.shuns(announce.view.lineage) {
+        if self.peers.shuns_family(announce.view.lineage, &announce.view.parents) {
             // It answers a question that was asked after the move.
             self.peers.pardon();
         }

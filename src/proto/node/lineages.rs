@@ -72,7 +72,7 @@ impl Node {
     }
 
     /// A lineage that this node is in, with what it was founded out of.
-    fn family_of(&self, lineage: Lineage) -> Vec<Lineage> {
+    pub(super) fn family_of(&self, lineage: Lineage) -> Vec<Lineage> {
         let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
         let by_roll = (self.log.lineage() == lineage).then(|| self.log.parents());
         let parents = by_roll.or(view.map(|v| &v.parents[..])).unwrap_or_default();

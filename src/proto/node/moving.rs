@@ -80,6 +80,7 @@ impl Node {
         (config.multicast, config.seeds) = (moving.multicast, moving.seeds);
         config.capabilities = self.me.capabilities.clone();
         let left = self.lineage();
+        let family = if left == Lineage::ZERO { Vec::new() } else { self.family_of(left) };
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
         self.lanes.stop(&mut out);
@@ -110,7 +111,7 @@ impl Node {
         self.subscriber.hold_above(told_of.0, told_of.1);
         (self.peers.bug, self.follower.bug, self.recovery.bug) = (old.bug, old.bug, old.bug);
         self.merging.bug = old.bug;
-        self.peers.go_on_after(&old.peers, left);
+        self.peers.go_on_after(&old.peers, family);
         self.lanes.go_on_after(&mut old.lanes);
         self.speaker.go_on_after(&old.speaker);
         self.listener.go_on_after(&mut old.listener);

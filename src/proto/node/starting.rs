@@ -125,12 +125,10 @@ impl Node {
         if let (Some(founding), Some(bound)) = (&mut founding, &bound) {
             founding.bind(bound);
         }
-        let told = Told::at_first(promise.seen, promise.lineage);
         let parents = log.parents().iter().copied();
         let family = std::iter::once(promise.lineage).filter(|l| *l != Lineage::ZERO).chain(parents).collect();
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
-        let spoke_as = promise.incarnation;
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
         let mut node = Self {
             recovery: Recovery::new(now, interval, detection),
@@ -141,6 +139,8 @@ impl Node {
             #[cfg(feature = "sim")]
             crossed_at: Index::ZERO,
             campaign: Campaign::new(config.step(), round, detection),
+            told: Told::at_first(promise.seen, promise.lineage),
+            spoke_as: promise.incarnation,
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
             preemption: Preemption::new(config.preempt),
@@ -174,7 +174,6 @@ impl Node {
             subscribed: Lineage::ZERO,
             hosting: Hosting::default(),
             speaker: Speaker::new(interval, detection * 6 + std::time::Duration::from_secs(2)),
-            spoke_as,
             listener: Listener::new(interval, Rng::new(salt ^ 2)),
             waits_for_room: false,
             storing: VecDeque::new(),
@@ -193,7 +192,6 @@ impl Node {
             came_anew: false,
             overtook: 0,
             stopped: false,
-            told,
             deadline: now,
             late_noted: now,
             sought: Term::ZERO,
