@@ -5,6 +5,10 @@
 //! (Liskov and Cowling 2012) and Raft (Ongaro and Ousterhout 2014, with the pre-vote of Ongaro's thesis §9.6), but for
 //! the winner that is agreed beforehand.
 
+mod canvassers;
+
+pub(super) use canvassers::Canvassers;
+
 use crate::types::{Identity, Line, NodeId, Position, Term, Time};
 use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Fetch};
 use std::collections::BTreeMap;
@@ -96,9 +100,9 @@ impl Campaign {
         self.wait_until(Time::NEVER);
     }
 
-    /// True where nothing is scheduled.
+    /// True where nothing is scheduled, and something may be.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(Time::NEVER))
+        matches!(self.phase, Phase::Waiting(Time::NEVER)) && (self.failures == 0 || !self.never_again)
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -112,10 +116,6 @@ impl Campaign {
 
     pub(super) fn bidding(&self) -> Option<Term> {
         matches!(self.phase, Phase::Bidding { .. }).then_some(self.term)
-    }
-
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
     }
 
     /// True where a canvass is to be repeated because voters said when they would be free.

@@ -596,6 +596,7 @@ impl Lanes {
         let Some(at) = self.by_id.get(id).copied() else { return };
         if let Some(p) = self.get(at) {
             p.gone = p.gone.filter(|gone| *gone < incarnation);
+            p.stands_as(incarnation);
         }
     }
 

@@ -55,8 +55,8 @@ pub(super) struct Partner {
     pub(super) place: Option<Place>,
     /// All up to this incarnation are off the roll: nothing is heard of them.
     pub(super) gone: Option<Incarnation>,
-    /// What was heard of it was in another lineage: here a smaller incarnation may be the one that is on the roll, where its
-    /// wall clock was set back.
+    /// A smaller incarnation than was heard of may be the one that is on the roll: where its wall clock was set back, and that
+    /// larger one was in another lineage, or on no roll.
     pub(super) afar: bool,
     /// Since when what waits has waited for a way.
     pub(super) since: Time,
@@ -128,6 +128,11 @@ impl Partner {
     /// True where this incarnation of it is over: it is off the roll, or a larger one was heard.
     pub(super) fn is_past(&self, incarnation: Incarnation) -> bool {
         self.gone.is_some_and(|gone| gone >= incarnation) || incarnation < self.intake.incarnation && !self.afar
+    }
+
+    /// On the roll it is this incarnation.
+    pub(super) fn stands_as(&mut self, incarnation: Incarnation) {
+        self.afar = incarnation < self.intake.incarnation;
     }
 
     /// True where something waits for it to be reached.

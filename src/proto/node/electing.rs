@@ -16,9 +16,6 @@ use crate::wire::{Bid, BidReply, Canvass, CanvassReply, Change, Fetch, Message, 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Canvassers that a voter remembers, to tell them when it gets free.
-const MAX_CANVASSERS: usize = 16;
-
 impl Node {
     pub(super) fn standpoint(&self, now: Time) -> Standpoint<'_> {
         Standpoint {
@@ -56,20 +53,17 @@ impl Node {
         self.config.step() * active.count() as u32 + late
     }
 
+    /// When it is this node's turn to canvass.
+    fn turn(&self, now: Time) -> Time {
+        now.max(self.voter.free_at(now)).max(self.abstain_until) + self.rank_delay()
+    }
+
     /// Sees to it that a candidate without a leader bids in its turn.
     pub(super) fn schedule_campaign(&mut self, now: Time) {
         if !self.may_bid() || self.voter.followed().is_some() {
-            let promise = &self.voter.promise;
-            let overtaken = promise.granted != Some(promise.identity) || self.campaign.bidding() != Some(promise.term);
-            if !self.campaign.is_idle() && (self.campaign.bidding().is_none() || overtaken) {
-                self.campaign.idle();
-            }
-            return;
-        }
-        if self.campaign.is_idle() && !self.bug.has(Bug::NeverBidAgain)
-            || self.campaign.is_idle() && self.campaign.failures() == 0
-        {
-            let at = now.max(self.voter.free_at(now)).max(self.abstain_until) + self.rank_delay();
+            self.campaign.idle();
+        } else if self.campaign.is_idle() {
+            let at = self.turn(now);
             self.campaign.wait_until(at);
         }
     }
@@ -77,7 +71,7 @@ impl Node {
     /// Evidence came: the first active successor canvasses at once.
     pub(super) fn bid_soon(&mut self, now: Time) {
         if self.may_bid() && self.campaign.is_waiting() {
-            let at = now.max(self.voter.free_at(now)).max(self.abstain_until) + self.rank_delay();
+            let at = self.turn(now);
             self.campaign.wait_until(at);
             self.tick_campaign(now);
         }
@@ -94,9 +88,8 @@ impl Node {
             return;
         }
         if self.campaign.is_waiting() || self.campaign.repeats() {
-            let free = self.voter.free_at(now);
-            if now < free {
-                let at = free + self.rank_delay();
+            if now < self.voter.free_at(now) {
+                let at = self.turn(now);
                 return self.campaign.wait_until(at);
             }
             let lineage = self.voter.promise.lineage;
@@ -229,17 +222,14 @@ impl Node {
         }
         let reply = self.opinion(now, from, &canvass);
         if !reply.granted {
-            self.canvassers.retain(|_, (_, _, at)| now - *at < self.config.detection());
-            if self.canvassers.len() < MAX_CANVASSERS {
-                self.canvassers.insert(from.identity, (from.id.clone(), canvass, now));
-            }
+            self.canvassers.refused(now, (&from.id, from.identity), canvass, self.config.detection());
         }
         self.out.send_durably(from.conn, Message::CanvassReply(reply));
     }
 
     /// This voter got free: who canvassed it in vain is told, instead of asking again after a while.
     pub(super) fn answer_canvassers(&mut self, now: Time) {
-        for (identity, (id, canvass, _)) in std::mem::take(&mut self.canvassers) {
+        for (id, identity, canvass) in self.canvassers.take() {
             let Some(peer) = self.peers.get(&id).filter(|p| p.info.identity == identity) else { continue };
             let Some(conn) = peer.conn else { continue };
             let incarnation = peer.info.incarnation;

@@ -37,7 +37,7 @@ use super::asks::Asks;
 use super::border::Stats;
 use super::border::{Dest, Lane, StoreWrite, StreamInput, StreamOutput};
 use super::broadcasts::{Listener, Sayings, Speaker};
-use super::campaign::Campaign;
+use super::campaign::{Campaign, Canvassers};
 use super::config::Config;
 use super::detector::Detector;
 use super::event::{Event, Notice, Role, StopReason};
@@ -65,11 +65,11 @@ use crate::types::{
     Capabilities, ConnId, Generation, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Slot,
     Standing, Term, Time,
 };
-use crate::wire::{Canvass, Resigned};
+use crate::wire::Resigned;
 use bytes::BytesMut;
 use hosting::{Hosting, Telling};
 use requesting::Requesting;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -205,7 +205,7 @@ pub struct Node {
     /// A snapshot that is given to a bidder.
     serving: Option<(Identity, Sending)>,
     /// Those who canvassed lately and were refused: told when this voter gets free.
-    canvassers: BTreeMap<Identity, (NodeId, Canvass, Time)>,
+    canvassers: Canvassers,
     /// Members that this candidate probes for the leader: where the answer goes.
     asked: VecDeque<(Slot, Generation, SocketAddr, NodeId)>,
     claimant: Claimant,

@@ -269,7 +269,7 @@ impl Node {
         self.incoming = None;
         self.serving = None;
         self.hosting = super::hosting::Hosting::default();
-        self.canvassers.clear();
+        self.canvassers = Default::default();
         self.asked.clear();
         self.storing.clear();
         self.durable_index = Index::ZERO;

@@ -3,7 +3,7 @@
 use super::super::asks::Asks;
 use super::super::border::Start;
 use super::super::broadcasts::{Listener, Speaker};
-use super::super::campaign::Campaign;
+use super::super::campaign::{Campaign, Canvassers};
 use super::super::follower::Follower;
 use super::super::founding::{Bound, Founding};
 use super::super::handover::Preemption;
@@ -24,7 +24,7 @@ use super::requesting::Requesting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
 use crate::wire::{Hello, Promise, Record};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// What is there already when a node begins.
@@ -162,7 +162,7 @@ impl Node {
             next_offer: now,
             catching_up: None,
             serving: None,
-            canvassers: BTreeMap::new(),
+            canvassers: Canvassers::default(),
             asked: VecDeque::new(),
             claimant: Claimant::new(interval),
             keeping: Default::default(),
