@@ -260,3 +260,21 @@ fn who_changes_its_mind_before_it_got_a_place_is_a_member_again() {
     assert_eq!(world.node(m).unwrap().role(), Role::Member);
     assert_eq!(line(&world), "a b c");
 }
+
+/// Where the leader falls silent its first successor alone asks for votes: each of the others leaves it the time, and those behind
+/// it theirs.
+#[test]
+fn successors_bid_in_their_turn() {
+    let names = ["a", "b", "c", "d", "e"];
+    for gone in 1..3 {
+        let mut world = site(4, &names, &[], false);
+        let hosts: Vec<_> = names.iter().map(|n| host(&world, n)).collect();
+        let asked = |w: &World| -> Vec<u64> { hosts.iter().map(|h| w.node(*h).unwrap().stats().canvasses).collect() };
+        let before = asked(&world);
+        world.partition(&hosts[..gone]);
+        until(&mut world, "a successor", |w| w.leaders().any(|l| l == hosts[gone]));
+        let after = asked(&world);
+        let once: Vec<_> = (0..names.len()).map(|n| after[n] - before[n]).skip(gone).collect();
+        assert_eq!(once, [vec![1], vec![0; names.len() - gone - 1]].concat(), "{gone} gone");
+    }
+}

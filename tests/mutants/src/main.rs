@@ -41,11 +41,12 @@ const FILES: [&str; 6] = [
 ];
 
 /// The quick ones first.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 13] = [
     "transcripts",
     "line",
     "founding",
     "handover",
+    "slow",
     "recovery",
     "partitions",
     "requests",
