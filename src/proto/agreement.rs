@@ -16,6 +16,9 @@
 //! | members | 12·h + 3.5·h + 4·(o + l) + w | without multicast a member seeks every 12·h at the latest, and asks for its registration after pauses of h/4, h/2 and h, each doubled by chance at most; the answer waits for the commit |
 //! | arrivals | 5·D + 16·r | where nodes are on their way from another convention address: that long may their leave take |
 //!
+//! Where a bid there and back, 2·(o + l) + 2·w, takes longer than a round, rounds double from the third try on until it doesn't:
+//! election and child last longer by 2·r' + 1.5·D for each such round r'.
+//!
 //! Connections and aftermath pass together; then there is an election, and perhaps a child, or a founding anew; then the
 //! line is put in order, and the last member finds it: the bound is the larger of the first two, plus the larger of
 //! (election + child) and founding, plus line, plus members. Arrivals come before all of it. Collisions of bidders are a
@@ -83,11 +86,16 @@ impl Config {
         let (hop, r, n) = (link.one_way + link.loop_lateness, s * 4, voters.max(1) as u32);
         let patience = d.max(Duration::from_millis(200));
         let tries: Duration = (1..=3u32).map(|k| r * 2 + (s * (1 << k)).min(d) * 3 / 2).sum();
+        let (bid, mut round, mut longer) = (hop * 2 + link.store_write * 2, r, Duration::ZERO);
+        while round < bid.min(d) {
+            round *= 2;
+            longer += round * 2 + d * 3 / 2;
+        }
         Agreement {
             connections: dial + patience + h + hop * 4,
             aftermath: (d * 4).max(d * 2 + r * 8),
-            election: s * (n - 1) + r * 2 + tries,
-            child: d * 2 + r * 15,
+            election: s * (n - 1) + r * 2 + tries + longer,
+            child: d * 2 + r * 15 + longer,
             founding: d * 5 + h * 10,
             line: (h + (hop * 4 + link.store_write * 2) * 2) * n,
             members: h * 31 / 2 + hop * 4 + link.store_write,

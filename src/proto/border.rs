@@ -128,7 +128,8 @@ impl Restored {
 pub struct Start {
     /// The seed of all its random choices, and of its voter identity where it has no store. Must differ between nodes and starts.
     pub seed: u64,
-    /// The wall clock, microseconds since 1970: the incarnation, where the store holds no larger one.
+    /// The wall clock, microseconds since 1970: the incarnation, where the store holds no larger one. Where it was set back, and
+    /// a larger one is on the roll, the node takes the next one after that: the process that was started last stays.
     pub wall_clock_us: u64,
     /// Where it listens, as others shall know it: 1 to [`crate::types::MAX_ADDRS`] addresses.
     pub addrs: Vec<SocketAddr>,

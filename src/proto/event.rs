@@ -59,7 +59,8 @@ pub struct LinePlace {
 pub enum StopReason {
     /// It was asked to leave.
     Left,
-    /// A larger incarnation of its id took its place.
+    /// A larger incarnation of its id took its place: another process, which was started later. (One whose wall clock was set
+    /// back before it started takes a larger incarnation than the one that it finds.)
     Superseded(Incarnation),
     /// Its store can't be written.
     Store,

@@ -39,6 +39,8 @@ pub(super) struct Handover {
     pub(super) phase: Phase,
     /// When this phase has lasted too long.
     pub(super) until: Time,
+    /// A blessed successor is waited for although nothing came of it yet: its messages may be slow.
+    pub(super) patient: bool,
 }
 
 /// Whether, and when, an earlier candidate takes over from this leader.

@@ -105,6 +105,9 @@ impl Scenario {
         let detect = if quiet { 3 } else { rng.range(2, 5) as u32 };
         let detection = heartbeat * detect;
         let safety = options.duration.unwrap_or_else(|| detection * rng.range(30, 120) as u32);
+        // Drawn apart, so that the seeds that don't draw it stay what they are: writes that outlast an election round.
+        let mut slow = Rng::new(mix(seed) ^ 0x510d_d15c);
+        let slow = (!quiet && slow.one_in(20)).then(|| detection / 8 * slow.range(1, 8) as u32 / 8);
         // Drawn apart, so that the seeds that wait stay what they are.
         let drawn_available = !quiet && Rng::new(mix(seed) ^ 0x51de_5a9e).one_in(4);
         let mut scenario = Self {
@@ -113,7 +116,8 @@ impl Scenario {
             voters: candidates + witnesses as usize,
             faults,
             safety,
-            fsync: if quiet || rng.one_in(3) { Duration::ZERO } else { Duration::from_millis(rng.range(1, 5)) },
+            fsync: if quiet || rng.one_in(3) { Duration::ZERO } else { Duration::from_millis(rng.range(1, 5)) }
+                .max(slow.unwrap_or_default()),
             wake_late: if quiet { Duration::ZERO } else { Duration::from_micros(rng.below(3_000)) },
             echo: !quiet && rng.one_in(2),
             twins: !quiet && rng.one_in(8),

@@ -77,7 +77,8 @@ impl Node {
         self.out.send(conn, Message::Invite(Invite { lineage: self.voter.promise.lineage, term, round }));
         let until = now + self.long_round();
         self.tell_handover(&heir, HandoverStep::Begun);
-        self.handover = Some(Handover { heir, identity, term, round, since: now, phase: Phase::Asking, until });
+        self.handover =
+            Some(Handover { heir, identity, term, round, since: now, phase: Phase::Asking, until, patient: false });
         Ok(())
     }
 
@@ -118,7 +119,7 @@ impl Node {
         match handover.phase {
             Phase::Asking | Phase::Levelling => self.level(now, &handover),
             Phase::Declined => self.end_handover(now, HandoverStep::Aborted(HandoverFailure::Unable)),
-            Phase::Blessed => self.await_successor(now, &handover),
+            Phase::Blessed => self.await_successor(now, handover),
         }
     }
 
@@ -167,7 +168,7 @@ impl Node {
         }
         // Twice as long as its own try lasts: that has failed by then.
         let until = now + self.long_round() * 2 + self.config.step() / 2;
-        self.handover = Some(Handover { phase: Phase::Blessed, until, ..handover.clone() });
+        self.handover = Some(Handover { phase: Phase::Blessed, until, patient: true, ..handover.clone() });
         if !leads_on {
             let bid = Bid { lineage, term: next, position: last, blessing: Some(term) };
             let reply = self.answer_bid(now, heir, &bid);
@@ -177,7 +178,20 @@ impl Node {
         }
     }
 
-    fn await_successor(&mut self, now: Time, handover: &Handover) {
+    /// A successor that is gone is waited for no longer than it is protected.
+    fn give_successor_up(&mut self, now: Time, handover: &mut Handover) {
+        let spared = self.long_round() * 2 - self.round();
+        let until = (handover.until - spared).max(now);
+        if handover.patient && self.peers.conn_of(&handover.heir, handover.identity).is_none() {
+            (handover.until, handover.patient) = (until, false);
+            self.handover = Some(handover.clone());
+            self.abstain_until = until;
+            self.campaign.wait_until(until);
+        }
+    }
+
+    fn await_successor(&mut self, now: Time, mut handover: Handover) {
+        self.give_successor_up(now, &mut handover);
         let led = self.lead.as_ref().map(|l| l.leadership.term).filter(|t| *t > handover.term);
         let followed = self.voter.followed().filter(|f| f.term > handover.term).map(|f| (f.tag, f.term));
         let step = match (followed, led) {
