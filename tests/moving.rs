@@ -302,3 +302,21 @@ fn who_went_on_alone_and_moved_stays_where_it_is_sent() {
         assert!(!sites.line("b1").contains("a1 a2") && sites.lineage("b1") != sites.lineage(others[0]));
     }
 }
+
+/// Terms go up wherever a node goes where sides go on by themselves: the leader of where it is sent hears in which term it was,
+/// though the only one that it asks there is a supporter.
+#[test]
+fn a_supporter_tells_its_leader_in_which_term_a_newcomer_was() {
+    for seed in 0..SEEDS {
+        let mut sites = Sites::with(seed, false, Policy::Available);
+        for _ in 0..3 {
+            let leader = sites.world.leaders().find(|l| sites.world.name(*l).as_str().starts_with('a')).unwrap();
+            sites.world.command(leader, Command::Handover(None)).unwrap();
+            sites.world.run_for(SECOND * 5);
+        }
+        let (m, b2) = (sites.host("m"), sites.host("b2"));
+        assert!(sites.world.node(m).unwrap().term() > sites.world.node(b2).unwrap().term());
+        sites.world.move_to(m, 9, vec![b2]).unwrap();
+        sites.agreed(&["a1", "a2", "a3"], &["b1", "b2", "b3", "m"]);
+    }
+}

@@ -349,3 +349,23 @@ fn terms_go_up_from_a_child_to_its_sibling() {
     }
     assert!(founded > 0);
 }
+
+/// An operator dropped voters that lived. The child that came of it is given up again: its nodes are sent to where their parent
+/// is, which was led in fewer terms.
+#[test]
+fn who_is_sent_back_to_the_parent_is_let_in() {
+    // Two leaders in one family are what the order may cost: nobody counts them.
+    let (mut world, hosts) = site_in(World::builder(11).checks(false).build(), &["a", "b", "c"], &[], 0);
+    world.isolate(hosts[2]);
+    world.run_for(SECOND * 10);
+    let without = vec![id("a"), id("b")];
+    world.command(hosts[2], Command::Recover { without }).unwrap();
+    until(&mut world, "c leads the child", |w| w.node(hosts[2]).is_some_and(|n| n.role() == Role::Leader));
+    world.run_for(SECOND * 5);
+    world.heal();
+    world.run_for(SECOND * 10);
+    let [a, c] = [hosts[0], hosts[2]].map(|h| world.node(h).unwrap().term());
+    assert!(a < c);
+    world.move_to(hosts[2], 0, Vec::new()).unwrap();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+}

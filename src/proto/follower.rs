@@ -111,7 +111,7 @@ pub(super) enum Need {
 #[derive(Debug, Clone)]
 pub(super) struct Follower {
     pub(super) registration: Option<Registration>,
-    /// It was on the roll since it started.
+    /// It was on the roll since it started, or since it left another lineage.
     placed: bool,
     /// A place on the roll that the leader knows nothing of.
     disowned: Option<(Lineage, Slot, Generation)>,
@@ -130,6 +130,8 @@ pub(super) struct Follower {
     interval: Duration,
     detection: Duration,
     longest_pause: Duration,
+    /// When the leader may be told again of somebody who was in a later term.
+    next_plea: Time,
     /// Told once that multicast doesn't come.
     pub(super) told_deaf: bool,
     pub(super) bug: Planted,
@@ -158,13 +160,14 @@ impl Follower {
             interval,
             detection,
             longest_pause: interval * if votes { 2 } else { 8 },
+            next_plea: now,
             told_deaf: false,
             bug: Planted::default(),
             rng,
         }
     }
 
-    /// True where it was on the roll since it started.
+    /// True where it was on the roll since it started, or since it left another lineage.
     pub(super) fn was_placed(&self) -> bool {
         self.placed
     }
@@ -217,6 +220,7 @@ impl Follower {
     /// Forgets lineage, leader and registration.
     pub(super) fn reset(&mut self, now: Time) {
         self.registration = None;
+        self.placed = false;
         self.home = Lineage::ZERO;
         self.view = None;
         self.bond = None;
@@ -233,6 +237,15 @@ impl Follower {
         self.registration = self.registration.map(|r| Registration { lineage: child, ..r });
         self.disowned = None;
         self.nonce = self.rng.nonzero();
+    }
+
+    /// True where the leader may be told now of somebody who was in a later term: once each detection time.
+    pub(super) fn pleads(&mut self, now: Time) -> bool {
+        let due = now >= self.next_plea;
+        if due {
+            self.next_plea = now + self.detection;
+        }
+        due
     }
 
     /// Others are heard, and not its own leader: it asks soon.

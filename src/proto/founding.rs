@@ -199,7 +199,9 @@ impl Founding {
         let seats = self.seats(&party);
         let (lineage, tries) = match &self.phase {
             // Who is bound to a founding knows all whom it names: with others it is another one.
-            Phase::Proposing { lineage, seats: named, tries, .. } if *named == seats => (*lineage, tries + 1),
+            Phase::Proposing { lineage, seats: named, tries, .. } if *named == seats => {
+                (*lineage, tries.saturating_add(1))
+            }
             _ => (Lineage(draw.max(1)), 0),
         };
         // An acceptance, or the write before it, may take longer.

@@ -274,7 +274,7 @@ impl Node {
             self.sought = self.sought.max(seek.term);
         }
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
-        self.outgrow(now, seek);
+        self.outgrow(now, lane, seek);
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),
@@ -319,7 +319,8 @@ impl Node {
             return;
         }
         if ours == Lineage::ZERO && self.would_go_back(&announce.view) {
-            return self.appeal(now, &announce);
+            // Its next question says again in which term it was.
+            return self.follower.wonder(now);
         }
         if self.courts_foreign(&announce.view) {
             let leader = announce.view.line.iter().find(|s| Some(s.voter) == announce.view.leader);
@@ -341,7 +342,7 @@ impl Node {
                 return;
             }
             if self.would_go_back(&announce.view) {
-                return self.appeal(now, &announce);
+                return self.follower.wonder(now);
             }
             self.abandon(now);
         }
@@ -364,6 +365,10 @@ impl Node {
         if ours != Lineage::ZERO && ours != view.lineage {
             self.out.stats.dropped_other_lineage += 1;
             return;
+        }
+        if self.peers.shuns_family(view.lineage, &view.parents) {
+            // It was found at the new address, by a heartbeat of a child.
+            self.peers.pardon();
         }
         if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
             self.voter.enter(view.lineage, self.voter.promise.seen, None, &mut self.out);

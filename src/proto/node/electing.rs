@@ -327,9 +327,14 @@ impl Node {
 
     /// A leader bids at once above a term that was seen elsewhere, by its own blessing.
     pub(super) fn bid_above(&mut self, now: Time, seen: Term) {
-        if self.lead.as_ref().is_some_and(|l| seen > l.leadership.term) {
-            self.bid_anew(now, seen);
+        if self.lead.as_ref().is_none_or(|l| seen <= l.leadership.term) {
+            return;
         }
+        if self.is_going() {
+            // It bids for nothing any more.
+            return self.resign(now, true);
+        }
+        self.bid_anew(now, seen);
     }
 
     /// True where the roll, as far as it reaches, says that this incarnation has left.

@@ -426,7 +426,7 @@ impl Node {
         }
     }
 
-    pub(super) fn question(&self, attempt: u16) -> Datagram {
+    fn question(&self, attempt: u16) -> Datagram {
         Datagram::Seek(Seek {
             from: members::sender(&self.me),
             nonce: self.follower.nonce,

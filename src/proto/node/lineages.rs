@@ -1,6 +1,6 @@
 //! Child lineages: following a child of one's own lineage, and what is told of it.
 
-use super::super::border::Dest;
+use super::super::border::Lane;
 use super::super::event::Event;
 use super::super::follower::Registration;
 use super::super::leadership::Sending;
@@ -11,10 +11,12 @@ use super::super::roll::Roll;
 use super::Node;
 use super::leading::piece;
 use crate::types::{ConnId, Identity, Index, Lineage, NodeId, Position, Seat, Term, Time};
-use crate::wire::{self, Announce, Change, Entry, Image, Message, Place, Seek, View};
+use crate::wire::{self, Change, Entry, Image, Message, Overruled, Place, Seek, View};
 
 /// Who has asked so often in vain hears nobody of its own lineage.
 const ASTRAY: u16 = 3;
+/// No leader bids further above its term because somebody unknown asks: terms must not be used up.
+const MAX_LEAP_ASKED: u64 = 1 << 16;
 
 impl Node {
     pub(super) fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
@@ -100,17 +102,6 @@ impl Node {
     pub(super) fn would_go_back(&self, view: &View) -> bool {
         view.term < self.told.term
             && (self.is_available() || view.lineage != self.told.lineage && self.is_related(view))
-    }
-
-    /// Tells the leader of that lineage, which alone can mend it, in which term this node was: who answered may be another one.
-    pub(super) fn appeal(&mut self, now: Time, announce: &Announce) {
-        let view = &announce.view;
-        let leader = view.line.iter().find(|s| Some(s.voter) == view.leader && s.id != announce.from.id);
-        if let Some(addr) = leader.map(|s| s.addr) {
-            let question = self.question(ASTRAY);
-            self.out.datagram(Dest::Addr(addr), question);
-        }
-        self.follower.wonder(now);
     }
 
     /// It is on the roll here.
@@ -264,21 +255,34 @@ impl Node {
         true
     }
 
-    /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up.
-    pub(super) fn outgrow(&mut self, now: Time, seek: &Seek) {
+    /// A seeker of a parent lineage has seen a higher term than this leader's: it could never follow. Terms go up. A voter that
+    /// is asked by name tells its leader, which may not be reached by who asks.
+    pub(super) fn outgrow(&mut self, now: Time, lane: Lane, seek: &Seek) {
         let (lineage, seen) = (seek.lineage, seek.term);
         // Or one of another lineage that hears nobody: it asks again and again. Or one of none any more. Where nobody goes on
         // without a majority it may be one of another child of the same parent.
         let related = self.is_available() || !self.log.parents().is_empty();
-        let astray = related && (seek.attempt >= ASTRAY || lineage == Lineage::ZERO);
+        let astray = lineage == Lineage::ZERO || related && seek.attempt >= ASTRAY;
         if self.is_available() && !astray || !self.merging.is_idle() {
             // Leaders that look for each other ask once; they get above each other's terms when they become one.
             return;
         }
-        let ours = (astray || self.log.parents().contains(&lineage)) && self.voter.credible(seen);
-        let since = self.lead.as_ref().filter(|l| l.leadership.term < seen).map(|l| l.leadership.since);
-        if ours && self.is_ready() && since.is_some_and(|s| now - s > self.config.detection()) {
-            self.bid_above(now, seen);
+        let term = self.lead.as_ref().map_or(self.voter.promise.term, |l| l.leadership.term);
+        let ours = astray || self.log.parents().contains(&lineage);
+        if !ours || seen <= term || seen.0 - term.0 > MAX_LEAP_ASKED {
+            return;
+        }
+        if let Some(since) = self.lead.as_ref().map(|l| l.leadership.since) {
+            if self.is_ready() && now - since > self.config.detection() {
+                self.bid_above(now, seen);
+            }
+            return;
+        }
+        let leader = self.voter.followed().and_then(|f| f.leader.clone());
+        let conn = leader.and_then(|(id, identity)| self.peers.conn_of(&id, identity));
+        if let Some(conn) = conn.filter(|_| lane == Lane::Unicast && self.follower.pleads(now)) {
+            let overruled = Overruled { lineage: self.voter.promise.lineage, term: seen };
+            self.out.send_durably(conn, Message::Overruled(overruled));
         }
     }
 
