@@ -84,7 +84,9 @@ impl Node {
     /// True where this node's lineage has nothing to do with the one that it was on the roll of last: it was founded anew.
     pub(super) fn is_among_strangers(&self) -> bool {
         let lineage = self.lineage();
-        lineage != Lineage::ZERO && !self.family_of(lineage).iter().any(|l| self.family.contains(l))
+        // Asked at each turn: it mostly is where it was.
+        let elsewhere = lineage != Lineage::ZERO && !self.family.contains(&lineage);
+        elsewhere && !self.family_of(lineage).iter().any(|l| self.family.contains(l))
     }
 
     /// True where this node's lineage had nothing to do with the one that it was on the roll of before.
