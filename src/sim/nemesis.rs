@@ -267,10 +267,6 @@ impl Nemesis {
                 let ppm = self.rng.range(0, 2 * u64::from(DRIFT_PPM)) as i32 - DRIFT_PPM as i32;
                 world.say(host.0, format_args!("has a clock that now runs {ppm} ppm too fast"));
                 world.set_clock_rate(host, ppm);
-                if self.rng.fork(0xbacc).one_in(3) {
-                    // A wall clock without a battery begins anew at each boot.
-                    world.set_wall_back(host, Duration::from_secs(self.rng.fork(0xbacd).range(1, 1_800_000_000)));
-                }
                 true
             }
             Fault::Handover => self.hand_over(world),

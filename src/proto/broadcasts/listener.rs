@@ -65,15 +65,6 @@ impl Ahead {
     }
 }
 
-/// The last broadcast of a sender that was handed on.
-#[derive(Debug, Clone, Copy, Default)]
-struct Last {
-    incarnation: Incarnation,
-    number: u64,
-    /// That was in a lineage that has nothing to do with this one.
-    afar: bool,
-}
-
 #[derive(Debug, Clone)]
 pub(in crate::proto) struct Listener {
     home: Option<Home>,
@@ -85,7 +76,7 @@ pub(in crate::proto) struct Listener {
     newest: Position,
     ahead: BTreeMap<Position, Ahead>,
     bytes: usize,
-    numbers: BTreeMap<NodeId, Last>,
+    numbers: BTreeMap<NodeId, (Incarnation, u64)>,
     /// The question that is under way; zero: none.
     nonce: u64,
     /// When to ask, or to give up what was asked.
@@ -152,12 +143,6 @@ impl Listener {
         self.miss(since)
     }
 
-    /// It is in a lineage that has nothing to do with the one before: who speaks here with a smaller incarnation than there
-    /// has a wall clock that was set back.
-    pub(in crate::proto) fn meet_strangers(&mut self) {
-        self.numbers.values_mut().for_each(|last| last.afar = true);
-    }
-
     /// Passes over all up to this place.
     fn miss(&mut self, upto: Position) -> Option<Heard> {
         if upto <= self.at {
@@ -181,14 +166,13 @@ impl Listener {
     /// Hands on at most once.
     fn pass(&mut self, from: NodeId, incarnation: Incarnation, number: u64, body: Bytes) -> Option<Heard> {
         let last = self.numbers.get(&from).copied().unwrap_or_default();
-        let again = incarnation == last.incarnation && number <= last.number;
-        if again || incarnation < last.incarnation && !last.afar {
+        if (incarnation, number) <= last {
             return None;
         }
         if self.numbers.len() >= MAX_SENDERS && !self.numbers.contains_key(&from) {
             self.numbers.pop_first();
         }
-        self.numbers.insert(from.clone(), Last { incarnation, number, afar: false });
+        self.numbers.insert(from.clone(), (incarnation, number));
         Some(Heard::Said { from, incarnation, body })
     }
 

@@ -178,6 +178,7 @@ impl Lanes {
                 self.flush_notes(at, out);
             }
             Answer::At { incarnation, addrs, paired } => {
+                p.stands_as(incarnation);
                 if p.gone.is_some_and(|gone| gone >= incarnation) {
                     // Whoever said so knows less than this node: the next time another one is asked.
                     p.attempts = p.attempts.saturating_add(1);
@@ -195,6 +196,7 @@ impl Lanes {
                 }
             }
             Answer::Via { incarnation, addrs, keepers } => {
+                p.stands_as(incarnation);
                 p.next_try = now + step * 2;
                 if p.gone.is_some_and(|gone| gone >= incarnation) {
                     p.attempts = p.attempts.saturating_add(1);

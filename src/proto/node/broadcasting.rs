@@ -312,9 +312,6 @@ impl Node {
         let Some((home, since)) = self.home() else { return false };
         let before = self.listener.home().map(|((lineage, ..), _)| lineage);
         let kin = before.is_some_and(|before| before != home.0 && self.descends(home.0, before));
-        if self.is_among_strangers() {
-            self.listener.meet_strangers();
-        }
         self.settle_down();
         if let Some(missed) = self.listener.enter(home, since, kin) {
             self.tell_heard(missed);
