@@ -151,8 +151,8 @@ pub enum Command {
     /// Go on without these: the voters that are left shall found a child lineage although it isn't proven that these are
     /// gone. What they alone hold is lost, and should one of them live, there are two conventions. Said to one of those
     /// left, and only while nobody leads; where one that left in order, or was given up before, is waited for, to that one of
-    /// them that says so ([`super::Notice::WaitingFor`]). Said to a candidate that is bound to a founding which these may have completed
-    /// ([`super::Notice::WaitingFor`]), or that waits for the convention in which it stepped down
+    /// them that says so ([`super::Notice::WaitingFor`]). Said to a candidate that is bound to a founding which these may
+    /// have completed ([`super::Notice::WaitingFor`]), or that waits for the convention in which it stepped down
     /// ([`super::Notice::WaitingForConvention`]), it frees that one to take part in another founding.
     Recover {
         /// Whom to give up.

@@ -130,11 +130,8 @@ impl Campaign {
         }
     }
 
-    /// How long answers are waited for: a round, which doubles from the third failure on, for then it may be that an answer,
-    /// or a durable write, takes longer than a round.
     fn patience(&self) -> Duration {
-        let longer = self.round_time * (1 << self.failures.saturating_sub(2).min(16));
-        longer.min(self.most.max(self.round_time))
+        patience(self.round_time, self.failures, self.most)
     }
 
     /// Withdraws for a round, longer after each failure. `chance` spreads the tries of several bidders.
@@ -283,6 +280,12 @@ impl Campaign {
             *until = more;
         }
     }
+}
+
+/// How long answers are waited for after so many tries that came to nothing: twice as long each time from the third one on,
+/// for then it may be that an answer, or a durable write, takes longer. `most` limits it, but for the first tries.
+pub(super) fn patience(first: Duration, tries: u32, most: Duration) -> Duration {
+    (first * (1 << tries.saturating_sub(2).min(16))).min(most.max(first))
 }
 
 /// Of two that bid at once the better goes on: by position, then by rank in the newer line, then by id.

@@ -4,6 +4,7 @@
 //! these are durable); each accepts one founding at a time; a proposer that meets an earlier-ranked one withdraws and
 //! releases its acceptances; who belongs to a lineage never founds.
 
+use super::campaign::patience;
 use super::config::Founding as Rule;
 use crate::types::{Identity, Lineage, MAX_SEATS, MemberInfo, NodeId, Seat, Slot, Standing, Term, Time};
 use crate::wire::{Promise, Propose, ProposeReply};
@@ -204,8 +205,6 @@ impl Founding {
             }
             _ => (Lineage(draw.max(1)), 0),
         };
-        // An acceptance, or the write before it, may take longer.
-        let patience = (self.interval / 2).max(Duration::from_millis(20)) * (1 << tries.saturating_sub(2).min(16));
         let fresh = self.detection * 7 / 8;
         let round = self.round;
         self.phase = Phase::Proposing {
@@ -215,7 +214,7 @@ impl Founding {
             seats: seats.clone(),
             accepted: BTreeMap::from([(me.identity, me.durable)]),
             tries,
-            again: now + patience.min(fresh),
+            again: now + patience((self.interval / 2).max(Duration::from_millis(20)), tries, fresh).min(fresh),
             fresh_until: now + fresh,
         };
         if let Some(found) = self.complete() {

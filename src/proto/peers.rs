@@ -164,7 +164,7 @@ pub(super) struct Peers {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     deadline: Time,
-    /// A lineage that this node left for another address: nobody of it is heard.
+    /// The lineage that this node left for another address, and what that was founded out of: nobody of them is heard.
     shunned: Vec<Lineage>,
     pub(super) bug: Planted,
 }

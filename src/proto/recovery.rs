@@ -34,6 +34,7 @@
 //! while those that are left were out of reach, by voters that all died since, may be a majority and lead the parent on: then
 //! what they decided is lost once they meet the child. Voters with a store rule it out, for they never count as gone.
 
+use super::campaign::patience;
 use super::planted::{Bug, Planted};
 use crate::types::{Identity, Lineage, NodeId, Position, Seat, Term, Time};
 use crate::wire::{MAX_VOTERS, Muster, Recover, RecoverReply};
@@ -267,9 +268,9 @@ impl Recovery {
         late
     }
 
-    /// How long a call waits for answers that take two rounds at most, where nothing is slow: it doubles from the third try on.
+    /// How long a call waits for answers that take two rounds at most, where nothing is slow.
     pub(super) fn patience(&self, rounds: Duration) -> Duration {
-        (rounds * (1 << self.tries.saturating_sub(2).min(16))).min(self.detection.max(rounds))
+        patience(rounds, self.tries, self.detection)
     }
 
     /// Another one's founding was accepted, or a source is gone.

@@ -110,14 +110,14 @@ impl Scenario {
         let slow = (!quiet && slow.one_in(20)).then(|| detection / 8 * slow.range(1, 8) as u32 / 8);
         // Drawn apart, so that the seeds that wait stay what they are.
         let drawn_available = !quiet && Rng::new(mix(seed) ^ 0x51de_5a9e).one_in(4);
+        let quick = if quiet || rng.one_in(3) { Duration::ZERO } else { Duration::from_millis(rng.range(1, 5)) };
         let mut scenario = Self {
             seed,
             cast: Vec::new(),
             voters: candidates + witnesses as usize,
             faults,
             safety,
-            fsync: if quiet || rng.one_in(3) { Duration::ZERO } else { Duration::from_millis(rng.range(1, 5)) }
-                .max(slow.unwrap_or_default()),
+            fsync: slow.unwrap_or_default().max(quick),
             wake_late: if quiet { Duration::ZERO } else { Duration::from_micros(rng.below(3_000)) },
             echo: !quiet && rng.one_in(2),
             twins: !quiet && rng.one_in(8),

@@ -180,9 +180,9 @@ impl Node {
 
     /// A successor that is gone is waited for no longer than it is protected.
     fn give_successor_up(&mut self, now: Time, handover: &mut Handover) {
-        let spared = self.long_round() * 2 - self.round();
-        let until = (handover.until - spared).max(now);
         if handover.patient && self.peers.conn_of(&handover.heir, handover.identity).is_none() {
+            let spared = self.long_round() * 2 - self.round();
+            let until = (handover.until - spared).max(now);
             (handover.until, handover.patient) = (until, false);
             self.handover = Some(handover.clone());
             self.abstain_until = until;

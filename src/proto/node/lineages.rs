@@ -18,6 +18,11 @@ const ASTRAY: u16 = 3;
 /// No leader bids further above its term because somebody unknown asks: terms must not be used up.
 const MAX_LEAP_ASKED: u64 = 1 << 16;
 
+/// A lineage with what it was founded out of; nobody, where there is none.
+pub(super) fn family(lineage: Lineage, parents: &[Lineage]) -> Vec<Lineage> {
+    std::iter::once(&lineage).chain(parents).copied().filter(|l| *l != Lineage::ZERO).collect()
+}
+
 impl Node {
     pub(super) fn belong_to_child(&mut self, now: Time, child: Lineage, term: Term, granted: Option<Identity>) {
         // The terms go on: nothing is forgotten of them.
@@ -77,8 +82,7 @@ impl Node {
     pub(super) fn family_of(&self, lineage: Lineage) -> Vec<Lineage> {
         let view = self.follower.view.as_ref().filter(|v| v.lineage == lineage);
         let by_roll = (self.log.lineage() == lineage).then(|| self.log.parents());
-        let parents = by_roll.or(view.map(|v| &v.parents[..])).unwrap_or_default();
-        std::iter::once(lineage).chain(parents.iter().copied()).collect()
+        family(lineage, by_roll.or(view.map(|v| &v.parents[..])).unwrap_or_default())
     }
 
     /// True where this node's lineage has nothing to do with the one that it was on the roll of last: it was founded anew.
@@ -95,7 +99,7 @@ impl Node {
     }
 
     /// True where a lineage that somebody told of has something to do with the one that it was on the roll of last.
-    pub(super) fn is_related(&self, view: &View) -> bool {
+    fn is_related(&self, view: &View) -> bool {
         std::iter::once(&view.lineage).chain(&view.parents).any(|l| self.family.contains(l))
     }
 

@@ -80,7 +80,7 @@ impl Node {
         (config.multicast, config.seeds) = (moving.multicast, moving.seeds);
         config.capabilities = self.me.capabilities.clone();
         let left = self.lineage();
-        let family = if left == Lineage::ZERO { Vec::new() } else { self.family_of(left) };
+        let family = self.family_of(left);
         let mut out = std::mem::replace(&mut self.out, Outbox::new(0, false));
         self.peers.shut(&mut out);
         self.lanes.stop(&mut out);

@@ -20,6 +20,7 @@ use super::super::rng::Rng;
 use super::super::subscriber::Subscriber;
 use super::super::voter::Voter;
 use super::hosting::Hosting;
+use super::lineages::family;
 use super::requesting::Requesting;
 use super::{Config, Event, Node, Role, Told, members};
 use crate::types::{Identity, Incarnation, Index, Lineage, MAX_ADDRS, MemberInfo, Term, Time};
@@ -125,8 +126,6 @@ impl Node {
         if let (Some(founding), Some(bound)) = (&mut founding, &bound) {
             founding.bind(bound);
         }
-        let parents = log.parents().iter().copied();
-        let family = std::iter::once(promise.lineage).filter(|l| *l != Lineage::ZERO).chain(parents).collect();
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);
@@ -141,6 +140,7 @@ impl Node {
             campaign: Campaign::new(config.step(), round, detection),
             told: Told::at_first(promise.seen, promise.lineage),
             spoke_as: promise.incarnation,
+            family: family(promise.lineage, log.parents()),
             voter: Voter::new(promise, was_voter, now, detection, round),
             durable_index: log.last().index,
             preemption: Preemption::new(config.preempt),
@@ -188,7 +188,6 @@ impl Node {
             handover: None,
             invitations: 0,
             moving: None,
-            family,
             came_anew: false,
             overtook: 0,
             stopped: false,
