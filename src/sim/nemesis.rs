@@ -37,12 +37,16 @@ pub(super) struct Nemesis {
     /// Voters without a store that were lost before any line was committed.
     early_losses: BTreeSet<HostId>,
     voters: usize,
+    /// How many of them are there from the beginning.
+    founders: usize,
     /// So many of them can found.
     founding_quorum: usize,
     reckless: bool,
     /// Who was pointed elsewhere, and has not been called home since.
     away: BTreeSet<HostId>,
     available: bool,
+    /// Partitions run along the line, and those that were admitted first are demoted.
+    late: bool,
     pub(super) injected: BTreeMap<&'static str, u64>,
 }
 
@@ -50,7 +54,7 @@ impl Nemesis {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let acts = |f: &Fault| {
             use Fault as F;
-            let quiet = matches!(f, F::Traffic | F::Names | F::Follow | F::Requests);
+            let quiet = matches!(f, F::Traffic | F::Names | F::Follow | F::Requests | F::Late);
             !quiet && !matches!(f, F::Loss | F::Duplicate | F::Reorder | F::Delay | F::Corrupt)
         };
         Self {
@@ -64,10 +68,12 @@ impl Nemesis {
             remedies: Vec::new(),
             early_losses: BTreeSet::new(),
             voters: scenario.voters,
-            founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.voters },
+            founders: scenario.founders,
+            founding_quorum: if scenario.founding == "list" { scenario.voters / 2 + 1 } else { scenario.founders },
             reckless: scenario.reckless,
             away: BTreeSet::new(),
             available: scenario.available,
+            late: scenario.faults.has(Fault::Late),
             injected: BTreeMap::new(),
         }
     }
@@ -282,6 +288,7 @@ impl Nemesis {
             Fault::Move => self.move_away(world),
             Fault::Loss | Fault::Duplicate | Fault::Reorder | Fault::Delay | Fault::Corrupt => false,
             Fault::Traffic | Fault::Names | Fault::Follow | Fault::Outbound | Fault::Requests | Fault::Asks => false,
+            Fault::Late => false,
         }
     }
 
@@ -308,7 +315,8 @@ impl Nemesis {
 
     /// An operator's doing: somebody is retired, ranked, promoted or demoted. True where the node took the command.
     fn change_line(&mut self, world: &mut World) -> bool {
-        let host = HostId(self.rng.below(world.hosts().len() as u64) as u32);
+        let oldest = (self.late && self.rng.one_in(2)).then(|| by_admission(world).first().copied()).flatten();
+        let host = oldest.unwrap_or_else(|| HostId(self.rng.below(world.hosts().len() as u64) as u32));
         let of = |h: HostId| world.hosts[h.at()].process.as_ref().map(|p| p.node.standing());
         let own = |standing| (host, Command::SetStanding(standing));
         let (at, command) = match (self.rng.below(4), of(host)) {
@@ -344,13 +352,28 @@ impl Nemesis {
             return false;
         }
         let mut pairs = Vec::new();
+        let along_line = self.late && self.rng.one_in(2);
         match self.rng.below(3) {
+            _ if along_line => {
+                let line = by_admission(world);
+                if line.len() < 2 {
+                    return false;
+                }
+                let (old, new) = line.split_at(self.rng.range(1, line.len() as u64 - 1) as usize);
+                let (mut old, mut new) = (old.to_vec(), new.to_vec());
+                for host in hosts.into_iter().filter(|h| !line.contains(h)) {
+                    if self.rng.one_in(2) { &mut old } else { &mut new }.push(host);
+                }
+                pairs = between(&old, &new);
+                self.count("old from new");
+                world.say(old[0].0, format_args!("and {} others, the oldest of the line, are cut off", old.len() - 1));
+            }
             // Two groups.
             0 => {
                 self.rng.shuffle(&mut hosts);
                 let at = self.rng.range(1, hosts.len() as u64 - 1) as usize;
                 let (left, right) = hosts.split_at(at);
-                pairs.extend(left.iter().flat_map(|a| right.iter().map(|b| (*a, *b))));
+                pairs = between(left, right);
                 world.say(left[0].0, format_args!("and {} others are cut off", left.len() - 1));
             }
             // One against all: the leader for choice.
@@ -494,7 +517,8 @@ impl Nemesis {
 
     fn may_replace(&mut self, world: &World, host: HostId, standing: Standing, same_after: bool) -> bool {
         let h = &world.hosts[host.at()];
-        if self.faults.contains(&Fault::Line) && !same_after && !self.founders_survive(world, host) {
+        let few_found = self.faults.contains(&Fault::Line) || self.founders < self.voters;
+        if few_found && !same_after && !self.founders_survive(world, host) {
             return false;
         }
         if !(standing.votes() || h.config.standing().votes()) || same_after || self.reckless {
@@ -507,7 +531,7 @@ impl Nemesis {
             world.lineages().filter_map(|l| world.last_line(l)).filter(|l| l.voters().count() > 0).peekable();
         if lines.peek().is_none() {
             self.early_losses.insert(host);
-            let allowed = self.early_losses.len() <= (self.voters - 1) / 2;
+            let allowed = self.early_losses.len() <= (self.founders - 1) / 2;
             if !allowed {
                 self.early_losses.remove(&host);
             }
@@ -515,6 +539,19 @@ impl Nemesis {
         }
         lines.all(|line| intact(world, line, Some(host)) >= line.majority())
     }
+}
+
+/// All links from one group to another.
+fn between(some: &[HostId], others: &[HostId]) -> Vec<(HostId, HostId)> {
+    some.iter().flat_map(|a| others.iter().map(|b| (*a, *b))).collect()
+}
+
+/// Who has a seat, as far as a leader knows; those that were admitted first come first.
+fn by_admission(world: &World) -> Vec<HostId> {
+    let line = world.leaders().last().and_then(|l| world.node(l)).map(|n| n.line_in_force());
+    let mut seats: Vec<_> = line.into_iter().flat_map(|l| l.seats()).collect();
+    seats.sort_unstable_by_key(|s| s.admitted);
+    seats.into_iter().filter_map(|s| world.find(s.id.as_str())).collect()
 }
 
 /// True where no line that any node has in force loses its majority with this host.
@@ -547,7 +584,7 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
     let lines =
         || world.lineages().filter_map(|l| Some((l, world.last_line(l)?))).filter(|(_, l)| l.voters().count() > 0);
     if lines().next().is_none() {
-        return nemesis.early_losses.len() <= (nemesis.voters - 1) / 2;
+        return nemesis.early_losses.len() <= (nemesis.founders - 1) / 2;
     }
     let held: Vec<_> = lines().filter(|(l, _)| world.hosts.iter().any(|h| h.holds_roll(*l))).collect();
     // Two conventions that have nothing to do with each other stay two.

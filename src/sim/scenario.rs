@@ -61,6 +61,8 @@ pub struct Scenario {
     pub(super) seed: u64,
     pub(super) cast: Vec<Cast>,
     pub(super) voters: usize,
+    /// So many of them found; the others are started late.
+    pub(super) founders: usize,
     pub(super) faults: Faults,
     pub(super) safety: Duration,
     pub(super) fsync: Duration,
@@ -115,6 +117,7 @@ impl Scenario {
             seed,
             cast: Vec::new(),
             voters: candidates + witnesses as usize,
+            founders: candidates + witnesses as usize,
             faults,
             safety,
             fsync: slow.unwrap_or_default().max(quick),
@@ -142,10 +145,11 @@ impl Scenario {
     ) {
         let quiet = options.faults.is_empty();
         let (mut follow, mut walled) = (rng.fork(0xf011), rng.fork(0x0b0d));
+        let late = self.draw_late();
         let names = || (0..self.voters).map(name).collect::<Vec<_>>();
         let founding = match self.founding {
             "list" => Founding::List(names()),
-            _ => Founding::Expect(self.voters),
+            _ => Founding::Expect(self.founders),
         };
         let stores = if quiet { 0 } else { rng.below(3) };
         let some_priorities = !quiet && rng.one_in(3);
@@ -161,6 +165,9 @@ impl Scenario {
             (0..self.voters + members + 1).map(|_| rng.below((heartbeat * detect).as_micros() as u64 * 2)).collect();
         // Nobody joins late in a quiet run: it shows the resting state.
         starts[self.voters + members] = if quiet { 0 } else { u64::MAX };
+        for (at, starts_at) in late {
+            starts[at] = starts_at;
+        }
         for (at, starts_at) in starts.into_iter().enumerate() {
             if quiet && at == self.voters + members {
                 break;
@@ -215,6 +222,21 @@ impl Scenario {
         }
     }
 
+    /// Which voters are started late, and when: never so many that they could found a convention of their own.
+    fn draw_late(&mut self) -> Vec<(usize, u64)> {
+        if !self.faults.has(Fault::Late) {
+            return Vec::new();
+        }
+        let mut rng = Rng::new(mix(self.seed) ^ 0x1a7e);
+        let mut all: Vec<_> = (0..self.voters).collect();
+        rng.shuffle(&mut all);
+        let most = self.voters.saturating_sub(1) / 2;
+        all.truncate(rng.range(most.min(1) as u64, most as u64) as usize);
+        self.founders -= all.len();
+        let safety = self.safety.as_micros() as u64;
+        all.into_iter().map(|at| (at, rng.range(safety / 10, safety / 2))).collect()
+    }
+
     /// The world, with all hosts and nothing running.
     pub(super) fn world(&self, detail: Detail, keep: usize, plant: Plant) -> World {
         let mut builder = World::builder(self.seed);
@@ -244,7 +266,7 @@ impl Scenario {
         let mut apart = rng.fork(0x5a11);
         let message = if rng.one_in(4) { LARGEST / 2 } else { LARGEST };
         MessageLimits {
-            message: if apart.one_in(12) && std::env::var("OLD").is_err() { 2_000 } else { message },
+            message: if apart.one_in(12) { 2_000 } else { message },
             queue: LARGEST * 2,
             queues: LARGEST * 4,
             window: 64 << 10,
@@ -253,7 +275,7 @@ impl Scenario {
             patience: None,
             relay: [8 << 20, 16 << 20][rng.below(2) as usize],
             answer: ANSWER,
-            requests: if apart.one_in(4) && std::env::var("OLD").is_err() { 64 } else { 16_384 },
+            requests: if apart.one_in(4) { 64 } else { 16_384 },
         }
     }
 
