@@ -6,7 +6,7 @@
 
 use convoke::proto::{Command, CommandError, Config, Event, Founding, Notice};
 use convoke::sim::{HostId, NodeOptions, World};
-use convoke::types::{ConventionId, Lineage, NodeId};
+use convoke::types::{ConventionId, Lineage, NodeId, Standing};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +49,30 @@ fn lineage(w: &World, host: HostId) -> Lineage {
 
 fn clean(w: &World) {
     assert!(w.violations().is_empty(), "{}", w.violations()[0]);
+}
+
+/// A founding was proposed to one that was promoted while it ran: it is configured for none, never answered, and the others
+/// waited for it for ever (seed 4001944).
+#[test]
+fn who_was_promoted_accepts_a_founding() {
+    let mut w = World::builder(1).build();
+    let builder = |name| Config::builder(ConventionId::new("site").unwrap(), id(name)).heartbeat(ms(100));
+    let first = builder("x").candidate().found(Founding::Alone).build().unwrap();
+    let first = w.add_node(first, NodeOptions::default());
+    let promoted = w.add_node(builder("m").build().unwrap(), NodeOptions::default());
+    assert!(w.run_until(SECOND * 10, |w| w.disagreement().is_none()), "{:?}", w.disagreement());
+    // It is promoted when its leader is no more.
+    w.kill(first);
+    w.command(promoted, Command::SetStanding(Standing::Candidate)).unwrap();
+    w.run_for(SECOND);
+    for name in ["a", "b"] {
+        let config = builder(name).candidate().found(Founding::Expect(2)).build().unwrap();
+        w.add_node(config, NodeOptions::default());
+        w.run_for(SECOND);
+    }
+    let agreed = |w: &World| w.node(promoted).unwrap().line().voters().count() == 3;
+    assert!(w.run_until(SECOND * 10, agreed), "{:?}", w.disagreement());
+    clean(&w);
 }
 
 // ---- Who stepped down ----

@@ -210,3 +210,10 @@ fn nobody_speaks_before_it_is_told_to_be_there_again() {
 fn who_cannot_deal_does_not_wake_for_it() {
     all(87_310);
 }
+
+/// What an offer had come to was on its way for so long that the offer, which came late as well, had been accepted again, with
+/// another roll: two members were told the same place.
+#[test]
+fn what_ended_is_the_roll_that_was_handed_over() {
+    run(4_000_290, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
+}

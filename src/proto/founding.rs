@@ -45,6 +45,13 @@ pub(super) struct Known<'a> {
     pub(super) free: bool,
 }
 
+impl Known<'_> {
+    /// Who was demoted is none of those that found.
+    fn may_found(&self) -> bool {
+        self.free && self.info.standing.votes()
+    }
+}
+
 /// A founding that a voter accepted and that binds it, across its restarts as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
@@ -79,7 +86,7 @@ pub(super) enum Step {
 
 #[derive(Debug, Clone)]
 pub(super) struct Founding {
-    rule: Rule,
+    rule: Option<Rule>,
     phase: Phase,
     started: Time,
     interval: Duration,
@@ -90,8 +97,14 @@ pub(super) struct Founding {
 }
 
 impl Founding {
-    pub(super) fn new(rule: Rule, now: Time, interval: Duration, detection: Duration) -> Self {
+    /// Who is configured for no founding, but was promoted while it ran, proposes none and accepts those of others.
+    pub(super) fn new(rule: Option<Rule>, now: Time, interval: Duration, detection: Duration) -> Self {
         Self { rule, phase: Phase::Idle, started: now, interval, detection, not_before: now, round: 0 }
+    }
+
+    /// True where this node is configured to found.
+    pub(super) fn founds(&self) -> bool {
+        self.rule.is_some()
     }
 
     /// Begins anew: the node belongs to no lineage any more.
@@ -122,7 +135,7 @@ impl Founding {
     /// The order of proposers: by place in the list, or by priority, then by id.
     fn rank(&self, info: &MemberInfo) -> (i64, NodeId) {
         let place = match &self.rule {
-            Rule::List(list) => list.iter().position(|id| *id == info.id).map_or(i64::MAX, |n| n as i64),
+            Some(Rule::List(list)) => list.iter().position(|id| *id == info.id).map_or(i64::MAX, |n| n as i64),
             _ => -i64::from(info.priority),
         };
         (place, info.id.clone())
@@ -130,10 +143,11 @@ impl Founding {
 
     /// Whether `known` (this node among them) can found now, and which of them. The error says how many there should be.
     fn party<'a>(&self, now: Time, known: &[Known<'a>]) -> Result<Vec<&'a MemberInfo>, usize> {
-        let mut party: Vec<&MemberInfo> = known.iter().filter(|k| k.free).map(|k| k.info).collect();
+        let mut party: Vec<&MemberInfo> = known.iter().filter(|k| k.may_found()).map(|k| k.info).collect();
         party.sort_by_key(|i| self.rank(i));
         let settled = now >= self.started + self.detection;
-        match &self.rule {
+        let Some(rule) = &self.rule else { return Err(0) };
+        match rule {
             Rule::Expect(n) if party.len() < *n => return Err(*n),
             Rule::Expect(_) => {}
             Rule::Alone if party.len() == known.len() && settled => {}
@@ -153,7 +167,7 @@ impl Founding {
 
     /// Says how many candidates are missing for a founding: expected, known.
     pub(super) fn missing(&self, now: Time, known: &[Known<'_>]) -> Option<(usize, usize)> {
-        let free = known.iter().filter(|k| k.free).count();
+        let free = known.iter().filter(|k| k.may_found()).count();
         self.party(now, known).err().map(|n| (n, free))
     }
 
@@ -172,7 +186,7 @@ impl Founding {
         if self.accepted(now).is_some() {
             return None;
         }
-        if me.standing == Standing::Witness {
+        if me.standing == Standing::Witness || !self.founds() {
             // It accepts, but never proposes.
             self.not_before = now + self.interval;
             return self.withdraw(now);
@@ -265,9 +279,9 @@ impl Founding {
     ) -> (bool, Option<Step>) {
         let named = proposal.seats.iter().any(|s| s.identity == me.identity && s.id == me.id);
         let enough = match &self.rule {
-            Rule::Expect(n) => proposal.seats.len() >= *n,
-            Rule::List(list) => proposal.seats.len() > list.len() / 2,
-            Rule::Alone => true,
+            Some(Rule::Expect(n)) => proposal.seats.len() >= *n,
+            Some(Rule::List(list)) => proposal.seats.len() > list.len() / 2,
+            Some(Rule::Alone) | None => true,
         };
         if !named || !enough {
             return (false, None);
@@ -285,7 +299,7 @@ impl Founding {
             _ => {}
         }
         // A part of a list may found, and another part could too: what was accepted then binds until it is released. Two foundings that name the same candidates can't both find a majority of them.
-        let binds = matches!(&self.rule, Rule::List(list) if proposal.seats.len() < list.len());
+        let binds = matches!(&self.rule, Some(Rule::List(list)) if proposal.seats.len() < list.len());
         let (until, remind) =
             if binds { (Time::NEVER, now + self.interval) } else { (now + self.detection, Time::NEVER) };
         let (lineage, proposer) = (proposal.lineage, from.identity);
@@ -351,7 +365,7 @@ impl Founding {
 
     /// Is bound by what it accepted before its restart.
     pub(super) fn bind(&mut self, bound: &Bound) {
-        if matches!(self.rule, Rule::List(_)) {
+        if matches!(self.rule, Some(Rule::List(_))) {
             let Bound { lineage, proposer, .. } = *bound;
             let (until, without) = (Time::NEVER, BTreeSet::new());
             self.phase = Phase::Accepted { lineage, proposer, until, remind: self.started, without };
@@ -378,7 +392,7 @@ impl Founding {
         if !seats.iter().all(|s| accepted.contains_key(&s.identity)) {
             return None;
         }
-        if let Rule::List(list) = &self.rule
+        if let Some(Rule::List(list)) = &self.rule
             && seats.len() < list.len()
             && !accepted.values().all(|durable| *durable)
         {

@@ -5,10 +5,11 @@
 //! 1. Of two lineages that meet one yields, by what both see alike: the one in which fewer candidates vote; where they are
 //!    equal, the one with the larger number. A leader counts by the offer that it has made, for as long as that holds.
 //! 2. Who yields decides nothing more until it knows what came of it, so that the roll that it hands over is all of its
-//!    lineage. It ends its lineage only by the word of the very leader that it accepted, about that very offer: then the
-//!    other has committed every member, and its later leaders hold them too. Without that word it goes on as before. So
-//!    there is no moment in which nobody may act for its members: an acceptance binds for a bounded time, an absorption
-//!    that nobody was told of is repeated, and members that were put on the roll by it and never came are gone like others.
+//!    lineage. It ends its lineage only by the word of the very leader that it accepted, about that very offer and that very
+//!    roll: then the other has committed every member, and its later leaders hold them too. Without that word it goes on as
+//!    before. So there is no moment in which nobody may act for its members: an acceptance binds for a bounded time, an
+//!    absorption that nobody was told of is repeated, and members that were put on the roll by it and never came are gone like
+//!    others.
 //! 3. Who wins leads in a term above those of both before it takes anybody in.
 //! 4. A lineage that was absorbed goes on in the other: its voters promise never to act in it again before they take the
 //!    other's roll, and they come as voters that were never there before. Until they hold that roll they keep their own,

@@ -25,7 +25,10 @@ impl Node {
         let term = self.lead.as_ref().map(|l| l.leadership.term);
         let by_partner = match &self.merging.stage {
             Stage::Yielding(y) => {
-                (y.to.1, y.number, y.into) == (from.identity, ended.number, ended.into) && term == Some(y.term)
+                // One offer may be accepted twice, where it comes late: what ended is the roll that was handed over.
+                let handed_over = y.image.is_some() && y.position == ended.upto;
+                let that_offer = (y.to.1, y.number, y.into) == (from.identity, ended.number, ended.into);
+                handed_over && that_offer && term == Some(y.term)
             }
             _ => false,
         };

@@ -10,18 +10,17 @@ use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInf
 use crate::wire::{Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage, View};
 
 impl Node {
-    fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> Option<R> {
-        let founding = self.founding.as_mut()?;
+    fn with_known<R>(&mut self, act: impl FnOnce(&mut super::Founding, &[Known<'_>]) -> R) -> R {
         let mut known = vec![Known { info: &self.me, free: true }];
         known.extend(self.peers.ready().map(|(p, _)| Known { info: &p.info, free: p.lineage == Lineage::ZERO }));
-        Some(act(founding, &known))
+        act(&mut self.founding, &known)
     }
 
     pub(super) fn tick_founding(&mut self, now: Time) {
         if !self.me.standing.votes() {
             return;
         }
-        if self.voter.promise.lineage != Lineage::ZERO || self.is_going() || self.founding.is_none() {
+        if self.voter.promise.lineage != Lineage::ZERO || self.is_going() {
             self.offer_roll(now);
             self.ask_for_roll(now);
             self.tick_bound(now);
@@ -30,18 +29,18 @@ impl Node {
         self.tick_bound(now);
         if self.follower.is_bound(now) || self.voter.knows_another() {
             // A convention is there, or was and may be: join it.
-            self.founding.iter_mut().for_each(|f| f.reset(now));
+            self.founding.reset(now);
             return;
         }
         let seen = self.voter.promise.seen.max(self.sought);
         let (me, draw) = (self.me.clone(), self.rng.nonzero());
-        let step = self.with_known(|f, known| f.tick(now, &me, seen, known, draw)).flatten();
+        let step = self.with_known(|f, known| f.tick(now, &me, seen, known, draw));
         self.founding_step(now, step);
     }
 
     /// How many candidates are missing for a founding: expected, known.
     pub(super) fn founding_waits(&mut self, now: Time) -> Option<(usize, usize)> {
-        self.with_known(|f, known| f.missing(now, known)).flatten()
+        self.with_known(|f, known| f.missing(now, known))
     }
 
     pub(super) fn founding_step(&mut self, now: Time, step: Option<Step>) {
@@ -80,9 +79,11 @@ impl Node {
         if self.follower.is_bound(now) || self.voter.knows_another() {
             return;
         }
-        let Some(founding) = &mut self.founding else { return };
-        let (accepted, step) = founding.proposed(now, &self.me, from, proposal);
-        let founding_binds = founding.is_bound();
+        if !self.me.standing.votes() {
+            return;
+        }
+        let (accepted, step) = self.founding.proposed(now, &self.me, from, proposal);
+        let founding_binds = self.founding.is_bound();
         if accepted {
             // Where it binds it is stored, as a promise in that lineage.
             let (lineage, term, proposer) = (proposal.lineage, proposal.term, from.identity);
@@ -103,7 +104,7 @@ impl Node {
 
     /// Nothing is stored of an acceptance that binds no longer.
     pub(super) fn forget_acceptance(&mut self, now: Time) {
-        if self.founding.as_ref().is_some_and(|f| f.accepted(now).is_none()) {
+        if self.founding.accepted(now).is_none() {
             self.voter.accept(None, &mut self.out);
         }
     }
@@ -111,7 +112,7 @@ impl Node {
     pub(super) fn on_propose_reply(&mut self, now: Time, from: &Origin, reply: ProposeReply) {
         self.voter.see(reply.term, &mut self.out);
         let lineage = self.voter.promise.lineage;
-        let proposes = self.founding.as_ref().is_some_and(|f| f.proposes(reply.lineage));
+        let proposes = self.founding.proposes(reply.lineage);
         if reply.accepted && lineage != reply.lineage && !proposes {
             // The release was lost, or went down with this node's last start; or another one proposed it, who is no more.
             self.disclaim(from, &reply);
@@ -119,8 +120,7 @@ impl Node {
         if lineage != Lineage::ZERO {
             return;
         }
-        let Some(founding) = &mut self.founding else { return };
-        let step = founding.answered(now, from.identity, &reply);
+        let step = self.founding.answered(now, from.identity, &reply);
         self.founding_step(now, step);
     }
 
@@ -293,9 +293,7 @@ impl Node {
         self.voter.renounce(promise);
         self.out.store_anew();
         self.out.store(Record::Promise(self.voter.record()));
-        if let Some(founding) = &mut self.founding {
-            founding.reset(now);
-        }
+        self.founding.reset(now);
         if hollow {
             self.introduce();
         } else {
@@ -309,7 +307,7 @@ impl Node {
         if self.voter.promise.lineage == lineage {
             return lineage != Lineage::ZERO;
         }
-        let bound = self.founding.as_ref().and_then(|f| f.accepted(now));
+        let bound = self.founding.accepted(now);
         let elsewhere = self.follower.registration.is_some_and(|r: Registration| r.lineage != lineage);
         if self.voter.promise.lineage != Lineage::ZERO || bound.is_some_and(|b| b != lineage) || elsewhere {
             self.out.stats.dropped_other_lineage += 1;

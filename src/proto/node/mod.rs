@@ -181,7 +181,7 @@ pub struct Node {
     lanes: Lanes,
     campaign: Campaign,
     follower: Follower,
-    founding: Option<Founding>,
+    founding: Founding,
     lead: Option<Lead>,
     /// The roll of the lineage that was left last, as far as it was told: where that lineage lives after all, and is
     /// entered again, only what changed is told.
@@ -518,7 +518,7 @@ impl Node {
             at = at.min(self.follower.deadline(self.beats(), self.joined()));
         }
         if self.me.standing.votes() && self.voter.promise.lineage == Lineage::ZERO {
-            at = self.founding.as_ref().map_or(at, |f| at.min(f.deadline()));
+            at = at.min(self.founding.deadline());
         }
         if self.me.standing.votes() {
             at = at.min(self.campaign.deadline()).min(self.voter.silent_at());

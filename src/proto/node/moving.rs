@@ -19,7 +19,7 @@ use crate::wire::Promise;
 impl Node {
     pub(super) fn begin_move(&mut self, now: Time, multicast: bool, seeds: bool) -> Result<(), CommandError> {
         // Once what was accepted has come about, it is left like any other convention.
-        let bound = self.log.is_empty() && self.founding.as_ref().is_some_and(|f| f.accepted(now).is_some());
+        let bound = self.log.is_empty() && self.founding.accepted(now).is_some();
         let busy = self.leaving.is_some() || self.moving.is_some() || self.handover.is_some();
         if busy || self.out.is_moving() || bound {
             return Err(CommandError::NotReady);
@@ -31,7 +31,7 @@ impl Node {
         let others = self.log.line().voters().any(|s| s.identity != self.voter.identity());
         let led_alone = self.lead.is_some() && !others;
         self.resign(now, true);
-        let step = self.founding.as_mut().and_then(|f| f.withdraw(now));
+        let step = self.founding.withdraw(now);
         self.founding_step(now, step);
         let until = now + self.config.detection() * 3 + self.round() * 8;
         self.moving = Some(Moving { multicast, seeds, until });

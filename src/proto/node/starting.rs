@@ -122,10 +122,8 @@ impl Node {
         for seat in log.line().seats() {
             peers.note(now, &members::seat_info(seat), log.lineage(), true);
         }
-        let mut founding = config.founding.clone().map(|rule| Founding::new(rule, now, interval, detection));
-        if let (Some(founding), Some(bound)) = (&mut founding, &bound) {
-            founding.bind(bound);
-        }
+        let mut founding = Founding::new(config.founding.clone(), now, interval, detection);
+        bound.iter().for_each(|bound| founding.bind(bound));
         let follower = Follower::new(now, interval, detection, me.standing.votes(), Rng::new(rng.next()));
         // Drawn apart, so that who doesn't follow the roll draws what it always drew.
         let salt = promise.identity.0 ^ promise.incarnation.0.rotate_left(32);

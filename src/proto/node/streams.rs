@@ -116,9 +116,7 @@ impl Node {
         if let Some(term) = about {
             self.evidence(now, term);
         }
-        if let Some(founding) = &mut self.founding {
-            founding.proposer_died(identity);
-        }
+        self.founding.proposer_died(identity);
         self.forget_acceptance(now);
         self.strike_off_dead(now, id, incarnation);
     }

@@ -246,9 +246,7 @@ impl Node {
             } else {
                 Notice::WaitingFor(self.awaited())
             }
-        } else if self.voter.promise.lineage == Lineage::ZERO
-            && self.follower.attempts() >= 3
-            && self.founding.is_some()
+        } else if self.voter.promise.lineage == Lineage::ZERO && self.follower.attempts() >= 3 && self.founding.founds()
         {
             if let Some(ids) = self.awaited_by_bound() {
                 Notice::WaitingFor(ids)

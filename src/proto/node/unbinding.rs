@@ -59,7 +59,7 @@ impl Node {
         }
         let clears = |s: &&Seat| {
             let here = self.peers.conn_of(&s.id, s.identity).is_some();
-            let says = self.founding.as_ref().is_some_and(|f| f.has_disclaimed(s.identity));
+            let says = self.founding.has_disclaimed(s.identity);
             self.is_lost(s) || here && says || self.bug.has(Bug::FreeWithoutAsking)
         };
         others().filter(|s| !clears(s)).map(|s| s.id.clone()).collect()
@@ -74,9 +74,9 @@ impl Node {
 
     /// Reminds those concerned that this node is bound to a founding, and frees it where that can never come about.
     pub(super) fn tick_bound(&mut self, now: Time) {
-        if self.voter.bound().is_none() {
+        if self.voter.bound().is_none() && self.founding.is_bound() {
             // It entered another lineage since, as a child's.
-            self.founding.iter_mut().filter(|f| f.is_bound()).for_each(|f| f.set_free(now));
+            self.founding.set_free(now);
         }
         let Some(bound) = self.voter.bound().filter(|b| self.has_nothing_of(b.lineage)).cloned() else { return };
         let lost = self.is_proposer_lost(&bound);
@@ -88,10 +88,10 @@ impl Node {
         if lost && self.voter.promise.lineage == bound.lineage && !self.follower.hears(now, self.config.detection()) {
             // It had entered, and nothing came.
             self.voter.step_out(&mut self.out);
-            self.founding.iter_mut().for_each(|f| f.bind(&bound));
+            self.founding.bind(&bound);
             self.introduce();
         }
-        let step = self.founding.as_mut().and_then(|f| f.remind(now, &bound, lost));
+        let step = self.founding.remind(now, &bound, lost);
         self.founding_step(now, step);
         if lost
             && self.voter.promise.lineage == Lineage::ZERO
@@ -103,7 +103,7 @@ impl Node {
     }
 
     fn set_free(&mut self, now: Time) {
-        self.founding.iter_mut().for_each(|f| f.set_free(now));
+        self.founding.set_free(now);
         self.voter.accept(None, &mut self.out);
     }
 
@@ -118,14 +118,12 @@ impl Node {
     }
 
     pub(super) fn on_release(&mut self, now: Time, from: &Origin, release: Release) {
-        if let Some(founding) = &mut self.founding {
-            founding.released(from.identity, release.lineage);
-        }
+        self.founding.released(from.identity, release.lineage);
         self.forget_acceptance(now);
         let bound = self.voter.bound().filter(|b| b.lineage == release.lineage);
         let of_party = bound.is_some_and(|b| b.party.iter().any(|s| s.identity == from.identity));
         if of_party && bound.is_some_and(|b| self.is_proposer_lost(b)) {
-            self.founding.iter_mut().for_each(|f| f.disclaimed(from.identity, release.lineage));
+            self.founding.disclaimed(from.identity, release.lineage);
             self.tick_bound(now);
         }
     }
@@ -139,7 +137,7 @@ impl Node {
     /// giving these up: none of them is there.
     pub(super) fn may_be_freed(&self, without: &[NodeId]) -> bool {
         let me = self.voter.identity();
-        let founds = self.founding.is_some() && self.voter.promise.lineage == Lineage::ZERO && self.me.standing.votes();
+        let founds = self.founding.founds() && self.voter.promise.lineage == Lineage::ZERO && self.me.standing.votes();
         let away = |id: &NodeId| {
             *id != self.me.id && {
                 let seat = self.voter.bound().and_then(|b| b.party.iter().find(|s| s.id == *id));
