@@ -250,6 +250,7 @@ impl Founding {
                 priority: info.priority,
                 admitted: n,
                 witness: info.standing == Standing::Witness,
+                durable: info.durable,
                 voting: true,
                 slot: Slot(n),
                 addrs: info.addrs.clone(),

@@ -188,6 +188,7 @@ mod tests {
             priority: 0,
             admitted: i as u32,
             witness: false,
+            durable: false,
             voting: true,
             slot: Slot(i as u32),
             addrs: vec![],

@@ -159,6 +159,19 @@ impl Log {
         self.line.version() != self.roll.line().version()
     }
 
+    /// The line before the last change of it, where that isn't known to be committed: changes come one by one, so all before
+    /// it are.
+    pub(super) fn line_before(&self) -> Option<Line> {
+        let (mut line, mut before) = (self.roll.line().clone(), None);
+        for entry in self.uncommitted() {
+            let old = line.clone();
+            if apply_to_line(&mut line, &entry.change) {
+                before = Some(old);
+            }
+        }
+        before
+    }
+
     /// Where the first change of the line stands that waits for its commit.
     pub(super) fn line_change(&self) -> Option<Position> {
         let mut line = self.roll.line().clone();

@@ -156,6 +156,13 @@ impl Recovery {
 
     pub(super) fn told(&mut self, now: Time, from: Identity, muster: Muster) {
         if self.accounts.len() < MAX_VOTERS || self.accounts.contains_key(&from) {
+            let others = self.accounts.iter().filter(|(who, _)| **who != from);
+            let furthest = others.map(|(_, a)| a.muster.position).max();
+            let before = self.accounts.get(&from).map(|a| a.muster.position);
+            if furthest.is_some_and(|p| p < muster.position && before.is_none_or(|b| b <= p)) {
+                // It may know voters better than those before it, who say again who is gone once they have heard it.
+                self.accounts.values_mut().for_each(|a| a.muster.gone.clear());
+            }
             self.highest = self.highest.max(muster.term);
             self.accounts.insert(from, Account { at: now, muster });
         }
@@ -170,6 +177,17 @@ impl Recovery {
     /// True where this one told of itself lately.
     pub(super) fn has_told(&self, who: Identity) -> bool {
         self.accounts.contains_key(&who)
+    }
+
+    /// True where this one has told that it holds some of the roll.
+    pub(super) fn holds_something(&self, who: Identity) -> bool {
+        self.accounts.get(&who).is_some_and(|a| a.muster.position > Position::default())
+    }
+
+    /// True where one that holds more than this knows of this voter.
+    pub(super) fn is_known_beyond(&self, who: Identity, position: Position) -> bool {
+        let knows = |m: &Muster| m.position > position && m.voters.iter().any(|s| s.identity == who);
+        self.accounts.values().any(|a| knows(&a.muster))
     }
 
     /// The voters that others named.
@@ -226,8 +244,10 @@ impl Recovery {
         let may_found = |one: &(Identity, &Muster)| holds(one) && (left.contains_key(&one.0) || !kept);
         let founder = all().filter(may_found).min_by_key(|(who, m)| {
             let seat = newest.voters.iter().find(|s| s.identity == *who);
-            let leads = seat.is_some_and(|s| s.voting && !s.witness);
-            (!leads, left.get(who).is_none_or(|s| s.witness), Reverse(m.position), rank(*who), *who)
+            // Whether it is a candidate it knows best itself.
+            let witness = |s: &Seat| s.witness || m.voters.iter().any(|mine| mine.identity == *who && mine.witness);
+            let leads = seat.is_some_and(|s| s.voting && !witness(s));
+            (!leads, left.get(who).is_none_or(|s| witness(s)), Reverse(m.position), rank(*who), *who)
         });
         // Who holds the roll and votes by nobody's promises as well: the others can't know that it doesn't.
         let lax = self.bug.has(Bug::RecoverWithoutUnseated);

@@ -328,6 +328,7 @@ impl Nemesis {
                 }
                 own(if self.rng.one_in(4) { Standing::Witness } else { Standing::Candidate })
             }
+            (1, Some(Standing::Candidate)) if self.late && self.rng.one_in(3) => own(Standing::Witness),
             (1, Some(standing)) if standing.votes() => own(Standing::Member),
             (kind, _) => {
                 let Some(leader) = world.leaders().last() else { return false };
@@ -468,7 +469,9 @@ impl Nemesis {
     /// together, started anew beyond a partition, found another one, as they are configured, where others go on with the
     /// old one.
     fn founders_survive(&self, world: &World, host: HostId) -> bool {
-        let remembers = |h: &HostId| *h != host && world.node(*h).is_some_and(|n| n.lineage() != Lineage::ZERO);
+        // Who is on its way elsewhere comes back as one that knows nothing.
+        let stays = |h: &HostId| *h != host && !self.away.contains(h);
+        let remembers = |h: &HostId| stays(h) && world.node(*h).is_some_and(|n| n.lineage() != Lineage::ZERO);
         let remembering = (0..self.voters as u32).map(HostId).filter(remembers).count();
         host.at() >= self.voters || self.voters - remembering < self.founding_quorum
     }
@@ -608,7 +611,9 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
         left().next().is_some() && left().flat_map(|h| h.process.as_ref()).all(|p| all_told(world, &p.node))
     };
     let wins = |line: &Line| {
-        let leads = |s: &Seat| !s.witness && is_intact(world, s, None);
+        let candidate =
+            |s: &Seat| world.find(s.id.as_str()).is_some_and(|h| world.hosts[h.at()].standing() == Standing::Candidate);
+        let leads = |s: &Seat| !s.witness && candidate(s) && is_intact(world, s, None);
         intact(world, line, None) >= line.majority() && line.voters().any(leads)
     };
     held.iter().all(|(l, line)| {

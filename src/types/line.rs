@@ -23,6 +23,8 @@ pub struct Seat {
     pub admitted: u32,
     /// Votes, but never leads.
     pub witness: bool,
+    /// The voter in it has a store: it may come back with what it promised and holds.
+    pub durable: bool,
     /// False while the seat is kept for a voter that was taken off the line or is not level yet: it doesn't count.
     pub voting: bool,
     /// The slot of the node's registration.
@@ -170,6 +172,7 @@ mod tests {
             priority,
             admitted: n,
             witness: false,
+            durable: false,
             voting: true,
             slot: Slot(n),
             addrs: vec![],

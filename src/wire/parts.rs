@@ -63,6 +63,7 @@ const FOLLOWS: u8 = 8;
 const OUTBOUND: u8 = 16;
 const WITNESS: u8 = 1;
 const VOTING: u8 = 2;
+const STORED: u8 = 4;
 const LEADER: u8 = 1;
 
 /// A bit of a flags byte.
@@ -347,7 +348,7 @@ pub(super) fn put_seat_body<S: Sink>(sink: &mut S, seat: &Seat) {
         .i32(seat.priority)
         .u32(seat.admitted)
         .u32(seat.slot.0)
-        .u8(flag(seat.witness, WITNESS) | flag(seat.voting, VOTING))
+        .u8(flag(seat.witness, WITNESS) | flag(seat.voting, VOTING) | flag(seat.durable, STORED))
         .spare(3);
     put_body(sink, fixed);
     put_id(sink, &seat.id);
@@ -360,8 +361,8 @@ pub(super) fn read_seat(bytes: &[u8]) -> Result<Seat, Reject> {
     let (identity, incarnation) = (Identity(c.u64()?), Incarnation(c.count()?));
     let (priority, admitted, slot, flags) = (c.i32()?, c.u32()?, Slot(c.u32()?), c.u8()?);
     let (id, addrs) = Named::of(&body)?;
-    let (witness, voting) = (flags & WITNESS != 0, flags & VOTING != 0);
-    Ok(Seat { id, identity, incarnation, priority, admitted, witness, voting, slot, addrs })
+    let (witness, voting, durable) = (flags & WITNESS != 0, flags & VOTING != 0, flags & STORED != 0);
+    Ok(Seat { id, identity, incarnation, priority, admitted, witness, durable, voting, slot, addrs })
 }
 
 /// Adds a seat of a line: at most [`MAX_SEATS`], each id once.

@@ -33,6 +33,7 @@ pub(crate) fn seat(i: u16, id: &str, identity: u64) -> Seat {
         priority: 0,
         admitted: u32::from(i),
         witness: false,
+        durable: false,
         voting: true,
         slot: Slot(u32::from(i)),
         addrs: vec![addr(i + 1)],

@@ -175,9 +175,20 @@ fn info(n: u8) -> MemberInfo {
 }
 
 fn seat(n: u8) -> Seat {
-    let MemberInfo { id, incarnation, identity, priority, addrs, .. } = info(n);
+    let MemberInfo { id, incarnation, identity, priority, durable, addrs, .. } = info(n);
     let admitted = u32::from(n) + 1;
-    Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot: Slot(n.into()), addrs }
+    Seat {
+        id,
+        identity,
+        incarnation,
+        priority,
+        admitted,
+        witness: false,
+        durable,
+        voting: true,
+        slot: Slot(n.into()),
+        addrs,
+    }
 }
 
 impl<'a> Session<'a> {

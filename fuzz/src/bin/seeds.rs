@@ -92,8 +92,8 @@ fn info() -> MemberInfo {
 use std::net::SocketAddr;
 
 fn seat() -> Seat {
-    let MemberInfo { id, identity, incarnation, priority, addrs, .. } = info();
-    Seat { id, identity, incarnation, priority, admitted: 4, witness: false, voting: true, slot: Slot(5), addrs }
+    let MemberInfo { id, identity, incarnation, priority, durable, addrs, .. } = info();
+    Seat { id, identity, incarnation, priority, admitted: 4, witness: false, durable, voting: true, slot: Slot(5), addrs }
 }
 
 fn datagrams() -> Vec<Datagram> {

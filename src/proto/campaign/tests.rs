@@ -23,6 +23,7 @@ fn line(voters: u64) -> Line {
         priority: 0,
         admitted: n as u32,
         witness: false,
+        durable: false,
         voting: true,
         slot: Slot(n as u32),
         addrs: vec![],

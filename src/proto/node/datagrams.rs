@@ -366,6 +366,11 @@ impl Node {
             self.out.stats.dropped_other_lineage += 1;
             return;
         }
+        if self.is_bound_elsewhere(&view) {
+            // It would be free of what it accepted, of which others may hold more than it does.
+            self.out.stats.dropped_other_lineage += 1;
+            return;
+        }
         if self.peers.shuns_family(view.lineage, &view.parents) {
             // It was found at the new address, by a heartbeat of a child.
             self.peers.pardon();

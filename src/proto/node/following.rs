@@ -412,6 +412,8 @@ impl Node {
                     let seek = self.question(0);
                     self.out.datagram(Dest::Addr(addr), seek);
                 }
+                // What it accepted may have come about: it is heard of, or its proposer frees it.
+                Need::Join(_) if self.follower.view.as_ref().is_some_and(|v| self.is_bound_elsewhere(v)) => {}
                 Need::Join(addr) => {
                     self.out.stats.joins_out += 1;
                     let join = Join {

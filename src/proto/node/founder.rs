@@ -6,7 +6,9 @@ use super::super::log::Log;
 use super::super::planted::Bug;
 use super::streams::Origin;
 use super::{Node, members};
-use crate::types::{ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Term, Time};
+use crate::types::{
+    ConnId, Generation, Identity, Index, Line, Lineage, MemberInfo, Position, Seat, Standing, Term, Time,
+};
 use crate::wire::{Fetch, Image, Message, Promise, Propose, ProposeReply, Record, Release, SlotImage, View};
 
 impl Node {
@@ -209,17 +211,21 @@ impl Node {
     /// Gives the committed roll to a voter of the line that holds nothing of it: where only witnesses have it, nobody could
     /// lead otherwise. What is committed may come from anybody.
     pub(super) fn offer_roll(&mut self, now: Time) {
-        if !self.may_offer(now) {
-            return;
+        if self.may_offer(now) {
+            self.give_roll(now);
         }
+    }
+
+    /// Gives it to the first of them, a candidate for choice.
+    pub(super) fn give_roll(&mut self, now: Time) {
         let hollow = |p: &super::super::peers::Peer| {
             let seat = self.log.line().seat(&p.info.id);
             let outside = p.lineage == Lineage::ZERO || self.log.parents().contains(&p.lineage);
             outside && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
         };
-        let Some((to, conn)) = self.peers.ready().find(|(p, _)| hollow(p)).map(|(p, c)| (p.info.identity, c)) else {
-            return;
-        };
+        let hollow = self.peers.ready().filter(|(p, _)| hollow(p));
+        let first = hollow.min_by_key(|(p, _)| p.info.standing != Standing::Candidate);
+        let Some((to, conn)) = first.map(|(p, c)| (p.info.identity, c)) else { return };
         self.next_offer = now + self.config.detection() * 2;
         self.offer_to(to, conn);
     }

@@ -275,6 +275,8 @@ impl Node {
             if *who == from.identity && ours && reply.position == sending.position {
                 if reply.offset as usize >= sending.image.len() {
                     self.serving = None;
+                    // There may be more of them.
+                    self.next_offer = now;
                     return;
                 }
                 sending.offset = reply.offset;

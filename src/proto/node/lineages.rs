@@ -142,18 +142,21 @@ impl Node {
         }
         let (parent, seen) = (self.voter.promise.lineage, self.voter.promise.seen);
         let mut before = std::mem::replace(&mut self.log, Log::empty());
-        let mut told = std::mem::replace(&mut self.told.roll, true);
-        if let Some((parent, true)) = self.inherited.take().filter(|_| !told) {
-            (before, told) = (parent, true);
-        }
-        if !told {
-            // What was told of the parent, or of its own parents, before it ceased to hold that roll.
-            let available = self.is_available();
-            let kin = |log: &Log| available || log.is_before(image);
-            let known = self.abandoned.take().filter(kin).filter(|_| !self.told.anew);
-            told = known.is_some();
-            before = known.unwrap_or(before);
-        }
+        let told = std::mem::replace(&mut self.told.roll, true);
+        let old = match self.inherited.take() {
+            _ if told => before.roll().clone(),
+            Some((parent, Some(log))) => {
+                before = parent;
+                log.roll().clone()
+            }
+            _ => match self.told_before(image) {
+                Some(log) => {
+                    before = log;
+                    before.roll().clone()
+                }
+                None => Roll::default(),
+            },
+        };
         if merged {
             self.be_reborn(image.lineage);
             self.follower.unregister(now);
@@ -163,19 +166,24 @@ impl Node {
         self.belong_to_child(now, image.lineage, seen, None);
         if merged {
             self.told.apart = None;
-            let old = if told { before.roll().clone() } else { Roll::default() };
             let new = self.log.roll().clone();
             self.tell_crossing(now, parent, &old, &new);
         } else {
-            self.tell_inheritance(now, parent, &before, told);
+            self.tell_inheritance(now, parent, &before, &old);
         }
         self.line_changed(now);
         true
     }
 
-    /// What the child's roll says otherwise than the parent's, as it was told; and what the recovery may have cost.
-    fn tell_inheritance(&mut self, now: Time, parent: Lineage, before: &Log, told: bool) {
-        let old = if told { before.roll().clone() } else { Roll::default() };
+    /// What was told of an image's lineage, or of those that it comes from, by a node that ceased to hold that roll. Where sides
+    /// go on by themselves all that was told counts.
+    pub(super) fn told_before(&mut self, image: &Image) -> Option<Log> {
+        let available = self.is_available();
+        self.abandoned.take().filter(|log| available || log.is_before(image)).filter(|_| !self.told.anew)
+    }
+
+    /// What the child's roll says otherwise than what was told, and what the recovery may have cost.
+    fn tell_inheritance(&mut self, now: Time, parent: Lineage, before: &Log, old: &Roll) {
         let still = |s: &&Seat| !self.log.line().votes(s.identity);
         let lost: Vec<NodeId> = before.line().voters().filter(still).map(|s| s.id.clone()).collect();
         let lineage = self.log.lineage();
@@ -185,17 +193,17 @@ impl Node {
             self.told.apart = None;
             self.out.event(Event::Parted { lineage, parent, without: lost, kept });
             let new = self.log.roll().clone();
-            return self.tell_other_roll(now, &old, &new);
+            return self.tell_other_roll(now, old, &new);
         }
         self.out.event(Event::Recovered { lineage, parent, lost, kept });
-        self.tell_outcome(now, &old);
+        self.tell_outcome(now, old);
     }
 
     /// The first entry of a child that this node founded is committed: now it is told.
     pub(super) fn tell_inherited(&mut self, now: Time) {
-        let Some((before, told)) = self.inherited.take() else { return };
+        let Some((before, old)) = self.inherited.take() else { return };
         self.told.roll = true;
-        self.tell_inheritance(now, before.lineage(), &before, told);
+        self.tell_inheritance(now, before.lineage(), &before, &old.map(|log| log.roll().clone()).unwrap_or_default());
     }
 
     /// A founder that stopped before the first entry of its child was committed told nobody what the founding may have cost, and

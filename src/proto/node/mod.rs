@@ -190,8 +190,8 @@ pub struct Node {
     /// What is left of a line that can't go on.
     recovery: Recovery,
     merging: Merging,
-    /// The roll of the parent, and whether it was told, until the first entry of the child is committed.
-    inherited: Option<(Log, bool)>,
+    /// The roll of the parent, and the one that was told (that one, as a rule), until the first entry of the child is committed.
+    inherited: Option<(Log, Option<Log>)>,
     /// The answers that its founding of a child put on the roll: in the parent they may not have been committed.
     #[cfg(feature = "sim")]
     pub(crate) answers_founded: Vec<(NodeId, u64, bytes::Bytes)>,

@@ -41,7 +41,9 @@ impl Node {
     /// and doesn't vote is among them without an identity.
     pub(crate) fn possible_voters(&self) -> Vec<Seat> {
         let mut all: Vec<Seat> = self.log.line().voters().cloned().collect();
-        let seated = self.log.roll().line().voters().cloned();
+        // A line that isn't known to be committed may not be: then the one before it is in force.
+        let lines: Vec<Line> = self.log.line_before().into_iter().chain([self.log.roll().line().clone()]).collect();
+        let seated = lines.iter().flat_map(|line| line.voters().cloned());
         let member = |slot, info: &MemberInfo| Seat {
             id: info.id.clone(),
             identity: info.identity,
@@ -49,6 +51,7 @@ impl Node {
             priority: info.priority,
             admitted: 0,
             witness: info.standing == Standing::Witness,
+            durable: info.durable,
             voting: false,
             slot,
             addrs: info.addrs.clone(),
@@ -97,7 +100,6 @@ impl Node {
     /// store that its id has now belongs to another voter.
     fn is_voter_gone(&self, seat: &Seat) -> bool {
         let proven = !self.bug.has(Bug::CountWithoutProof);
-        let had_store = self.log.roll().identity(seat.identity).is_some_and(|(_, i)| i.durable);
         let has_store =
             self.me.durable && seat.id == self.me.id || self.peers.get(&seat.id).is_some_and(|p| p.info.durable);
         if seat.identity == Identity::ZERO {
@@ -109,11 +111,13 @@ impl Node {
         } else {
             self.peers.get(&seat.id).is_some_and(|p| p.replaced(seat, proven))
         };
-        // It gave its vote up once a line without it was committed. Where the newest line that this node holds has it yet, there
-        // is a newer one, of which nobody here knows who votes in it: so that says nothing of who is left.
-        let off_line = !self.log.line().voters().any(|s| s.identity == seat.identity);
+        // It gave its vote up once a line without it was committed. Where the newest line that those left hold has it yet, there
+        // is a newer one, of which nobody here knows who votes in it: so that says nothing of who is left. Nor does a line
+        // that is older than what somebody knows of it.
+        let off_line = !self.log.line().voters().any(|s| s.identity == seat.identity)
+            && !self.recovery.is_known_beyond(seat.identity, self.log.last());
         let stepped_down = off_line && self.peers.get(&seat.id).is_some_and(|p| p.has_stepped_down(seat));
-        seat.identity != self.voter.identity() && (replaced && (!had_store || has_store) || stepped_down)
+        seat.identity != self.voter.identity() && (replaced && (!seat.durable || has_store) || stepped_down)
     }
 
     /// True where a side without a majority goes on by itself: nobody led for long.
@@ -135,7 +139,7 @@ impl Node {
     }
 
     fn account(&self, now: Time) -> Muster {
-        let voters = self.possible_voters();
+        let mut voters = self.possible_voters();
         let ordered =
             |s: &&Seat| self.recovery.ordered.contains(&s.id) && self.peers.conn_of(&s.id, s.identity).is_none();
         // What others know of may be told apart here as well.
@@ -146,6 +150,10 @@ impl Node {
             .take(wire::MAX_VOTERS)
             .collect();
         let gone = gone.into_iter().collect();
+        if let Some(mine) = voters.iter_mut().find(|s| s.identity == self.voter.identity()) {
+            // Whatever its seat says, it leads only where it is a candidate.
+            mine.witness |= !self.is_candidate();
+        }
         let heard = self.peers.ready().map(|(p, _)| p.term).max().unwrap_or_default();
         let term = self.voter.promise.seen.max(self.sought).max(heard).max(self.recovery.highest);
         Muster {
@@ -402,7 +410,11 @@ impl Node {
         // What of it was told, and what is news, is told with its first commit. Where that of a child before this one never
         // came, what was told is still as it was before that.
         let told = std::mem::replace(&mut self.told.roll, false);
-        self.inherited = self.inherited.take().or(Some((before, told)));
+        if self.inherited.is_none() {
+            // Where nothing of the parent was told, what was told before counts.
+            let told = if told { Some(before.clone()) } else { self.told_before(&image) };
+            self.inherited = Some((before, told));
+        }
         self.belong_to_child(now, order.lineage, order.term, Some(me));
         if leads {
             self.become_leader(now, order.term, true);
@@ -410,7 +422,7 @@ impl Node {
             // It never leads: the heir does, once it has the roll.
             self.tell_inherited(now);
             self.line_changed(now);
-            self.offer_roll(now);
+            self.give_roll(now);
         }
     }
 
@@ -426,9 +438,14 @@ impl Node {
         self.is_candidate() && !self.is_off()
     }
 
-    /// A candidate that restarted and belongs nowhere: where only witnesses are left, it gets the roll and may lead.
+    /// A candidate that restarted and holds nothing: where only witnesses are left, it gets the roll and may lead.
     fn heir(&self) -> Option<Seat> {
-        let free = |p: &&Peer| p.lineage == Lineage::ZERO && p.info.standing == Standing::Candidate;
+        let ours = self.voter.promise.lineage;
+        // It may have come into the lineage already, by its registration or by its promise for what this node founds.
+        let hollow = |p: &Peer| {
+            p.lineage == Lineage::ZERO || p.lineage == ours && !self.recovery.holds_something(p.info.identity)
+        };
+        let free = |p: &&Peer| hollow(p) && p.info.standing == Standing::Candidate;
         let first = self
             .peers
             .ready()
@@ -440,11 +457,11 @@ impl Node {
 
     /// The seat of a candidate that the roll knows no seat of.
     fn newcomer(&self, info: &MemberInfo) -> Seat {
-        let MemberInfo { id, identity, incarnation, priority, addrs, .. } = info.clone();
+        let MemberInfo { id, identity, incarnation, priority, durable, addrs, .. } = info.clone();
         let admitted = self.log.line().next_admission();
         let known = self.log.roll().find(&id).filter(|(_, _, known)| known.incarnation == incarnation);
         let slot = known.map_or(Slot(u32::MAX), |(slot, _, _)| slot);
-        Seat { id, identity, incarnation, priority, admitted, witness: false, voting: true, slot, addrs }
+        Seat { id, identity, incarnation, priority, admitted, witness: false, durable, voting: true, slot, addrs }
     }
 
     /// Whether [`Command::Recover`](super::super::Command::Recover) could be carried out now.

@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// False where the roll says that this id is on its way off the line.
-    fn stays(&self, id: &NodeId) -> bool {
+    pub(super) fn stays(&self, id: &NodeId) -> bool {
         let roll = self.log.roll();
         !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes())
     }
@@ -256,7 +256,7 @@ impl Node {
     pub(super) fn forget_roll(&mut self) {
         let left = std::mem::replace(&mut self.log, Log::empty());
         // Of a child that was founded and never committed anything nothing was told, but of its parent.
-        let before = self.inherited.take().and_then(|(before, told)| told.then_some(before));
+        let before = self.inherited.take().and_then(|(_, told)| told);
         let told = if std::mem::replace(&mut self.told.roll, false) { Some(left) } else { before };
         if told.is_some() {
             self.abandoned = told;

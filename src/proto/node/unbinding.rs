@@ -20,7 +20,7 @@ use super::super::planted::Bug;
 use super::Node;
 use super::streams::Origin;
 use crate::types::{Lineage, NodeId, Seat, Time};
-use crate::wire::{Message, ProposeReply, Release};
+use crate::wire::{Message, ProposeReply, Release, View};
 
 impl Node {
     /// The founding that it accepted and that binds it: it takes part in no other until that is withdrawn, or can never
@@ -131,6 +131,13 @@ impl Node {
     /// Whom this node waits for before it takes part in a founding: it is bound to one that hangs.
     pub(super) fn awaited_by_bound(&self) -> Option<Vec<NodeId>> {
         self.voter.bound().map(|bound| self.hindrances(bound)).filter(|ids| !ids.is_empty())
+    }
+
+    /// True where this node accepted a founding that binds it, and a lineage that it could go to is neither that nor a child of
+    /// it.
+    pub(super) fn is_bound_elsewhere(&self, view: &View) -> bool {
+        let elsewhere = |l: Lineage| l != view.lineage && !view.parents.contains(&l) && self.has_nothing_of(l);
+        self.me.standing.votes() && self.voter.bound().is_some_and(|b| elsewhere(b.lineage))
     }
 
     /// True where an operator may free this candidate of what it accepted, or of the lineage in which it stepped down, by

@@ -222,8 +222,8 @@ fn a_suspect_that_is_heard_is_dialled_anew() {
 fn seat(id: &str, identity: u64, incarnation: u64) -> Seat {
     let MemberInfo { id, addrs, .. } = info(id, incarnation);
     let (identity, incarnation) = (Identity(identity), Incarnation(incarnation));
-    let (priority, admitted, witness, voting, slot) = (0, 0, false, true, crate::types::Slot(0));
-    Seat { id, identity, incarnation, priority, admitted, witness, voting, slot, addrs }
+    let (priority, admitted, witness, durable, voting, slot) = (0, 0, false, false, true, crate::types::Slot(0));
+    Seat { id, identity, incarnation, priority, admitted, witness, durable, voting, slot, addrs }
 }
 
 /// What was proven of a process at one address says nothing of the same voter at its next one.

@@ -69,6 +69,7 @@ fn roll_of(seats: &[(u32, bool)], members: &[u32]) -> Roll {
         priority: 0,
         admitted: *n,
         witness: false,
+        durable: false,
         voting: *voting,
         slot: Slot(*n),
         addrs: vec![],

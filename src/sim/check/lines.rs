@@ -132,6 +132,7 @@ mod tests {
             priority: 0,
             admitted: *n as u32,
             witness: false,
+            durable: false,
             voting: true,
             slot: Slot(0),
             addrs: vec![],

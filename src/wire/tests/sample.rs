@@ -67,6 +67,7 @@ pub(super) fn seat() -> Seat {
         priority: 3,
         admitted: 4,
         witness: false,
+        durable: false,
         voting: true,
         slot: Slot(5),
         addrs: vec!["192.0.2.1:1".parse().unwrap()],
@@ -538,6 +539,7 @@ pub(super) fn any_info() -> impl Strategy<Value = MemberInfo> {
 
 fn any_seat() -> impl Strategy<Value = Seat> {
     (any_sender(), any::<(u32, u32, bool, bool)>()).prop_map(|(s, (admitted, slot, witness, voting))| Seat {
+        durable: s.durable,
         id: s.id,
         identity: s.identity,
         incarnation: s.incarnation,
