@@ -173,3 +173,18 @@ fn nobody_preempts_by_default() {
     world.run_for(SECOND * 100);
     assert!(leads(&world, hosts[1]));
 }
+
+/// One that is on its way off the line stands before its leader and is in sync: it would only have to hand over again, and did,
+/// again and again, as long as the rest of the line couldn't do without it.
+#[test]
+fn nobody_is_preempted_for_one_that_leaves_the_line() {
+    let (mut world, hosts) = site(3, Some(SECOND * 4), false);
+    world.command(hosts[0], Command::Handover(Some(id("b")))).unwrap();
+    until(&mut world, "b leads", |w| leads(w, hosts[1]));
+    world.run_for(SECOND);
+    world.kill(hosts[2]);
+    world.command(hosts[1], Command::Retire(id("a"))).unwrap();
+    world.run_for(SECOND * 60);
+    assert!(leads(&world, hosts[1]));
+    assert!(world.leaderships() <= 2, "{}", world.leaderships());
+}

@@ -369,3 +369,110 @@ fn who_is_sent_back_to_the_parent_is_let_in() {
     world.move_to(hosts[2], 0, Vec::new()).unwrap();
     until(&mut world, "agreement", |w| w.disagreement().is_none());
 }
+
+/// A candidate is told to be a witness, and its leader dies before its seat says so: by its seat it could lead, so all waited for
+/// a bid that it never makes.
+#[test]
+fn who_is_a_witness_by_now_leads_nothing_whatever_its_seat_says() {
+    let (mut world, hosts) = site(&["a", "b"], &[], 2);
+    let builder = Config::builder(ConventionId::new("site").unwrap(), id("w"));
+    let config = builder.witness().found(Founding::Expect(3)).build().unwrap();
+    world.add_node(config, NodeOptions::default());
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    world.command(hosts[1], Command::SetStanding(Standing::Witness)).unwrap();
+    replace(&mut world, &hosts[..1]);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(world.leaders().next(), Some(hosts[0]));
+}
+
+/// A witness founds for the one candidate that there is, which restarted: one child, not a second one out of the first because
+/// that one had no leader yet.
+#[test]
+fn what_a_witness_founds_is_given_to_its_heir_at_once() {
+    let mut world = World::builder(11).twins(true).build();
+    let builder = |name: &str| Config::builder(ConventionId::new("site").unwrap(), id(name)).found(Founding::Expect(2));
+    let hosts = [world.add_node(builder("a").candidate().build().unwrap(), NodeOptions::default())];
+    world.add_node(builder("w").witness().build().unwrap(), NodeOptions::default());
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    let lineage = world.node(hosts[0]).unwrap().lineage();
+    replace(&mut world, &hosts);
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    assert_eq!(world.node(hosts[0]).unwrap().parents(), [lineage]);
+}
+
+/// A voter with a store was off the roll for a while, and on again while another one was away. The roll of that one knows it by its
+/// seat alone: that somebody without a store has its name proves nothing.
+#[test]
+fn who_has_a_store_is_waited_for_by_those_whose_roll_lacks_it() {
+    let (mut world, hosts) = site(&["a", "b", "c"], &["c"], 2);
+    world.kill(hosts[2]);
+    until(&mut world, "c is off the roll", |w| {
+        let off = |h: &HostId| w.node(*h).unwrap().members().all(|(_, _, i)| i.id != id("c"));
+        hosts[..2].iter().all(off)
+    });
+    world.isolate(hosts[0]);
+    world.start(hosts[2]);
+    until(&mut world, "b and c go on", |w| w.leaders().any(|h| h != hosts[0]) && w.leaders().count() == 1);
+    world.run_for(SECOND * 5);
+    world.kill(hosts[2]);
+    replace(&mut world, &hosts[1..2]);
+    let builder = Config::builder(ConventionId::new("site").unwrap(), id("c"));
+    let namesake = builder.candidate().found(Founding::Expect(3)).build().unwrap();
+    world.add_node(namesake, NodeOptions::default());
+    world.heal();
+    world.take_events();
+    world.run_for(SECOND * 60);
+    assert_eq!(recoveries(&mut world), []);
+    assert_eq!(world.leaders().count(), 0);
+}
+
+/// Two are left of three lines. One of them holds the second and knows that a voter of it is a plain member now, so that there is
+/// a third line, which it doesn't hold. The other one holds the first, of which that voter was none: its word counts nothing.
+#[test]
+fn who_holds_an_older_line_does_not_tell_who_stepped_down_from_a_newer_one() {
+    let (mut world, hosts) = site(&["a", "c", "d"], &["a"], 0);
+    let [a, c, d] = [hosts[0], hosts[1], hosts[2]];
+    let add = |world: &mut World, name: &str| {
+        let builder = Config::builder(ConventionId::new("site").unwrap(), id(name));
+        let config = builder.candidate().found(Founding::Expect(9)).build().unwrap();
+        let host = world.add_node(config, NodeOptions::default());
+        let seated = |w: &World| {
+            let node = w.leaders().next().and_then(|l| w.node(l));
+            node.is_some_and(|n| n.line().voters().any(|s| s.id == id(name)) && !n.line_in_force().seats().is_empty())
+        };
+        until(world, name, seated);
+        host
+    };
+    world.run_for(SECOND * 5);
+    world.command(a, Command::Handover(Some(id("c")))).unwrap();
+    until(&mut world, "handover", |w| w.leaders().next() == Some(c));
+    world.power_off(a);
+    let (b, x) = (add(&mut world, "b"), add(&mut world, "x"));
+    world.isolate(b);
+    let later: Vec<_> = ["y", "z", "v"].iter().map(|n| add(&mut world, n)).collect();
+    for gone in ["a", "b"] {
+        let leader = world.leaders().next().unwrap();
+        world.command(leader, Command::Retire(id(gone))).unwrap();
+        world.run_for(SECOND * 5);
+    }
+    world.command(x, Command::SetStanding(Standing::Member)).unwrap();
+    until(&mut world, "x has stepped down", |w| w.node(x).unwrap().role() == Role::Member);
+    world.run_for(SECOND * 5);
+    world.command(c, Command::Handover(Some(id("y")))).unwrap();
+    until(&mut world, "handover", |w| w.leaders().next() == Some(later[0]));
+    let voters: Vec<_> = world.node(later[0]).unwrap().line().voters().map(|s| s.id.clone()).collect();
+    assert_eq!(voters.len(), 5, "{voters:?}");
+    for other in &later {
+        [a, b, c, d, x].iter().for_each(|h| world.cut(*other, *h));
+    }
+    replace(&mut world, &[c, d]);
+    [a, c, d, x].iter().for_each(|h| world.mend(b, *h));
+    world.power_on(a);
+    world.start(a);
+    world.take_events();
+    world.run_for(SECOND * 60);
+    assert_eq!(recoveries(&mut world), []);
+    assert!(world.leaders().eq(later[..1].iter().copied()), "{:?}", world.leaders().collect::<Vec<_>>());
+    world.heal();
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+}

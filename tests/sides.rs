@@ -217,3 +217,10 @@ fn who_cannot_deal_does_not_wake_for_it() {
 fn what_ended_is_the_roll_that_was_handed_over() {
     run(4_000_290, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
 }
+
+/// What a founder told of another lineage before it came into the parent of its child was forgotten, where nothing of the parent
+/// was told: those that were told to be there joined once more.
+#[test]
+fn a_founder_tells_what_differs_from_what_it_told_last() {
+    run(4_104_915, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
+}
