@@ -611,10 +611,11 @@ pub(super) fn is_recoverable(world: &World, nemesis: &Nemesis) -> bool {
         left().next().is_some() && left().flat_map(|h| h.process.as_ref()).all(|p| all_told(world, &p.node))
     };
     let wins = |line: &Line| {
-        let candidate =
-            |s: &Seat| world.find(s.id.as_str()).is_some_and(|h| world.hosts[h.at()].standing() == Standing::Candidate);
-        let leads = |s: &Seat| !s.witness && candidate(s) && is_intact(world, s, None);
-        intact(world, line, None) >= line.majority() && line.voters().any(leads)
+        let host = |s: &Seat| world.find(s.id.as_str()).map(|h| &world.hosts[h.at()]);
+        // Who is about to go elsewhere may go before the others agree.
+        let stays = |s: &Seat| is_intact(world, s, None) && host(s).is_some_and(|h| !h.is_elsewhere());
+        let leads = |s: &Seat| !s.witness && host(s).is_some_and(|h| h.standing() == Standing::Candidate) && stays(s);
+        line.voters().filter(|s| stays(s)).count() >= line.majority() && line.voters().any(leads)
     };
     held.iter().all(|(l, line)| {
         // A change of the line counts from the moment that it is in a log, committed or not.
