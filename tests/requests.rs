@@ -339,3 +339,28 @@ fn with_whatever_else_may_happen() {
         assert!(report.is_clean(), "{report}");
     }
 }
+
+/// There is room for one request. Who goes on asking said what it is done with only by what waited for that room: nobody's
+/// requests were begun any more.
+#[test]
+fn who_goes_on_asking_frees_the_room_that_it_waits_for() {
+    let one = |b: convoke::proto::ConfigBuilder| {
+        let limits = convoke::proto::MessageLimits { requests: 1, ..Default::default() };
+        b.messages(limits)
+    };
+    let mut site = Site::with(3, 2, false, one);
+    let [one, other] = [site.members[0], site.members[1]];
+    let mut outcomes = 0;
+    site.world.request(other, "other".into(), false).unwrap();
+    site.world.request(one, "first".into(), false).unwrap();
+    for _ in 0..40 {
+        site.answering(ms(50));
+        let told = site.told();
+        outcomes += told.len();
+        // The next question comes with the answer to the last one.
+        if told.keys().any(|(host, _)| *host == one.0) {
+            site.world.request(one, "next".into(), false).unwrap();
+        }
+    }
+    assert!(outcomes >= 5, "{outcomes}");
+}

@@ -263,7 +263,8 @@ impl Node {
         let (Some(lead), Some(place)) = (&mut self.lead, place) else {
             return if number == 0 { self.out.stats.dropped_stale += 1 } else { self.say(now, &key, Response::Later) };
         };
-        if (number == 0 || again) && below > self.log.roll().requests().below(place.0).max(1) {
+        // An offer that waits for room says it as well: what others are done with is the room that it waits for.
+        if below > self.log.roll().requests().below(place.0).max(1) {
             lead.desk.knows(place, below, now + self.requesting.interval);
         }
         if number == 0 {

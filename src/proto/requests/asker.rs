@@ -64,6 +64,8 @@ pub(in crate::proto) struct Asker {
     /// Below which number the leader was told that all outcomes are known, and since when that isn't all.
     told: u64,
     tell_at: Time,
+    /// Until then what was told may be lost with the leader that was told it.
+    sure_at: Time,
     events: VecDeque<Event>,
     interval: Duration,
     patience: Option<Duration>,
@@ -81,6 +83,7 @@ impl Asker {
             due: Time::NEVER,
             told: 1,
             tell_at: Time::NEVER,
+            sure_at: Time::ZERO,
             events: VecDeque::new(),
             interval,
             patience,
@@ -165,7 +168,7 @@ impl Asker {
         }
         self.incarnation = incarnation;
         // Nothing is kept of this one anywhere.
-        (self.told, self.tell_at, self.seen) = (self.next, Time::NEVER, None);
+        (self.told, self.tell_at, self.sure_at, self.seen) = (self.next, Time::NEVER, Time::ZERO, None);
         let offered = |o: &Open| !o.again && o.home.is_some();
         let lost: Vec<u64> = self.open.iter().filter(|(_, o)| offered(o)).map(|(n, _)| *n).collect();
         lost.into_iter().for_each(|n| self.end(n, RequestOutcome::Unknown(reason)));
@@ -200,8 +203,13 @@ impl Asker {
                 (open.full, open.retry) = (0, now);
             }
         }
-        self.due = Time::NEVER;
+        self.due = if now < self.sure_at { self.sure_at } else { Time::NEVER };
         let below = self.below();
+        if is_new && now < self.sure_at {
+            self.told = self.told.min(below.saturating_sub(1));
+            // All who asked lately do so.
+            self.tell_at = now + self.interval * (1 + (to.incarnation.0 % 8) as u32);
+        }
         let (lineage, incarnation) = (to.lineage, to.incarnation);
         for (number, open) in &mut self.open {
             if !open.again && *number >= below + REQUEST_WINDOW {
@@ -226,6 +234,9 @@ impl Asker {
             open.retry = now + (self.interval * 64).max(SILENCE) * (1 << open.tries.min(6));
             self.due = self.due.min(open.retry);
             (open.offers, open.tries) = (open.offers.saturating_add(1), open.tries.saturating_add(1));
+            if self.told < below {
+                self.sure_at = now + self.interval * 64;
+            }
             self.told = self.told.max(below);
             self.tell_at = Time::NEVER;
         }
@@ -247,6 +258,8 @@ impl Asker {
         let (lineage, incarnation) = (to.lineage, to.incarnation);
         if send(&Request { lineage, incarnation, number: 0, below, again: false, body: Bytes::new() }) {
             (self.told, self.tell_at) = (below, Time::NEVER);
+            self.sure_at = now + self.interval * 64;
+            self.due = self.due.min(self.sure_at);
         } else {
             self.tell_at = now + self.interval;
         }

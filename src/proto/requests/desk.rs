@@ -159,7 +159,8 @@ impl Desk {
     /// The next batch, of which the last entry will have this index plus as many as there are; nothing where it isn't worth one.
     pub(in crate::proto) fn batch(&mut self, now: Time, last: Index, me: Place, room: usize) -> Vec<Change> {
         let mut changes = self.closing();
-        let begins = !self.ready.is_empty() && room > 0;
+        // Without room what is known to be needed no more goes at once.
+        let begins = !self.ready.is_empty() && (room > 0 || !self.below.is_empty());
         if begins || !changes.is_empty() || self.deadline() <= now {
             changes.extend(self.opening(me, room));
         }

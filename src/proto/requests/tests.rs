@@ -148,9 +148,14 @@ fn a_thousand_requests_are_few_batches() {
 fn those_that_found_no_room_are_looked_at_again() {
     let mut desk = Desk::default();
     (1..=3).for_each(|n| desk.offer(Slot(1), offer(1, n)));
+    // Without room what is done with makes some.
+    desk.knows((Slot(2), Generation(1)), 9, Time::from_micros(1_000_000));
+    assert!(desk.batch(Time::ZERO, Index(0), LEADER, 0).is_empty(), "nobody waits for it");
     while let Some((slot, offer)) = desk.next_fresh() {
         desk.admit(slot, offer);
     }
+    assert_eq!(desk.batch(Time::ZERO, Index(0), LEADER, 0).len(), 1);
+    assert!(desk.committed(Index(1)));
     assert!(desk.batch(Time::ZERO, Index(1), LEADER, 0).is_empty());
     assert_eq!(desk.batch(Time::ZERO, Index(1), LEADER, 2).len(), 1);
     assert!(desk.committed(Index(2)));
@@ -209,7 +214,12 @@ fn each_leader_is_offered_the_same_and_one_outcome_is_told() {
     assert!(tick(&mut a, Time::ZERO, "y", 2).is_empty());
     let knows = tick(&mut a, soon, "y", 2);
     assert_eq!(knows.iter().map(|r| (r.number, r.below)).collect::<Vec<_>>(), [(0, 2)]);
-    assert!(a.is_idle());
+    // That leader may die with it.
+    assert!(tick(&mut a, soon, "z", 2).is_empty());
+    let later = soon + Duration::from_millis(200);
+    assert_eq!(tick(&mut a, later, "z", 2), knows);
+    assert!(tick(&mut a, later + Duration::from_secs(8), "z", 2).is_empty() && a.is_idle());
+    assert!(tick(&mut a, later + Duration::from_secs(8), "x", 2).is_empty() && a.is_idle(), "by now it is known");
 }
 
 #[test]
