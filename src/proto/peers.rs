@@ -567,6 +567,7 @@ impl Peers {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.state = State::Ready(id.clone());
         }
+        self.answered_by_another(now, &id, conn);
         if first && !conn.is_dialled() {
             out.send_durably(conn, Message::Hello(self.hello.clone()));
         }

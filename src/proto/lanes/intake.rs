@@ -358,9 +358,14 @@ impl Intake {
     /// The rest of a partial message doesn't come.
     pub(super) fn give_up(&mut self, pool: &mut Pool) -> Option<Declined> {
         let mut p = self.partial.take().filter(|p| !p.skipped)?;
+        // What was handed on before its sender was told to have left comes again, and must not be taken for lost.
+        let known = p.kind != RecordKind::Message && p.number <= self.handed;
         let declined = self.decline(&mut p, DeclineReason::Stalled, pool);
+        if known && let Some(seldom) = &mut self.seldom {
+            seldom.declined.pop_back();
+        }
         self.partial = Some(p);
-        Some(declined)
+        (!known).then_some(declined)
     }
 
     /// The embedder takes the next one.

@@ -285,8 +285,10 @@ impl Lanes {
         }
         let incarnation = hello.info.incarnation;
         let Some(at) = self.partner(now, &hello.info.id) else { return self.cut(now, conn, out) };
-        if self.circuit_via(conn).is_some_and(|(_, whose)| whose != at) {
-            // It was another one that was called, or that called.
+        let called = self.circuit_via(conn).map(|(_, whose)| whose);
+        let dialled = if let State::Open(who) = state { who } else { None };
+        if called.or(dialled).is_some_and(|who| who != at) {
+            // It was another one that was called or dialled, or that called.
             return self.cut(now, conn, out);
         }
         let keep = self.keeps(at, conn, incarnation);
@@ -611,7 +613,7 @@ impl Lanes {
         }
         let grace = now - self.patience / 2;
         for p in self.partners.iter_mut().flatten() {
-            p.since = p.since.max(grace);
+            p.excuse(grace);
             p.intake.last = p.intake.last.max(grace);
         }
     }

@@ -303,7 +303,7 @@ impl Lanes {
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         let cost = limits::cost(record.body.len());
         if p.courier.is_empty() && p.notes.is_empty() {
-            p.since = now;
+            p.waits_since(now);
         }
         p.courier.push(record);
         self.waiting += cost;
@@ -338,7 +338,7 @@ impl Lanes {
         self.waiting += limits::cost(body.len());
         if let Some(p) = self.get(at) {
             if p.courier.is_empty() && p.notes.is_empty() {
-                p.since = now;
+                p.waits_since(now);
             }
             p.notes.push(body);
         }
@@ -534,7 +534,7 @@ impl Lanes {
         (p.line, p.afar) = (Some(line), false);
         p.moved = p.by_circuit || is_circuit(line.conn);
         p.by_circuit = is_circuit(line.conn);
-        (p.used, p.since, p.backoff, p.attempts, p.called) = (now, now, Duration::ZERO, 0, 0);
+        p.attached(now);
         if p.intake.incarnation != line.incarnation {
             p.intake.begin(line.incarnation, pool);
         }
@@ -565,11 +565,10 @@ impl Lanes {
 
     /// The pair has no connection any more.
     fn detach(&mut self, now: Time, at: usize, out: &mut Outbox) {
-        let (pool, bug) = (&mut self.pool, self.bug);
+        let (pool, bug, long) = (&mut self.pool, self.bug, self.patience.max(self.silence * 2));
         let Some(p) = self.partners.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(line) = p.line.take() else { return };
-        (p.phase, p.doubted) = (Phase::Idle, None);
-        (p.since, p.next_try) = (now, now);
+        p.detached(now, long);
         p.courier.detach();
         p.intake.detach(pool);
         self.by_conn.remove(&line.conn);

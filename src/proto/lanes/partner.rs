@@ -60,6 +60,8 @@ pub(super) struct Partner {
     pub(super) afar: bool,
     /// Since when what waits has waited for a way.
     pub(super) since: Time,
+    /// The same before the connection that it has now, or had last; when that one came; and how far the sender was then.
+    spell: (Time, Time, u64),
     pub(super) next_try: Time,
     pub(super) backoff: Duration,
     /// How often its place was asked for in vain.
@@ -106,6 +108,7 @@ impl Partner {
             gone: None,
             afar: false,
             since: now,
+            spell: (now, now, 0),
             next_try: now,
             backoff: Duration::ZERO,
             attempts: 0,
@@ -133,6 +136,31 @@ impl Partner {
     /// On the roll it is this incarnation.
     pub(super) fn stands_as(&mut self, incarnation: Incarnation) {
         self.afar = incarnation < self.intake.incarnation;
+    }
+
+    /// Something waits, where nothing did.
+    pub(super) fn waits_since(&mut self, now: Time) {
+        (self.since, self.spell.0) = (now, now);
+    }
+
+    /// Time until then doesn't count.
+    pub(super) fn excuse(&mut self, until: Time) {
+        (self.since, self.spell.0) = (self.since.max(until), self.spell.0.max(until));
+    }
+
+    /// It has a connection.
+    pub(super) fn attached(&mut self, now: Time) {
+        self.spell = (self.since, now, self.courier.base());
+        (self.used, self.since, self.backoff, self.attempts, self.called) = (now, now, Duration::ZERO, 0, 0);
+    }
+
+    /// It has it no more. Where it stood no longer than `long` and nothing was taken over it, it was no way: handshakes pass
+    /// where more doesn't, and what waits would wait for ever.
+    pub(super) fn detached(&mut self, now: Time, long: Duration) {
+        let (before, came, base) = self.spell;
+        let stuck = !self.courier.is_empty() && self.courier.base() == base && now - came <= long;
+        (self.phase, self.doubted) = (Phase::Idle, None);
+        (self.since, self.next_try) = (if stuck { before } else { now }, now);
     }
 
     /// True where something waits for it to be reached.

@@ -366,6 +366,7 @@ impl Node {
     pub(super) fn sender_left(&mut self, now: Time, id: &NodeId, incarnation: Incarnation) {
         self.lanes.left(now, id, incarnation, &mut self.out);
         self.asks.sender_left(id, incarnation);
+        self.requests_before(id, Incarnation(incarnation.0.saturating_add(1)));
     }
 
     /// Tells of a member. It may have been told to have left in a lineage that this one was founded out of, or took in; and

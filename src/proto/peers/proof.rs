@@ -189,6 +189,14 @@ impl Peers {
         }
     }
 
+    /// Somebody answers on this connection. Where it was dialled for another one, that one isn't there, and nothing is proven.
+    pub(super) fn answered_by_another(&mut self, now: Time, id: &NodeId, conn: ConnId) {
+        self.dialed_in_vain(now, conn);
+        for peer in self.peers.values_mut().chain(&mut self.own).filter(|p| p.info.id != *id) {
+            peer.suspect.take_if(|s| s.open.iter().any(|(c, _)| *c == conn));
+        }
+    }
+
     /// A dial that was to prove a death was answered: by the suspect itself, or by a larger incarnation in its place.
     pub(super) fn proof_answered(&mut self, conn: ConnId, hello: &Hello, told: &mut Vec<PeerEvent>) {
         let Some(peer) = self.peers.get_mut(&hello.info.id) else { return };
