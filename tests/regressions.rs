@@ -528,3 +528,13 @@ fn a_copy_of_an_older_incarnations_broadcast_is_dropped() {
     let report = Run::seed(130).options(Options { duration: Some(SECOND * 60), ..Options::default() }).execute();
     assert!(report.is_clean(), "{report}");
 }
+
+/// A leader that was off the line already began requests, and stepped down: they were begun by one that answers nothing any more,
+/// and nobody said so.
+#[test]
+fn who_is_off_the_line_begins_no_requests() {
+    let faults = "late,partition,line,crash,names,requests,follow".parse().unwrap();
+    let options = Options { faults, policy: Some(Policy::Quorum), ..Options::default() };
+    let report = Run::seed(4_201_893).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+}

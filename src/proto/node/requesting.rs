@@ -308,7 +308,10 @@ impl Node {
         while let Some((slot, offer)) = self.lead.as_mut().and_then(|l| l.desk.next_fresh()) {
             self.judge_offer(now, me, slot, offer);
         }
-        let (last, room) = (self.log.last().index, self.log.roll().requests().room(self.config.messages.requests));
+        // Who is off the line begins nothing: that it answers no more was told with its seat.
+        let begins = self.log.line().votes(self.voter.identity());
+        let room = if begins { self.log.roll().requests().room(self.config.messages.requests) } else { 0 };
+        let last = self.log.last().index;
         let Some(lead) = &mut self.lead else { return false };
         let changes = lead.desk.batch(now, last, me, room);
         if changes.is_empty() {
