@@ -498,3 +498,63 @@ fn who_says_nothing_over_a_lent_connection_is_asked_how_far_it_is() {
     rig.pass(rig.lanes.patience);
     assert_eq!(opens(&mut rig), 1);
 }
+
+impl Rig {
+    /// Tells where x is, as often as that is asked, until it is dialled; returns the connection that is made.
+    fn dialled(&mut self, addr: &str) -> u64 {
+        for _ in 0..1_000 {
+            self.now = self.now + Duration::from_millis(10);
+            self.lanes.tick(self.now, &mut self.out);
+            while let Some(need) = self.lanes.next_need(self.now, &mut self.out) {
+                let answer =
+                    Answer::At { incarnation: Incarnation(5), addrs: vec![addr.parse().unwrap()], paired: false };
+                self.lanes.answer(self.now, &need, answer, &mut self.out);
+            }
+            while let Some(order) = self.lanes.poll_stream(&mut self.out) {
+                if let StreamOutput::Connect(conn, _) = order {
+                    return conn.0;
+                }
+            }
+        }
+        panic!("nobody dials");
+    }
+}
+
+/// Whoever has the address of x now is another one: x was never dialled again, wherever it was.
+#[test]
+fn a_dial_that_another_answers_is_ended_and_made_again() {
+    let mut rig = Rig::new();
+    rig.lanes.send(rig.now, &NodeId::new("x").unwrap(), Bytes::from_static(b"?")).unwrap();
+    let first = rig.dialled("127.0.0.1:7");
+    rig.input(first, StreamInput::Connected);
+    rig.say(first, &Message::Hello(hello("y", 5, Standing::Member)));
+    assert_eq!(rig.closed(), [first]);
+    let second = rig.dialled("127.0.0.1:8");
+    rig.input(second, StreamInput::Connected);
+    rig.say(second, &Message::Hello(hello("x", 5, Standing::Member)));
+    assert!(rig.closed().is_empty() && rig.told.len() == 1);
+}
+
+/// Handshakes pass and what is larger doesn't (a path's MTU is told to nobody): each connection began the wait anew.
+#[test]
+fn what_no_connection_carries_comes_back() {
+    let mut rig = Rig::new();
+    rig.lanes.send(rig.now, &NodeId::new("x").unwrap(), Bytes::from_static(b"?")).unwrap();
+    let patience = rig.lanes.patience;
+    let begun = rig.now;
+    for _ in 0..100 {
+        let conn = rig.dialled("127.0.0.1:7");
+        rig.input(conn, StreamInput::Connected);
+        rig.say(conn, &Message::Hello(hello("x", 5, Standing::Member)));
+        rig.say(conn, &Message::Resume(crate::wire::Resume { incarnation: Incarnation(2), have: 0, credit: 9_000 }));
+        rig.now = rig.now + patience / 4;
+        rig.input(conn, StreamInput::Closed);
+        rig.lanes.tick(rig.now, &mut rig.out);
+        if let Some(Event::Undeliverable { reason, .. }) = rig.lanes.poll_event(&mut rig.out) {
+            assert_eq!(reason, Undelivered::Unreachable);
+            assert!(rig.now - begun < patience * 2);
+            return;
+        }
+    }
+    panic!("it never comes back");
+}

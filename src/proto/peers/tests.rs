@@ -315,3 +315,16 @@ fn a_connection_belongs_to_one_node() {
     assert!(rig.peers.conns.is_empty() && rig.peers.get(&b).unwrap().conn.is_none());
     assert!(rig.peers.get(&c).is_none_or(|c| c.conn.is_none()));
 }
+
+/// The address of b is another candidate's now: the dial was taken for one of b as long as that connection stood, and b was never
+/// dialled again, nor its death ever proven.
+#[test]
+fn a_dial_that_another_answers_is_none_of_b() {
+    let (mut rig, proof) = Rig::succeeded();
+    let (_, other) = (rig.hear(proof, hello("c", 7)), NodeId::new("c").unwrap());
+    assert!(rig.peers.get(&other).unwrap().conn == Some(ConnId(proof)));
+    let b = rig.peers.get(&NodeId::new("b").unwrap()).unwrap();
+    assert!(b.dialing != Some(ConnId(proof)) && b.suspect.is_none());
+    rig.feed(proof, StreamInput::Closed);
+    assert_eq!(rig.dead(), [0u64; 0]);
+}
