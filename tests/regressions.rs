@@ -538,3 +538,15 @@ fn who_is_off_the_line_begins_no_requests() {
     let report = Run::seed(4_201_893).options(options).execute();
     assert!(report.is_clean(), "{report}");
 }
+
+/// The one other candidate became a witness while the leader was on its way off the line: by its seat it could lead, so the leader
+/// resigned for it, had to lead again, and resigned again, for ever.
+#[test]
+fn a_leader_on_its_way_off_the_line_stays_where_the_rest_are_witnesses_by_now() {
+    for seed in [4_301_110, 4_302_758] {
+        let faults = "late,partition,line,crash,loss,oneway,handover".parse().unwrap();
+        let options = Options { faults, policy: Some(Policy::Quorum), ..Options::default() };
+        let report = Run::seed(seed).options(options).execute();
+        assert!(report.is_clean(), "{report}");
+    }
+}

@@ -224,3 +224,9 @@ fn what_ended_is_the_roll_that_was_handed_over() {
 fn a_founder_tells_what_differs_from_what_it_told_last() {
     run(4_104_915, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
 }
+
+/// A leader sought from a member that knew no leader any more, and heard nobody else: it was told nothing, and asked nothing.
+#[test]
+fn who_is_sought_from_asks_back() {
+    run(4_301_959, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
+}

@@ -118,6 +118,8 @@ pub(super) struct Follower {
     /// The lineage that it registered in, until it leaves it for another.
     pub(super) home: Lineage,
     pub(super) view: Option<View>,
+    /// Somebody of another lineage sought from here: whom that one follows, or that it leads, it says where it is asked.
+    pub(super) hint: Option<std::net::SocketAddr>,
     bond: Option<Bond>,
     pub(super) nonce: u64,
     heard: u16,
@@ -148,6 +150,7 @@ impl Follower {
             disowned: None,
             home: Lineage::ZERO,
             view: None,
+            hint: None,
             bond: None,
             nonce: rng.nonzero(),
             heard: 0,

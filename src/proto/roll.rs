@@ -9,7 +9,8 @@ use super::planted::{Bug, Planted};
 use super::requests::table::{Over, Table};
 use super::requests::{Key, Place};
 use crate::types::{
-    Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Slot, Standing,
+    Generation, Identity, Incarnation, LeftReason, Line, Lineage, MemberInfo, Name, NodeId, Position, Seat, Slot,
+    Standing,
 };
 use crate::wire::{
     Change, ClaimAnswer, Entry, Image, Ledger, Lost, MAX_ABSORBED, Merger, Outcome, Said, SlotImage, Stage,
@@ -185,6 +186,11 @@ impl Roll {
             }
         }
         ledgers
+    }
+
+    /// True where the voter in this seat may lead: it may have become a witness since, or before that is in its seat.
+    pub(super) fn may_lead(&self, seat: &Seat) -> bool {
+        !seat.witness && self.find(&seat.id).is_none_or(|(_, _, info)| info.standing != Standing::Witness)
     }
 
     /// Whose request of this number it is that is kept for a slot now. A later entry may give the slot to another.

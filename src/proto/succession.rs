@@ -24,7 +24,7 @@ pub(super) fn next_change(
     for seat in line.seats().iter().filter(|s| !retiring(&s.id)) {
         let member = roll.find(&seat.id);
         if roll.is_retired(&seat.id) || member.is_some_and(|(_, _, info)| !roll.standing(info).votes()) {
-            if seat.identity != me && (!seat.voting || rest_suffices(line, seat, &level)) {
+            if seat.identity != me && (!seat.voting || rest_suffices(roll, line, seat, &level)) {
                 return Some(Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: false });
             }
             continue;
@@ -61,10 +61,10 @@ pub(super) fn next_change(
 
 /// True where those of the line that are there are still a majority, and one of them may lead, without this voter: else
 /// taking it off would end the leadership, and could not be committed.
-fn rest_suffices(line: &Line, without: &Seat, level: impl Fn(Identity) -> bool) -> bool {
+fn rest_suffices(roll: &Roll, line: &Line, without: &Seat, level: impl Fn(Identity) -> bool) -> bool {
     let rest: Vec<&Seat> = line.voters().filter(|s| s.identity != without.identity).collect();
     let there: Vec<_> = rest.iter().filter(|s| level(s.identity)).collect();
-    there.len() > rest.len() / 2 && there.iter().any(|s| !s.witness)
+    there.len() > rest.len() / 2 && there.iter().any(|s| roll.may_lead(s))
 }
 
 fn unseat(seat: &Seat) -> Change {

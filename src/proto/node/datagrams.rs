@@ -275,6 +275,10 @@ impl Node {
         }
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
         self.outgrow(now, lane, seek);
+        let foreign = seek.lineage != Lineage::ZERO && seek.lineage != self.lineage();
+        if foreign && lane == Lane::Unicast && self.lead.is_none() && !self.follower.is_bound(now) {
+            self.follower.hint = Some(from);
+        }
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
             (Some(_), _) => self.is_ready(),

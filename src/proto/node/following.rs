@@ -464,6 +464,9 @@ impl Node {
         }
         if !addrs.is_empty() {
             let addr = addrs[usize::from(attempt) % addrs.len()];
+            self.out.datagram(Dest::Addr(addr), seek.clone());
+        }
+        if let Some(addr) = self.follower.hint.take().filter(|addr| !addrs.contains(addr)) {
             self.out.datagram(Dest::Addr(addr), seek);
         }
     }

@@ -29,8 +29,8 @@ impl Node {
     fn may_succeed(&self, seat: &Seat) -> bool {
         let retiring = self.lead.as_ref().is_some_and(|l| l.retiring.contains(&seat.id));
         // Who is on its way off the line would only have to hand over again.
-        let stays = !retiring && self.stays(&seat.id);
-        seat.voting && !seat.witness && stays && seat.identity != self.voter.identity()
+        let may = !retiring && self.may_lead(seat);
+        seat.voting && may && seat.identity != self.voter.identity()
     }
 
     /// True where this voter's roll follows this leader's without a gap, and it answers.

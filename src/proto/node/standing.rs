@@ -10,7 +10,7 @@ use super::super::log::Log;
 use super::super::planted::Bug;
 use super::super::roll::MAX_DECIDED;
 use super::{Event, Node};
-use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Slot, Standing, Term, Time};
+use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
 use crate::wire::{Change, Promise, Record};
 
 impl Node {
@@ -55,11 +55,17 @@ impl Node {
 
     /// True where somebody else of the line may lead.
     fn has_other_candidate(&self, than: &NodeId) -> bool {
-        self.log.line().voters().any(|s| !s.witness && s.id != *than && self.stays(&s.id))
+        self.log.line().voters().any(|s| s.id != *than && self.may_lead(s))
+    }
+
+    /// True where the voter in this seat stays on the line and may lead, by what the roll says and it says itself by now.
+    pub(super) fn may_lead(&self, seat: &Seat) -> bool {
+        let says = self.peers.get(&seat.id).map(|p| p.info.standing);
+        self.log.roll().may_lead(seat) && says != Some(Standing::Witness) && self.stays(&seat.id)
     }
 
     /// False where the roll says that this id is on its way off the line.
-    pub(super) fn stays(&self, id: &NodeId) -> bool {
+    fn stays(&self, id: &NodeId) -> bool {
         let roll = self.log.roll();
         !roll.is_retired(id) && roll.find(id).is_none_or(|(_, _, info)| info.standing.votes())
     }
@@ -215,7 +221,7 @@ impl Node {
         let commit = self.log.commit();
         let Some(lead) = self.lead.as_ref().filter(|l| commit >= l.leadership.first) else { return };
         let level = |i: Identity| lead.leadership.progress.get(&i).is_some_and(|p| p.matched >= commit);
-        if self.log.line().voters().any(|s| !s.witness && s.identity != me && level(s.identity) && self.stays(&s.id)) {
+        if self.log.line().voters().any(|s| s.identity != me && level(s.identity) && self.may_lead(s)) {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection() * 2;
             self.campaign.wait_until(self.abstain_until);

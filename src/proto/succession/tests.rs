@@ -123,16 +123,16 @@ fn a_rest_of_witnesses_does_not_suffice() {
     let mut roll = roll_of(&[(0, true), (1, true), (2, true)], &[]);
     let witness = |n: u32| Seat { witness: true, ..roll_of(&[(n, true)], &[]).line().seats()[0].clone() };
     let line = Line::new(1, vec![roll.line().seats()[0].clone(), witness(1), witness(2)]);
-    assert!(!rest_suffices(&line, &line.seats()[0].clone(), |_| true));
+    assert!(!rest_suffices(&roll, &line, &line.seats()[0].clone(), |_| true));
     let candidates = roll.line().clone();
     let first = candidates.seats()[0].clone();
-    assert!(rest_suffices(&candidates, &first, |_| true));
-    assert!(!rest_suffices(&candidates, &first, |i| i == Identity(11)), "one of two");
-    assert!(!rest_suffices(&candidates, &first, |i| i == Identity(10)), "itself doesn't count");
+    assert!(rest_suffices(&roll, &candidates, &first, |_| true));
+    assert!(!rest_suffices(&roll, &candidates, &first, |i| i == Identity(11)), "one of two");
+    assert!(!rest_suffices(&roll, &candidates, &first, |i| i == Identity(10)), "itself doesn't count");
     let five = roll_of(&[(0, true), (1, true), (2, true), (3, true), (4, true)], &[]);
     let first = five.line().seats()[0].clone();
-    assert!(rest_suffices(five.line(), &first, |i| i.0 <= 13), "three of four");
-    assert!(!rest_suffices(five.line(), &first, |i| i.0 <= 12), "two of four");
+    assert!(rest_suffices(&five, five.line(), &first, |i| i.0 <= 13), "three of four");
+    assert!(!rest_suffices(&five, five.line(), &first, |i| i.0 <= 12), "two of four");
     put(&mut roll, Change::Retired { id: id(0) });
 }
 
