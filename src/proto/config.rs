@@ -8,9 +8,12 @@ use std::time::Duration;
 /// How a convention begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Founding {
-    /// When this many candidates have found each other and all of them accept.
+    /// When this many candidates have found each other and all of them accept. Say how many there are in all: where it is half of
+    /// them or less, both sides of a partition can found; where it is less than all, two parts still can, one after the other,
+    /// by a candidate that each of them reached for a while (what it accepted binds it for a detection time only).
     Expect(usize),
-    /// By the candidates named here, in this order. The first is the default leader.
+    /// By the candidates named here, in this order. The first is the default leader. A majority of them is enough where these have
+    /// stores; no two parts of the list ever found.
     List(Vec<NodeId>),
     /// By this candidate alone, when it finds nobody.
     Alone,

@@ -378,3 +378,48 @@ fn bulk(entry: &Entry) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::types::{Identity, Incarnation, NodeId, Seat, Slot, Term};
+
+    fn seat(n: u32) -> Seat {
+        Seat {
+            id: NodeId::new(&format!("n{n}")).unwrap(),
+            identity: Identity(u64::from(n)),
+            incarnation: Incarnation(1),
+            priority: 0,
+            admitted: n,
+            witness: false,
+            durable: false,
+            voting: true,
+            slot: Slot(n),
+            addrs: vec![],
+        }
+    }
+
+    /// A change of the line begins once the one before it is committed, so only the last one may not be: whoever restarted and
+    /// knows of no commit has to reckon with the line before it, and with none before that.
+    #[test]
+    fn the_line_before_the_last_change_may_be_in_force() {
+        let position = Position { term: Term(1), index: Index(1) };
+        let line = Line::new(1, vec![seat(1), seat(2)]);
+        let mut log = Log::from_image(&Image { lineage: Lineage(7), position, line, ..Image::default() });
+        assert_eq!(log.line_before(), None);
+        let gone = |n: u32| {
+            let Seat { id, identity, .. } = seat(n);
+            Change::Unseated { id, identity, keep: false }
+        };
+        log.append(Term(1), Change::Seated(seat(3)));
+        log.append(Term(1), gone(2));
+        log.append(Term(2), Change::Led { identity: Identity(1) });
+        log.append(Term(2), gone(3));
+        let voters = |line: Line| line.voters().map(|s| s.admitted).collect::<Vec<_>>();
+        assert_eq!(voters(log.line_before().unwrap()), [1, 3]);
+        assert_eq!(voters(log.line().clone()), [1]);
+        log.commit_to(log.last().index, |_| {});
+        assert_eq!(log.line_before(), None);
+    }
+}

@@ -380,7 +380,7 @@ impl Node {
             // Retired, and off the line already: it stays so.
         } else if let Some(mine) = seats.iter_mut().find(|s| s.id == self.me.id) {
             // Off the line by a change that nobody else knows of, or on it again.
-            (mine.voting, mine.identity) = (true, me);
+            (mine.voting, mine.identity, mine.durable) = (true, me, self.me.durable);
         } else {
             let mine = self.possible_voters().into_iter().find(|s| s.identity == me);
             if let Some(mine) = mine.or_else(|| leads.then(|| self.newcomer(&self.me))) {
