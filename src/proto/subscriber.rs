@@ -100,6 +100,11 @@ impl Subscriber {
         self.floor = (lineage, index);
     }
 
+    /// True where this is the lineage that was told of last, and nothing of the one since.
+    pub(super) fn comes_back_to(&self, lineage: Lineage) -> bool {
+        self.log.is_empty() && self.former.as_ref().is_some_and(|log| log.lineage() == lineage)
+    }
+
     /// It is registered in this lineage: where that isn't the one of before, it goes on with what it holds of it.
     /// `known`: what this node held as a voter, and told. `kin`: true where the lineage was founded out of the one before.
     pub(super) fn enter(&mut self, now: Time, lineage: Lineage, known: Option<Log>, kin: bool) {

@@ -55,6 +55,10 @@ impl Node {
             let near = |from: &Lineage| self.descends(lineage, *from);
             let kin =
                 self.subscribed != Lineage::ZERO && (available || near(&self.subscribed) || parents.iter().any(near));
+            // Of the one in between nothing was told: it goes on where it was.
+            let back = self.subscriber.comes_back_to(lineage);
+            let kin = kin && !back;
+            self.merging.crossed.take_if(|_| back);
             let passes = Some((self.subscribed, lineage));
             self.merging.parts = (self.merging.parted == passes).then_some(lineage);
             if kin && available && self.merging.parts.is_none() {
