@@ -550,3 +550,10 @@ fn a_leader_on_its_way_off_the_line_stays_where_the_rest_are_witnesses_by_now() 
         assert!(report.is_clean(), "{report}");
     }
 }
+
+/// A subscriber went to another lineage and came back before it was told anything there: it took an older roll than the one that
+/// it had told.
+#[test]
+fn who_comes_back_goes_on_where_it_was() {
+    drawn(3_073_708);
+}

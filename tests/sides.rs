@@ -230,3 +230,10 @@ fn a_founder_tells_what_differs_from_what_it_told_last() {
 fn who_is_sought_from_asks_back() {
     run(4_301_959, "late,partition,line,crash,loss,oneway,handover".parse().unwrap(), None);
 }
+
+/// A voter that was to be a plain member was put on the roll as the voter that it would have been, had it gone over from elsewhere:
+/// it took the registration for its own, and was neither.
+#[test]
+fn who_is_on_the_roll_as_another_voter_asks_anew_also_where_it_wants_no_vote() {
+    run(4_400_675, "late,partition,flap,crash,handover,move,line,dup,reorder,delay".parse().unwrap(), None);
+}

@@ -282,7 +282,7 @@ impl Node {
         let other = |i: &MemberInfo| {
             i.incarnation == me.incarnation && i.revision >= me.revision && i.identity != self.voter.identity()
         };
-        let votes = me.standing.votes() && self.wanted.votes() && self.lead.is_none() && self.leaving.is_none();
+        let votes = me.standing.votes() && self.lead.is_none() && self.leaving.is_none();
         self.is_available() && votes && self.log.roll().find(&me.id).is_some_and(|(_, _, i)| other(i))
     }
 
