@@ -37,9 +37,10 @@ pub struct MessageLimits {
     /// How long an answer to an `ask` is waited for (1 min): 10 ms to 1 day.
     pub answer: Duration,
     /// How many requests that may not run twice this node, as the leader, lets be open at a time, of all senders together
-    /// (16,384): 1 to 24,576, so that the roll can be given whole. Room is kept for the answer of each, [`crate::wire::MAX_ANSWER`]: the roll takes 16.4 kB
-    /// for each of these at most, with every candidate. Answers count until their senders have them. Beyond it requests
-    /// wait: one whose answer depends on another should be let run twice, or this be large enough for both.
+    /// (16,384): 1 to 24,576, so that the roll can be given whole. Room is kept for the answer of each,
+    /// [`crate::wire::MAX_ANSWER`]: the roll takes 16.4 kB for each of these at most, with every candidate. Answers count
+    /// until their senders have them. Beyond it requests wait: one whose answer depends on another should be let run twice,
+    /// or this be large enough for both.
     pub requests: usize,
 }
 
