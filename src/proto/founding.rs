@@ -240,22 +240,7 @@ impl Founding {
     fn seats(&self, party: &[&MemberInfo]) -> Vec<Seat> {
         let mut order: Vec<&&MemberInfo> = party.iter().collect();
         order.sort_by_key(|i| self.rank(i));
-        order
-            .iter()
-            .zip(0u32..)
-            .map(|(info, n)| Seat {
-                id: info.id.clone(),
-                identity: info.identity,
-                incarnation: info.incarnation,
-                priority: info.priority,
-                admitted: n,
-                witness: info.standing == Standing::Witness,
-                durable: info.durable,
-                voting: true,
-                slot: Slot(n),
-                addrs: info.addrs.clone(),
-            })
-            .collect()
+        order.iter().zip(0u32..).map(|(info, n)| Seat::of(info, Slot(n), n)).collect()
     }
 
     pub(super) fn withdraw(&mut self, now: Time) -> Option<Step> {

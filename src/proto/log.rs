@@ -383,21 +383,10 @@ fn bulk(entry: &Entry) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::types::{Identity, Incarnation, NodeId, Seat, Slot, Term};
+    use crate::types::{Identity, Seat, Term, line};
 
     fn seat(n: u32) -> Seat {
-        Seat {
-            id: NodeId::new(&format!("n{n}")).unwrap(),
-            identity: Identity(u64::from(n)),
-            incarnation: Incarnation(1),
-            priority: 0,
-            admitted: n,
-            witness: false,
-            durable: false,
-            voting: true,
-            slot: Slot(n),
-            addrs: vec![],
-        }
+        line::tests::seat(n, 0)
     }
 
     /// A change of the line begins once the one before it is committed, so only the last one may not be: whoever restarted and

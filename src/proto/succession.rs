@@ -80,16 +80,8 @@ fn admission(
     bug: Planted,
 ) -> Option<Change> {
     let newcomer = |(slot, info): (Slot, &crate::types::MemberInfo)| Seat {
-        id: info.id.clone(),
-        identity: info.identity,
-        incarnation: info.incarnation,
         priority: roll.priority(info),
-        admitted: line.next_admission(),
-        witness: info.standing == Standing::Witness,
-        durable: info.durable,
-        voting: true,
-        slot,
-        addrs: info.addrs.clone(),
+        ..Seat::of(info, slot, line.next_admission())
     };
     let mut waiting = roll
         .members()

@@ -1,6 +1,6 @@
 //! The line of succession.
 
-use super::{Identity, Incarnation, NodeId, Slot, VoterTag};
+use super::{Identity, Incarnation, MemberInfo, NodeId, Slot, Standing, VoterTag};
 use std::net::SocketAddr;
 
 /// The most candidates and witnesses that a line holds.
@@ -31,6 +31,24 @@ pub struct Seat {
     pub slot: Slot,
     /// Where it listens.
     pub addrs: Vec<SocketAddr>,
+}
+
+impl Seat {
+    /// The seat of the voter that this member is.
+    pub(crate) fn of(info: &MemberInfo, slot: Slot, admitted: u32) -> Self {
+        Self {
+            id: info.id.clone(),
+            identity: info.identity,
+            incarnation: info.incarnation,
+            priority: info.priority,
+            admitted,
+            witness: info.standing == Standing::Witness,
+            durable: info.durable,
+            voting: true,
+            slot,
+            addrs: info.addrs.clone(),
+        }
+    }
 }
 
 /// The line of succession: seats by priority, then by order of admission.
@@ -161,10 +179,10 @@ impl Line {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn seat(n: u32, priority: i32) -> Seat {
+    pub(crate) fn seat(n: u32, priority: i32) -> Seat {
         Seat {
             id: NodeId::new(&format!("n{n}")).unwrap(),
             identity: Identity(u64::from(n)),

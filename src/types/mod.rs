@@ -3,7 +3,7 @@
 //! This module imports nothing of ours; every other one may import it.
 
 mod id;
-mod line;
+pub(crate) mod line;
 mod member;
 mod num;
 mod time;

@@ -44,18 +44,7 @@ impl Node {
         // A line that isn't known to be committed may not be: then the one before it is in force.
         let lines: Vec<Line> = self.log.line_before().into_iter().chain([self.log.roll().line().clone()]).collect();
         let seated = lines.iter().flat_map(|line| line.voters().cloned());
-        let member = |slot, info: &MemberInfo| Seat {
-            id: info.id.clone(),
-            identity: info.identity,
-            incarnation: info.incarnation,
-            priority: info.priority,
-            admitted: 0,
-            witness: info.standing == Standing::Witness,
-            durable: info.durable,
-            voting: false,
-            slot,
-            addrs: info.addrs.clone(),
-        };
+        let member = |slot, info: &MemberInfo| Seat { voting: false, ..Seat::of(info, slot, 0) };
         let slots: Vec<Seat> = (self.log.roll().members())
             .filter(|(_, _, i)| self.log.roll().standing(i).votes())
             .map(|(slot, _, info)| member(slot, info))
@@ -457,11 +446,10 @@ impl Node {
 
     /// The seat of a candidate that the roll knows no seat of.
     fn newcomer(&self, info: &MemberInfo) -> Seat {
-        let MemberInfo { id, identity, incarnation, priority, durable, addrs, .. } = info.clone();
         let admitted = self.log.line().next_admission();
-        let known = self.log.roll().find(&id).filter(|(_, _, known)| known.incarnation == incarnation);
+        let known = self.log.roll().find(&info.id).filter(|(_, _, known)| known.incarnation == info.incarnation);
         let slot = known.map_or(Slot(u32::MAX), |(slot, _, _)| slot);
-        Seat { id, identity, incarnation, priority, admitted, witness: false, durable, voting: true, slot, addrs }
+        Seat::of(info, slot, admitted)
     }
 
     /// Whether [`Command::Recover`](super::super::Command::Recover) could be carried out now.
