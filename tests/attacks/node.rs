@@ -507,3 +507,32 @@ fn f13_nobody_resigns_for_a_leader_that_is_not_known_yet() {
     });
     assert_eq!(granted, Some(false), "it protects the leader that it heard just now");
 }
+
+/// Who knows no leader asks a seeker of another lineage back: that is its answer, and no larger than what came.
+#[test]
+fn f14_who_asks_back_answers_nothing_beside() {
+    let config = cfg("b", Founding::Expect(3)).build().unwrap();
+    let mut r = Rig::new(config, start(3, 1, Some(restored_b(vec![], &["a", "b", "c"]))), ms(0));
+    let from = Sender {
+        id: nid("zz"),
+        incarnation: Incarnation(1),
+        identity: Identity(5),
+        standing: Standing::Candidate,
+        priority: 0,
+        durable: false,
+        outbound: false,
+        addrs: vec![addr(66)],
+    };
+    let seek = Datagram::Seek(Seek { from, nonce: 1, attempt: 0, lineage: Lineage(5), term: Term(0) });
+    let (mut came, mut asked) = (0, false);
+    for at in [5_000, 9_000, 13_000, 17_000] {
+        r.run_to(ms(at));
+        let to_it = || r.sent.iter().filter(|(to, _)| *to == Dest::Addr(addr(66)));
+        let sent: usize = to_it().map(|(_, bytes)| bytes.len()).sum();
+        assert!(sent <= came, "{sent} of {came} at {at} ms");
+        asked |= to_it().any(|(_, bytes)| bytes.len() == MAX_DATAGRAM);
+        r.datagram(addr(66), Lane::Unicast, &seek);
+        came += MAX_DATAGRAM;
+    }
+    assert!(asked, "it was never asked back");
+}

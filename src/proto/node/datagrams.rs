@@ -276,8 +276,11 @@ impl Node {
         self.peers.note(now, &super::members::sender_info(&seek.from), seek.lineage, false);
         self.outgrow(now, lane, seek);
         let foreign = seek.lineage != Lineage::ZERO && seek.lineage != self.lineage();
-        if foreign && lane == Lane::Unicast && self.lead.is_none() && !self.follower.is_bound(now) {
+        let lost = self.lead.is_none() && !self.follower.is_bound(now);
+        if foreign && lane == Lane::Unicast && lost && self.follower.hint.is_none() {
+            // Asking back is the answer: both would be more than what came, and who sent it isn't known.
             self.follower.hint = Some(from);
+            return;
         }
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {
