@@ -526,6 +526,9 @@ fn read_promise(bytes: &[u8]) -> Result<Promise, Reject> {
             _ => {}
         }
     }
+    if founder.is_none() && !party.is_empty() {
+        return Err(Reject::Malformed);
+    }
     let former = former.and_then(|lineages| lineages.first().copied()).unwrap_or_default();
     let (granted, sealed) = ((flags & GRANTED != 0).then_some(granted), flags & SEALED != 0);
     Ok(Promise { identity, incarnation, lineage, term, granted, seen, founder, party, former, sealed })

@@ -225,6 +225,21 @@ fn lists_out_of_bounds_are_refused() {
 }
 
 #[test]
+fn a_promise_for_a_founding_names_its_founder() {
+    let encoded = |founder, party: &[Seat]| {
+        let mut buf = BytesMut::new();
+        let party = party.to_vec();
+        encode_record(&Record::Promise(Promise { founder, party, ..Promise::default() }), &mut buf);
+        buf
+    };
+    let (bound, of) = (encoded(Some(Identity(7)), &[]), encoded(Some(Identity(7)), &[sample::seat()]));
+    let mut stray = encoded(None, &[]);
+    stray.extend_from_slice(&of[bound.len()..]);
+    assert!(decode_record(&of).is_ok());
+    assert_eq!(decode_record(&stray), Err(Reject::Malformed));
+}
+
+#[test]
 fn numbers_that_nobody_counts_to_are_refused() {
     let with = |term, commit| {
         let Datagram::Heartbeat(heartbeat) = sample::datagrams().remove(0) else { panic!("a heartbeat") };
