@@ -343,3 +343,18 @@ fn who_can_do_what_is_found_by_all() {
     assert!(found, "the next leader answers");
     assert_eq!(site.world.node(HostId(1)).unwrap().role(), Role::Leader);
 }
+
+/// Two changes within one round trip: nothing asked for the second one once the first was committed.
+#[test]
+fn what_a_leader_says_of_itself_is_on_the_roll() {
+    let mut site = Site::small();
+    let [a, ..] = site.voters;
+    for load in 0..2 {
+        let mut capabilities = Capabilities::new();
+        capabilities.set("load", &load.to_string()).unwrap();
+        site.world.command(a, Command::SetCapabilities(capabilities)).unwrap();
+    }
+    site.until("all see the second one", |w| w.disagreement().is_none());
+    let (_, _, listed) = site.world.node(a).unwrap().member(&id("a")).unwrap();
+    assert_eq!(listed.capabilities.get("load"), Some("1"));
+}

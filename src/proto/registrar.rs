@@ -174,11 +174,14 @@ impl Registrar {
                 let (revision, capabilities) = (info.revision, info.capabilities.clone());
                 let (standing, identity) = (info.standing, info.identity);
                 let restands = (standing, identity) != (old.standing, old.identity);
-                if capabilities != old.capabilities || !restands {
-                    changes.push(Change::Updated { slot, generation, revision, capabilities });
-                }
+                let updates = capabilities != old.capabilities || !restands;
                 if restands {
+                    // Where the other one is lost the roll still has the older revision, and it is asked for again.
+                    let revision = if updates { old.revision } else { revision };
                     changes.push(Change::Restood { slot, generation, revision, standing, identity });
+                }
+                if updates {
+                    changes.push(Change::Updated { slot, generation, revision, capabilities });
                 }
             }
             Some((slot, generation, _)) => {
@@ -193,10 +196,13 @@ impl Registrar {
                 if let Some(gone) = departed.filter(|_| !self.bug.has(Bug::DepartedRejoins)) {
                     return Answer::Refuse(RefuseReason::Departed, gone);
                 }
-                if roll.len() + self.pending.len() >= self.max_members || self.next_slot >= MAX_SLOT {
+                // Without a place of its own a leader could take nobody's requests.
+                let full = asker.is_some() && roll.len() + self.pending.len() >= self.max_members;
+                if full || self.next_slot >= MAX_SLOT && self.free.is_empty() {
                     return Answer::Refuse(RefuseReason::Full, Incarnation::ZERO);
                 }
-                if self.pending.len() >= MAX_PENDING {
+                let none_ready = self.next_slot >= MAX_SLOT && self.free.front().is_none_or(|(_, at)| *at > now);
+                if none_ready || self.pending.len() >= MAX_PENDING {
                     return Answer::Refuse(RefuseReason::Busy, Incarnation::ZERO);
                 }
                 changes.push(self.new_member(now, roll, info));
@@ -240,9 +246,21 @@ impl Registrar {
         self.leaving.insert(slot).then_some(Change::Left { slot, generation, reason })
     }
 
-    /// A registration is committed: who waits for the answer.
-    pub(super) fn committed(&mut self, id: &NodeId) -> Option<Asker> {
+    /// A registration is committed up to this revision: who waits for the answer.
+    pub(super) fn committed(&mut self, id: &NodeId, revision: u32) -> Option<Asker> {
+        self.pending.get(id).filter(|p| p.revision <= revision)?;
         self.pending.remove(id).and_then(|p| p.asker)
+    }
+
+    /// All that was proposed is committed. What came to nothing has to be asked for again.
+    pub(super) fn settled(&mut self) {
+        self.pending.clear();
+        self.leaving.clear();
+    }
+
+    /// True where this slot's member is on its way off the roll.
+    pub(super) fn is_leaving(&self, slot: Slot) -> bool {
+        self.leaving.contains(&slot)
     }
 
     /// A slot is free.
@@ -251,3 +269,6 @@ impl Registrar {
         self.free.push_back((slot, now + self.quarantine));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,12 +125,14 @@ impl Listener {
         let before = self.home.replace(home);
         (self.nonce, self.tries) = (0, 0);
         let Some((lineage, _, _, incarnation)) = before.filter(|(lineage, ..)| kin || *lineage == home.0) else {
-            // Nothing that was before concerns it.
+            // Nothing that was before concerns it, and what was still to come from there doesn't any more.
+            let count = self.newest.index.0.saturating_sub(self.at.index.0).max(1);
+            let missed = (before.is_some() && self.lacks()).then_some(Heard::Missed(count));
             (self.at, self.since) = (since, since);
             self.newest = since;
             self.ahead.clear();
             self.bytes = 0;
-            return None;
+            return missed;
         };
         if lineage != home.0 {
             self.newest = self.at;
@@ -204,6 +206,13 @@ impl Listener {
         if was_level && self.lacks() && self.nonce == 0 {
             // All who missed it see so by the same heartbeat.
             self.next = now + self.interval / 16 + self.rng.up_to(self.interval / 4);
+        }
+    }
+
+    /// The roll of this lineage, which it holds, ends for it at this place.
+    pub(in crate::proto) fn ended(&mut self, lineage: Lineage, last: Position) {
+        if self.home.is_some_and(|(home, ..)| home == lineage) {
+            self.newest = self.newest.max(last);
         }
     }
 

@@ -226,6 +226,19 @@ fn in_a_child_it_goes_on_where_it_was_and_takes_nothing_twice() {
     assert_eq!(listener.enter(back, place(9, 57), false), Some(Heard::Missed(7)));
 }
 
+/// What was still to come where it was, and doesn't come any more, is said when it is somewhere else.
+#[test]
+fn what_was_still_to_come_from_another_lineage_is_missed() {
+    let (mut by_heartbeat, mut by_roll) = (listener(), listener());
+    by_heartbeat.heard(ms(0), place(1, 4));
+    by_roll.ended(Lineage(9), place(1, 7));
+    by_roll.ended(Lineage(1), place(1, 3));
+    let home = (Lineage(8), Slot(0), Generation(1), Incarnation(2));
+    assert_eq!(by_heartbeat.enter(home, place(9, 50), false), Some(Heard::Missed(4)));
+    assert_eq!(by_roll.enter(home, place(9, 50), false), Some(Heard::Missed(3)));
+    assert!(!by_roll.lacks() && by_roll.at() == place(9, 50));
+}
+
 fn said(say: Option<Say>) -> Option<(u64, u64)> {
     say.map(|s| (s.number, s.before))
 }

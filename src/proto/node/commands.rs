@@ -24,11 +24,7 @@ impl Node {
                 self.me.capabilities = capabilities;
                 self.me.revision = self.me.revision.saturating_add(1);
                 self.introduce();
-                if self.decides() {
-                    // A leader asks nobody: what it says of itself it puts on the roll.
-                    let me = self.description();
-                    self.register(now, &me, None);
-                }
+                self.register_itself(now);
             }
             Command::Recover { without } => {
                 self.check_recovery(&without)?;

@@ -228,8 +228,12 @@ impl Node {
     pub(super) fn lineage_absorbed(&mut self, now: Time, merger: &Merger) {
         if let Some(lead) = &mut self.lead {
             let block = merger.base.0..merger.base.0.saturating_add(merger.count).min(MAX_SLOT);
-            let free = block.map(Slot).filter(|slot| self.log.roll().get(*slot).is_none());
-            free.for_each(|slot| lead.registrar.freed(now, slot));
+            // Who left behind it, and was committed along with it, frees its slot itself.
+            for slot in block.map(Slot) {
+                if self.log.roll().get(slot).is_none() && !lead.registrar.is_leaving(slot) {
+                    lead.registrar.freed(now, slot);
+                }
+            }
         }
         self.tell_absorbed(merger);
     }

@@ -440,7 +440,7 @@ impl Node {
         self.resign(now, true);
         self.me.incarnation = Incarnation(self.me.incarnation.max(than).0.saturating_add(1));
         // A lineage that took this one's members in may have the next incarnation of this one already, as an old roll had it.
-        self.me.revision = u32::from(self.is_available() && !self.me.standing.votes());
+        self.me.revision = u32::from(!self.me.standing.votes());
         self.voter.promise.incarnation = self.me.incarnation;
         self.out.store(crate::wire::Record::Promise(self.voter.record()));
         self.follower.unregister(now);
@@ -481,6 +481,8 @@ impl Node {
         // leads no longer.
         let other = self.follower.bond().is_some_and(|b| b.addr == from && b.leader != self.voter.identity().tag());
         if about_me && self.lead.is_none() && other {
+            // Who took this one's lineage in may have it under this incarnation, by an older roll.
+            self.me.revision = self.me.revision.saturating_add(1);
             self.follower.disown(now);
         }
     }

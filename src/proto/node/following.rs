@@ -525,6 +525,10 @@ impl Node {
                 let revision = info.revision.max(answered);
                 let since = self.log.roll().since(slot);
                 let now_is = Registration { lineage, slot, generation, revision, since };
+                if info.revision >= self.me.revision && info.capabilities != self.me.capabilities {
+                    // Taken in with its lineage by an older roll.
+                    self.me.revision = info.revision.saturating_add(1);
+                }
                 if registered != Some(now_is) && !self.follower.is_disowned(&now_is) {
                     self.follower.registered(now, now_is);
                 }

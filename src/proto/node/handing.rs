@@ -215,8 +215,7 @@ impl Node {
         }
         if self.is_ready() {
             // What it said of itself meanwhile it puts on the roll now, and the line goes on.
-            let me = self.description();
-            self.register(now, &me, None);
+            self.register_itself(now);
             self.reconcile_line(now);
         }
     }

@@ -56,6 +56,9 @@ impl Node {
             self.replicate(now);
             self.reconcile_line(now);
             self.consider_preemption(now);
+            if self.leaving.is_none() {
+                self.register_itself(now);
+            }
             // Who died while this node didn't lead yet, the leader before it above all.
             let dead: Vec<_> = self.peers.dead().map(|(id, incarnation)| (id.clone(), incarnation)).collect();
             dead.iter().for_each(|(id, incarnation)| self.strike_off_dead(now, id, *incarnation));
@@ -358,8 +361,20 @@ impl Node {
         let Some(lead) = &mut self.lead else { return };
         lead.registrar = Registrar::new(now, self.log.roll(), quarantine, most);
         lead.registrar.bug = self.bug;
-        let me = self.description();
-        self.register(now, &me, None);
+        self.register_itself(now);
+    }
+
+    /// A leader asks nobody: where the roll lacks what it says of itself, it puts that there.
+    pub(super) fn register_itself(&mut self, now: Time) {
+        let known = self.log.roll().find(&self.me.id).is_some_and(|(_, _, info)| {
+            info.incarnation == self.me.incarnation
+                && info.identity == self.me.identity
+                && info.revision >= self.me.revision
+        });
+        if self.decides() && !known {
+            let me = self.description();
+            self.register(now, &me, None);
+        }
     }
 
     /// Applies committed entries: events, and at the leader its tables and answers.
@@ -395,6 +410,11 @@ impl Node {
                     self.requests_over(now, over);
                 }
             }
+        }
+        if self.log.commit() == self.log.last().index
+            && let Some(lead) = &mut self.lead
+        {
+            lead.registrar.settled();
         }
         if self.log.compact() {
             self.rewrite_store();

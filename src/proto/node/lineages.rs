@@ -158,6 +158,7 @@ impl Node {
             },
         };
         if merged {
+            self.listener.ended(before.lineage(), old.said().last());
             self.be_reborn(image.lineage);
             self.follower.unregister(now);
             self.told.registered = None;

@@ -5,7 +5,8 @@ use crate::proto::border::{LeaderView, Stats};
 use crate::proto::config::Config;
 use crate::proto::event::Role;
 use crate::types::{
-    Generation, Identity, Incarnation, Index, Line, Lineage, MemberInfo, NodeId, Position, Slot, Term, Time,
+    Capabilities, Generation, Identity, Incarnation, Index, Line, Lineage, MemberInfo, NodeId, Position, Slot, Term,
+    Time,
 };
 
 impl Node {
@@ -80,6 +81,12 @@ impl Node {
     /// The committed members. (Those who hold the roll only: candidates, witnesses, subscribers.)
     pub fn members(&self) -> impl Iterator<Item = (Slot, Generation, &MemberInfo)> {
         self.held().roll().members()
+    }
+
+    /// What this node says of itself.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.me.capabilities
     }
 
     /// A member of the committed roll by its name. (Those who hold the roll only.)

@@ -213,7 +213,7 @@ impl Node {
             }
             // It is back, whatever it was about to do before.
             lead.retiring.remove(&info.id);
-            if let Some(asker) = lead.registrar.committed(&info.id) {
+            if let Some(asker) = lead.registrar.committed(&info.id, info.revision) {
                 self.confirm(now, slot, asker);
             }
         }
@@ -224,8 +224,8 @@ impl Node {
     }
 
     pub(super) fn member_updated(&mut self, now: Time, slot: Slot, info: MemberInfo) {
-        let MemberInfo { id, incarnation, standing, capabilities, .. } = info;
-        if let Some(asker) = self.lead.as_mut().and_then(|l| l.registrar.committed(&id)) {
+        let MemberInfo { id, incarnation, standing, capabilities, revision, .. } = info;
+        if let Some(asker) = self.lead.as_mut().and_then(|l| l.registrar.committed(&id, revision)) {
             self.confirm(now, slot, asker);
         }
         self.out.event(Event::Updated { id, incarnation, slot, standing, capabilities });

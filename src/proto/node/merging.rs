@@ -196,7 +196,9 @@ impl Node {
                     return self.merging.rest(now);
                 }
                 let committed = self.log.committed();
-                if y.image.is_none() && committed == self.log.last() {
+                // What is in no datagram yet would never be sent.
+                let told = |l: &super::Lead| l.sayings.upto() >= self.log.roll().said().last();
+                if y.image.is_none() && committed == self.log.last() && self.lead.as_ref().is_some_and(told) {
                     let image = wire::encode_image(&self.log.image());
                     if let Stage::Yielding(y) = &mut self.merging.stage {
                         (y.position, y.image) = (committed, Some(image));

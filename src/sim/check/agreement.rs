@@ -1,6 +1,6 @@
 //! Property 7: in the end all agree.
 
-use crate::types::{Incarnation, Index, Lineage, NodeId, Slot, Term};
+use crate::types::{Capabilities, Incarnation, Index, Lineage, NodeId, Slot, Term};
 
 /// What one running node believes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Standpoint {
     pub slot: Option<Slot>,
     /// True where it votes.
     pub votes: bool,
+    /// What it says of itself.
+    pub capabilities: Capabilities,
     /// What it holds of the roll; nothing for plain members that don't follow it.
     pub roll: Option<RollView>,
 }
@@ -34,14 +36,27 @@ pub struct RollView {
     pub digest: u64,
     /// The line: ids in order, and whether each counts.
     pub line: Vec<(NodeId, bool)>,
-    /// The members: slot, id, incarnation.
-    pub members: Vec<(Slot, NodeId, Incarnation)>,
+    /// The members.
+    pub members: Vec<Listed>,
+}
+
+/// A member as a roll has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its slot.
+    pub slot: Slot,
+    /// Who.
+    pub id: NodeId,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+    /// What it said of itself.
+    pub capabilities: Capabilities,
 }
 
 /// The first thing that the running nodes don't agree about; nothing where they agree.
 ///
 /// Agreement is: one leads; all hold it for the leader, in its term and lineage; those that hold the roll hold the same
-/// one; it names exactly the running nodes, each with its present incarnation and the slot that the node knows; each
+/// one; it names exactly the running nodes, each with its present incarnation, what it says of itself and the slot that it knows; each
 /// running candidate and witness counts in the line, and nobody else has a vote.
 #[must_use]
 pub fn disagreement(nodes: &[Standpoint]) -> Option<String> {
@@ -80,16 +95,23 @@ fn beliefs(leader: &Standpoint, roll: &RollView, n: &Standpoint) -> Option<Strin
             return Some(format!("{id} holds another roll than the leader at {}", own.commit));
         }
     }
-    match roll.members.iter().find(|(_, m, _)| m == id) {
-        None => Some(format!("{id} runs and is not on the roll")),
-        Some((_, _, incarnation)) if *incarnation != n.incarnation => {
-            Some(format!("the roll has incarnation {incarnation} of {id}, which is in incarnation {}", n.incarnation))
-        }
-        Some((slot, ..)) if n.slot != Some(*slot) => {
-            Some(format!("the roll has {id} in slot {slot}, it believes {:?}", n.slot))
-        }
-        Some(_) => None,
+    let Some(listed) = roll.members.iter().find(|m| m.id == *id) else {
+        return Some(format!("{id} runs and is not on the roll"));
+    };
+    let (incarnation, slot) = (listed.incarnation, listed.slot);
+    if incarnation != n.incarnation {
+        return Some(format!(
+            "the roll has incarnation {incarnation} of {id}, which is in incarnation {}",
+            n.incarnation
+        ));
     }
+    if n.slot != Some(slot) {
+        return Some(format!("the roll has {id} in slot {slot}, it believes {:?}", n.slot));
+    }
+    if listed.capabilities != n.capabilities {
+        return Some(format!("{id} says {:?} of itself, the roll {:?}", n.capabilities, listed.capabilities));
+    }
+    None
 }
 
 fn seats(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
@@ -101,8 +123,8 @@ fn seats(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
 }
 
 fn strangers(roll: &RollView, nodes: &[Standpoint]) -> Option<String> {
-    let gone = roll.members.iter().find(|(_, id, _)| nodes.iter().all(|n| n.id != *id));
-    gone.map(|(_, id, incarnation)| format!("{id} incarnation {incarnation} is on the roll and doesn't run"))
+    let gone = roll.members.iter().find(|m| nodes.iter().all(|n| n.id != m.id));
+    gone.map(|m| format!("{} incarnation {} is on the roll and doesn't run", m.id, m.incarnation))
 }
 
 #[cfg(test)]
@@ -116,11 +138,17 @@ mod tests {
 
     /// Candidates a and b, member m; a leads.
     fn agreed() -> Vec<Standpoint> {
+        let listed = |(name, slot): (&&str, u32)| Listed {
+            slot: Slot(slot),
+            id: id(name),
+            incarnation: Incarnation(4),
+            capabilities: Capabilities::new(),
+        };
         let roll = RollView {
             commit: Index(9),
             digest: 1,
             line: vec![(id("a"), true), (id("b"), true)],
-            members: ["a", "b", "m"].iter().zip(0..).map(|(n, s)| (Slot(s), id(n), Incarnation(4))).collect(),
+            members: ["a", "b", "m"].iter().zip(0..).map(listed).collect(),
         };
         ["a", "b", "m"]
             .iter()
@@ -134,6 +162,7 @@ mod tests {
                 leader: Some(id("a")),
                 slot: Some(Slot(s)),
                 votes: *n != "m",
+                capabilities: Capabilities::new(),
                 roll: Some(roll.clone()),
             })
             .collect()
@@ -156,6 +185,7 @@ mod tests {
             ("another roll", |n| n[1].roll.as_mut().unwrap().digest = 2),
             ("which is in incarnation", |n| n[2].incarnation = Incarnation(5)),
             ("it believes", |n| n[2].slot = None),
+            ("of itself", |n| n[2].capabilities.set("load", "1").unwrap()),
             ("doesn't run", |n| drop(n.pop())),
             ("is not on the roll", |n| {
                 n[..2].iter_mut().for_each(|n| drop(n.roll.as_mut().unwrap().members.pop()));

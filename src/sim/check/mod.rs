@@ -20,7 +20,7 @@ mod messages;
 mod requests;
 mod terms;
 
-pub use agreement::{RollView, Standpoint, disagreement};
+pub use agreement::{Listed, RollView, Standpoint, disagreement};
 pub use asks::Asks;
 pub use broadcasts::{Broadcasts, Seat};
 pub use claims::{Answer, Claims};

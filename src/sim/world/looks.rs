@@ -1,11 +1,11 @@
 //! What can be seen of a world.
 
-use super::super::check::{Observer, RollView, Standpoint};
+use super::super::check::{Listed, Observer, RollView, Standpoint};
 use super::super::host::HostId;
 use super::World;
 use super::observe::Checked;
 use crate::proto::Role;
-use crate::types::{Line, Lineage};
+use crate::types::{Line, Lineage, MemberInfo, Slot};
 
 impl World {
     /// How often which property was checked so far.
@@ -53,7 +53,7 @@ impl World {
             commit: node.commit_index(),
             digest: node.roll_digest(),
             line: node.line().seats().iter().map(|s| (s.id.clone(), s.voting)).collect(),
-            members: node.members().map(|(slot, _, m)| (slot, m.id.clone(), m.incarnation)).collect(),
+            members: node.members().map(|(slot, _, info)| listed(slot, info)).collect(),
         });
         Some(Standpoint {
             id: node.config().id().clone(),
@@ -64,6 +64,7 @@ impl World {
             leader: node.leader().map(|l| l.id),
             slot: node.registration().map(|(slot, _)| slot),
             votes,
+            capabilities: node.capabilities().clone(),
             roll,
         })
     }
@@ -96,4 +97,9 @@ impl World {
         let nodes: Vec<_> = hosts.into_iter().filter_map(|h| self.standpoint(h)).collect();
         super::super::check::disagreement(&nodes)
     }
+}
+
+fn listed(slot: Slot, info: &MemberInfo) -> Listed {
+    let MemberInfo { id, incarnation, capabilities, .. } = info.clone();
+    Listed { slot, id, incarnation, capabilities }
 }
