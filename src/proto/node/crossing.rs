@@ -47,6 +47,11 @@ impl Node {
             self.out.stats.dropped_unexpected += 1;
             return;
         }
+        if self.is_heir(ended.into) {
+            // It is waited for: the roll may be on its way.
+            self.leaderless_since = now;
+            return;
+        }
         self.await_heir(now, &ended);
     }
 

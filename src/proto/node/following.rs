@@ -228,6 +228,11 @@ impl Node {
         }
         incoming.data.extend_from_slice(&snapshot.data);
         let offset = incoming.data.len() as u32;
+        if self.is_heir(snapshot.lineage) {
+            // As long as it comes it is waited for.
+            self.leaderless_since = now;
+        }
+        let Some(incoming) = &self.incoming else { return };
         if offset < incoming.total {
             let (lineage, term, position) = (snapshot.lineage, snapshot.term, snapshot.position);
             let reply = SnapshotReply { lineage, term, position, offset };

@@ -56,6 +56,7 @@ impl Node {
             self.replicate(now);
             self.reconcile_line(now);
             self.consider_preemption(now);
+            self.tell_all_ended();
             if self.leaving.is_none() {
                 self.register_itself(now);
             }

@@ -169,6 +169,7 @@ impl Node {
             self.told.apart = None;
             let new = self.log.roll().clone();
             self.tell_crossing(now, parent, &old, &new);
+            self.tell_all_ended();
         } else {
             self.tell_inheritance(now, parent, &before, &old);
         }

@@ -10,7 +10,9 @@ use super::super::roll::Roll;
 use super::Node;
 use super::following::MAX_IMAGE;
 use super::streams::Origin;
-use crate::types::{Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time};
+use crate::types::{
+    ConnId, Incarnation, Index, LeftReason, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Term, Time,
+};
 use crate::wire::{self, Bequest, BequestReply, Change, Ended, Heartbeat, MAX_PIECE, Merger, Message, Offer};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,15 +139,30 @@ impl Node {
     pub(super) fn foreign_up(&mut self, now: Time, id: &NodeId) {
         let Some(peer) = self.peers.get(id) else { return };
         let (lineage, Some(conn)) = (peer.lineage, peer.conn) else { return };
-        if let Some(merger) = self.log.roll().absorbed().iter().find(|m| m.lineage == lineage).copied() {
-            // It may have missed that its lineage has ended.
-            let ended = self.ended_by(&merger, 0, Vec::new());
-            self.out.send(conn, Message::Ended(ended));
-        }
+        self.tell_ended(lineage, conn);
         if self.courts() {
             self.merging.hurry(now);
             self.make_offers(now);
         }
+    }
+
+    /// Who belongs to a lineage that is part of this one may have missed that it has ended.
+    pub(super) fn tell_ended(&mut self, lineage: Lineage, conn: ConnId) {
+        if let Some(merger) = self.log.roll().absorbed().iter().find(|m| m.lineage == lineage).copied() {
+            let ended = self.ended_by(&merger, 0, Vec::new());
+            self.out.send(conn, Message::Ended(ended));
+        }
+    }
+
+    /// The voters of those lineages that are connected.
+    pub(super) fn tell_all_ended(&mut self) {
+        if self.log.roll().absorbed().is_empty() {
+            return;
+        }
+        let elsewhere = |p: &super::super::peers::Peer| p.lineage != Lineage::ZERO && p.lineage != self.log.lineage();
+        let others: Vec<_> =
+            self.peers.ready().filter(|(p, _)| elsewhere(p)).map(|(p, conn)| (p.lineage, conn)).collect();
+        others.into_iter().for_each(|(lineage, conn)| self.tell_ended(lineage, conn));
     }
 
     pub(super) fn on_offer(&mut self, now: Time, from: &Origin, offer: Offer) {

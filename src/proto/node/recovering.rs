@@ -127,6 +127,11 @@ impl Node {
         peer.lineage != Lineage::ZERO && peer.lineage != self.voter.promise.lineage
     }
 
+    /// True where a peer belongs to the lineage of which this voter's own is part: from there its roll comes.
+    fn is_of_heir(&self, peer: &Peer) -> bool {
+        self.is_heir(peer.lineage) || peer.parents.iter().any(|parent| self.is_heir(*parent))
+    }
+
     fn account(&self, now: Time) -> Muster {
         let mut voters = self.possible_voters();
         let ordered =
@@ -168,7 +173,7 @@ impl Node {
         // Who belongs to the lineage, or already to a child of it, may know of a newer line: it has to be heard.
         let unheard = |p: &&Peer| {
             let mute = p.lineage == own.lineage && !self.recovery.has_told(p.info.identity);
-            mute || p.parents.contains(&own.lineage) && !parts
+            mute || p.parents.contains(&own.lineage) && !parts || self.is_of_heir(p)
         };
         let unheard: Vec<NodeId> =
             self.peers.ready().map(|(p, _)| p).filter(unheard).map(|p| p.info.id.clone()).collect();
@@ -293,6 +298,7 @@ impl Node {
         let forgotten = |p: &Peer| {
             p.lineage == order.parent && !order.voters.contains(&p.info.identity)
                 || p.parents.contains(&order.parent) && !parts
+                || self.is_of_heir(p)
         };
         let gone = |p: &Peer| order.gone.contains(&p.info.identity) && !(parts && self.is_elsewhere(p));
         let lives = self.peers.ready().any(|(p, _)| gone(p) || forgotten(p));

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::types::{Capabilities, Identity, Index, Position, Standing, Term};
+use crate::types::{Capabilities, Identity, Index, Standing, Term};
 use crate::wire::{Entry, Image};
 
 const QUARANTINE: Duration = Duration::from_millis(300);
