@@ -188,3 +188,24 @@ fn nobody_is_preempted_for_one_that_leaves_the_line() {
     assert!(leads(&world, hosts[1]));
     assert!(world.leaderships() <= 2, "{}", world.leaderships());
 }
+
+/// It has just restarted from its store, and may vote for nobody yet: blessed, it could not even bid for itself.
+#[test]
+fn a_successor_that_has_just_restarted_is_not_blessed() {
+    let mut world = World::builder(7).build();
+    let hosts = ["a", "b", "c"].map(|name| {
+        let builder = Config::builder(ConventionId::new("site").unwrap(), id(name)).candidate();
+        let config = builder.found(Founding::Expect(3)).build().unwrap();
+        world.add_node(config, NodeOptions { store: true, ..NodeOptions::default() })
+    });
+    until(&mut world, "agreement", |w| w.disagreement().is_none());
+    world.run_for(SECOND * 5);
+    world.restart(hosts[1]);
+    until(&mut world, "it is in sync", |w| w.disagreement().is_none());
+    world.take_events();
+    world.command(hosts[0], Command::Handover(Some(id("b")))).unwrap();
+    world.run_for(SECOND / 2);
+    let told: Vec<_> = steps(&mut world).into_iter().map(|(_, _, step)| step).collect();
+    assert_eq!(told, [HandoverStep::Begun, HandoverStep::Aborted(HandoverFailure::Unable)]);
+    assert!(leads(&world, hosts[0]));
+}

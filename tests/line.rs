@@ -3,9 +3,10 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use bytes::Bytes;
 use convoke::proto::{Command, CommandError, Config, ConfigBuilder, Event, Founding, Role};
-use convoke::sim::{HostId, NodeOptions, World};
-use convoke::types::{ConventionId, NodeId, Standing};
+use convoke::sim::{Conditions, HostId, NodeOptions, World};
+use convoke::types::{Capabilities, ConventionId, NodeId, Standing};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -277,4 +278,70 @@ fn successors_bid_in_their_turn() {
         let once: Vec<_> = (0..names.len()).map(|n| after[n] - before[n]).skip(gone).collect();
         assert_eq!(once, [vec![1], vec![0; names.len() - gone - 1]].concat(), "{gone} gone");
     }
+}
+
+/// Entries come faster than the slower candidate answers: its roll is never level to the letter, and it is admitted all the same.
+#[test]
+fn a_slower_candidate_is_admitted_under_load() {
+    let mut world = site(1, &["a", "b"], &[], false);
+    let founding = Founding::Expect(3);
+    let config = builder("c").candidate().found(founding).build().unwrap();
+    let c = world.add_node(config, NodeOptions { stopped: true, ..NodeOptions::default() });
+    let delay = Duration::from_millis(40);
+    let [a, b] = ["a", "b"].map(|n| host(&world, n));
+    for other in [a, b] {
+        for (from, to) in [(other, c), (c, other)] {
+            world.set_link(from, to, Some(Conditions { delay, ..Conditions::default() }));
+        }
+    }
+    world.start(c);
+    for n in 0..1_000_u32 {
+        world.broadcast(a, Bytes::from(n.to_string())).unwrap();
+        world.run_for(Duration::from_millis(10));
+        if line(&world) == "a b c" {
+            return;
+        }
+    }
+    panic!("it is not admitted: {}", line(&world));
+}
+
+/// A diskless candidate leaves while another one is about to be back: without it the rest would be no majority, and the line dead.
+#[test]
+fn who_leaves_is_kept_until_the_rest_suffices() {
+    let mut world = site(1, &["a", "b", "c"], &[], false);
+    let [a, b, c] = ["a", "b", "c"].map(|n| host(&world, n));
+    world.kill(c);
+    world.run_for(Duration::from_millis(100));
+    world.command(b, Command::Leave).unwrap();
+    world.run_for(Duration::from_millis(500));
+    assert_eq!(line(&world), "a b c");
+    world.start(c);
+    until(&mut world, "b is gone", |w| !w.is_running(b));
+    agreed(&mut world);
+    assert_eq!((world.leaders().next(), world.recoveries()), (Some(a), 0));
+    assert_eq!(line(&world), "a -b c");
+}
+
+/// What it says of itself is no reason to be given the whole roll again.
+#[test]
+fn who_says_something_of_itself_is_sent_that_and_no_more() {
+    let members: Vec<_> = (0..40).map(|n| format!("m{n}")).collect();
+    let members: Vec<_> = members.iter().map(String::as_str).collect();
+    let mut world = site(1, &["a", "b", "c"], &members, false);
+    let [a, b] = ["a", "b"].map(|n| host(&world, n));
+    for n in 0..2_500 {
+        let m = host(&world, members[n % members.len()]);
+        let mut capabilities = Capabilities::new();
+        capabilities.set("n", &format!("{n:0>200}")).unwrap();
+        world.command(m, Command::SetCapabilities(capabilities)).unwrap();
+        world.run_for(Duration::from_millis(20));
+    }
+    let sent = world.node(a).unwrap().stats().stream_bytes_out;
+    let mut capabilities = Capabilities::new();
+    capabilities.set("n", "1").unwrap();
+    world.command(b, Command::SetCapabilities(capabilities)).unwrap();
+    world.run_for(Duration::from_millis(100));
+    let sent = world.node(a).unwrap().stats().stream_bytes_out - sent;
+    assert!((1..5_000).contains(&sent), "{sent} bytes");
+    agreed(&mut world);
 }

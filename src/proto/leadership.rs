@@ -5,7 +5,7 @@
 //! is committed only once a majority holds it durably and it is of the leader's own term (or lies before such a one).
 
 use super::planted::{Bug, Planted};
-use crate::types::{Identity, Index, Line, Position, Term, Time};
+use crate::types::{ConnId, Identity, Index, Line, Position, Term, Time};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +16,8 @@ const REMEMBERED: usize = 128;
 /// How far one follower is.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
+    /// The connection that this goes through.
+    pub(super) conn: ConnId,
     /// Matches up to here.
     pub(super) matched: Index,
     /// Where the next append begins: right behind this index.
@@ -37,8 +39,8 @@ pub(super) struct Sending {
 }
 
 impl Progress {
-    pub(super) fn new(next: Index) -> Self {
-        Self { matched: Index::ZERO, next, in_flight: None, snapshot: None, told_commit: Index::ZERO }
+    pub(super) fn new(conn: ConnId, next: Index) -> Self {
+        Self { conn, matched: Index::ZERO, next, in_flight: None, snapshot: None, told_commit: Index::ZERO }
     }
 }
 
@@ -221,7 +223,7 @@ mod tests {
     fn entries_of_older_terms_are_not_committed_by_counting() {
         let mut l = Leadership::new(Term(3), ms(0), Index(8), Duration::from_millis(100));
         for i in 2..=3 {
-            l.progress.insert(Identity(i), Progress { matched: Index(7), ..Progress::new(Index(7)) });
+            l.progress.insert(Identity(i), Progress { matched: Index(7), ..Progress::new(ConnId(i), Index(7)) });
         }
         let terms = |i: Index| Some(if i.0 <= 7 { Term(2) } else { Term(3) });
         assert_eq!(l.committable(Identity(1), &line(5), Index(8), terms), None);

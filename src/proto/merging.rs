@@ -70,6 +70,8 @@ pub(super) struct Absorbing {
     pub(super) image: Option<(Box<Image>, Term)>,
     /// All is proposed: the entry that ends it.
     pub(super) done_at: Option<Index>,
+    /// So far it was committed when the other leader was last told that it goes on, and when to tell it again.
+    pub(super) told: (Index, Time),
     pub(super) until: Time,
 }
 

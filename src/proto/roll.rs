@@ -472,10 +472,14 @@ impl Roll {
     ) -> Applied {
         match self.owned(slot, generation) {
             Some(info) if revision >= info.revision && (standing, identity) != (info.standing, info.identity) => {
+                let another = identity != info.identity;
                 (info.revision, info.standing, info.identity) = (revision, standing, identity);
                 let info = info.clone();
                 let over = if standing.votes() {
-                    self.retired.remove(&info.id);
+                    // Who steps up again does so as another voter; one that only becomes a witness stays retired.
+                    if another {
+                        self.retired.remove(&info.id);
+                    }
                     Vec::new()
                 } else {
                     let over = self.requests.giver_left((slot, generation));

@@ -61,7 +61,7 @@ pub(super) fn next_change(
 
 /// True where those of the line that are there are still a majority, and one of them may lead, without this voter: else
 /// taking it off would end the leadership, and could not be committed.
-fn rest_suffices(roll: &Roll, line: &Line, without: &Seat, level: impl Fn(Identity) -> bool) -> bool {
+pub(super) fn rest_suffices(roll: &Roll, line: &Line, without: &Seat, level: impl Fn(Identity) -> bool) -> bool {
     let rest: Vec<&Seat> = line.voters().filter(|s| s.identity != without.identity).collect();
     let there: Vec<_> = rest.iter().filter(|s| level(s.identity)).collect();
     there.len() > rest.len() / 2 && there.iter().any(|s| roll.may_lead(s))

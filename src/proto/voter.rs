@@ -275,6 +275,11 @@ impl Voter {
         by_protection.max(self.restarted_until)
     }
 
+    /// True where it may vote for nobody yet, not even for itself: it may have been bound before it restarted.
+    pub(super) fn is_quarantined(&self, now: Time) -> bool {
+        now < self.restarted_until
+    }
+
     /// Waits longer for the others, by its own lateness; its own lease is no matter of the voter's.
     pub(super) fn excuse(&mut self, lateness: Duration) {
         if let Some(f) = &self.followed {

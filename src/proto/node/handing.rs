@@ -38,11 +38,24 @@ impl Node {
         let Some(lead) = &self.lead else { return false };
         let lately = (self.config.heartbeat() * 2).max(self.config.detection() / 2);
         let heard = lead.leadership.acked_at(seat.identity).is_some_and(|at| now - at < lately);
-        let follows = lead.leadership.progress.get(&seat.identity).is_some_and(|p| {
+        heard && self.keeps_up(now, seat.identity) && self.peers.conn_of(&seat.id, seat.identity).is_some()
+    }
+
+    /// True where all that a voter lacks of what is committed is on its way to it, in one append.
+    fn keeps_up(&self, now: Time, voter: Identity) -> bool {
+        let Some(lead) = &self.lead else { return false };
+        lead.leadership.progress.get(&voter).is_some_and(|p| {
             let moves = p.in_flight.is_none_or(|since| now - since < self.long_round());
             p.snapshot.is_none() && p.matched >= lead.leadership.first && p.next >= self.log.commit() && moves
-        });
-        heard && follows && self.peers.conn_of(&seat.id, seat.identity).is_some()
+        })
+    }
+
+    /// True where a voter's roll is level with this leader's. Of one that is slower than a majority that is never so to the
+    /// letter while entries come.
+    pub(super) fn is_level(&self, now: Time, voter: Identity) -> bool {
+        let commit = self.log.commit();
+        let progress = self.lead.as_ref().and_then(|l| l.leadership.progress.get(&voter));
+        voter == self.voter.identity() || progress.is_some_and(|p| p.matched >= commit) || self.keeps_up(now, voter)
     }
 
     /// How long a handover waits for an answer: messages, and writes, may be slower than elections are made for.
@@ -85,12 +98,15 @@ impl Node {
     }
 
     /// A leader asks whether this node could lead: it has to reach a majority itself.
-    pub(super) fn on_invite(&mut self, from: &Origin, invite: Invite) {
+    pub(super) fn on_invite(&mut self, now: Time, from: &Origin, invite: Invite) {
         let Invite { lineage, term, round } = invite;
         let led = self.voter.followed().is_some_and(|f| f.term == term && f.tag == from.identity.tag());
         let reaches = |s: &Seat| s.identity == self.voter.identity() || self.peers.conn_of(&s.id, s.identity).is_some();
-        let able =
-            led && lineage == self.voter.promise.lineage && self.may_bid() && self.log.line().has_majority(reaches);
+        let able = led
+            && lineage == self.voter.promise.lineage
+            && self.may_bid()
+            && !self.voter.is_quarantined(now)
+            && self.log.line().has_majority(reaches);
         self.out.send(from.conn, Message::InviteReply(InviteReply { lineage, term, round, able }));
     }
 

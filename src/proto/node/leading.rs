@@ -149,7 +149,15 @@ impl Node {
     fn ask_probe(&mut self, now: Time, slot: Slot) {
         let Some((generation, info)) = self.log.roll().get(slot) else { return };
         let Some(addr) = info.addrs.first().copied() else { return };
-        let helpers: Vec<ConnId> = self.peers.ready().filter(|(p, _)| p.info.id != info.id).map(|(_, c)| c).collect();
+        // Others would say nothing, and nobody is struck off on this leader's word alone.
+        let helps = |identity: Identity| {
+            let at = self.lead.as_ref().and_then(|l| l.leadership.acked_at(identity));
+            at.is_some_and(|at| now - at <= self.config.detection())
+        };
+        let helpers: Vec<ConnId> = (self.peers.ready())
+            .filter(|(p, _)| p.info.id != info.id && helps(p.info.identity))
+            .map(|(_, c)| c)
+            .collect();
         let (id, outbound) = (info.id.clone(), info.outbound);
         if outbound && !helpers.is_empty() {
             // One of them keeps its connection, and which one isn't known here.
@@ -231,8 +239,10 @@ impl Node {
         let (last, commit, patience) = (self.log.last().index, self.log.commit(), self.config.detection());
         let Some(lead) = &mut self.lead else { return };
         let before = Index(lead.leadership.first.0.saturating_sub(1));
+        // Where that isn't kept any more it may be level all the same: it says where it is.
+        let before = if self.log.term_at(before).is_some() { before } else { self.log.commit() };
         let fresh = !lead.leadership.progress.contains_key(&identity);
-        let progress = lead.leadership.progress.entry(identity).or_insert_with(|| Progress::new(before));
+        let progress = lead.leadership.progress.entry(identity).or_insert_with(|| Progress::new(conn, before));
         match progress.in_flight {
             Some(since) if now - since < patience => return,
             // No answer: begin again at what is known to match.
@@ -444,11 +454,8 @@ impl Node {
             return;
         }
         let Some(lead) = &self.lead else { return };
-        let commit = self.log.commit();
         let me = self.voter.identity();
-        let level = |identity: Identity| {
-            identity == me || lead.leadership.progress.get(&identity).is_some_and(|p| p.matched >= commit)
-        };
+        let level = |identity: Identity| self.is_level(now, identity);
         let retiring = |id: &NodeId| lead.retiring.contains(id);
         let change = succession::next_change(self.log.roll(), self.log.line(), me, level, retiring, self.bug);
         if let Some(change) = change.filter(|change| !self.is_overtaken(change)) {

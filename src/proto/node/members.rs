@@ -3,6 +3,7 @@
 use super::super::border::Dest;
 use super::super::event::{Event, LinePlace, Notice};
 use super::super::registrar::{Answer, Asker};
+use super::super::succession;
 use super::streams::Origin;
 use super::{Lead, Node};
 use crate::types::{
@@ -312,7 +313,9 @@ impl Node {
             // A diskless voter is taken off the line first, so that a rolling restart uses up no majority. The member
             // repeats its leave until it is off the roll.
             lead.retiring.insert(seat.id.clone());
-            if !self.log.line_pending() && self.log.line().voters().count() > 1 {
+            let (roll, line) = (self.log.roll(), self.log.line());
+            let rest_suffices = succession::rest_suffices(roll, line, seat, |who| self.is_level(now, who));
+            if !self.log.line_pending() && rest_suffices {
                 let change = Change::Unseated { id: seat.id.clone(), identity: seat.identity, keep: true };
                 self.propose(now, vec![change]);
             }

@@ -231,8 +231,26 @@ impl Node {
                 if self.lead.is_none() && self.campaign.bidding().is_none() {
                     return self.merging.rest(now);
                 }
+                self.say_that_it_goes_on(now);
                 self.absorb_when_ready(now);
             }
+        }
+    }
+
+    /// A large roll takes long to be taken in: while that goes on the leader that yields waits.
+    fn say_that_it_goes_on(&mut self, now: Time) {
+        let (into, commit) = (self.voter.promise.lineage, self.log.commit());
+        let Stage::Absorbing(a) = &mut self.merging.stage else { return };
+        if now < a.told.1 || a.image.is_none() && a.done_at.is_none() {
+            return;
+        }
+        if a.done_at.is_some() && commit > a.told.0 {
+            a.until = now + self.config.detection() * 3;
+        }
+        a.told = (commit, now + self.config.heartbeat());
+        let (lineage, number, offset) = (a.lineage, a.number, a.total);
+        if let Some(conn) = self.peers.conn_of(&a.from.0, a.from.1) {
+            self.out.send(conn, Message::BequestReply(BequestReply { lineage, into, number, offset, void: false }));
         }
     }
 
@@ -292,6 +310,7 @@ impl Node {
                 here: BTreeSet::new(),
                 image: None,
                 done_at: None,
+                told: (Index::ZERO, now),
                 until: now,
             }));
         }

@@ -1,9 +1,10 @@
 //! What came over connections between candidates.
 
 use super::super::border::StreamInput;
+use super::super::leadership::Progress;
 use super::super::peers::PeerEvent;
 use super::Node;
-use crate::types::{ConnId, Identity, Incarnation, Lineage, MemberInfo, NodeId, Time};
+use crate::types::{ConnId, Identity, Incarnation, Index, Lineage, MemberInfo, NodeId, Time};
 use crate::wire::{Message, Resigned};
 
 /// Who sent a message.
@@ -60,7 +61,9 @@ impl Node {
     }
 
     fn peer_up(&mut self, now: Time, id: &NodeId) {
-        let Some((info, lineage)) = self.peers.get(id).map(|p| (p.info.clone(), p.lineage)) else { return };
+        let Some((info, lineage, conn)) = self.peers.get(id).map(|p| (p.info.clone(), p.lineage, p.conn)) else {
+            return;
+        };
         if lineage != Lineage::ZERO
             && self.voter.promise.lineage != Lineage::ZERO
             && lineage != self.voter.promise.lineage
@@ -72,7 +75,14 @@ impl Node {
             self.foreign_up(now, id);
         }
         if let Some(lead) = &mut self.lead {
-            lead.leadership.progress.remove(&info.identity);
+            // Who says on a connection that stands only what is new about it goes on where it was.
+            let goes_on = |p: &Progress| {
+                let begun = p.matched > Index::ZERO || p.snapshot.as_ref().is_some_and(|s| s.offset > 0);
+                begun && conn == Some(p.conn) && lineage == self.voter.promise.lineage
+            };
+            if lead.leadership.progress.get(&info.identity).is_some_and(|p| !goes_on(p)) {
+                lead.leadership.progress.remove(&info.identity);
+            }
             let present: Vec<Identity> = self.peers.ready().map(|(p, _)| p.info.identity).collect();
             lead.leadership.progress.retain(|identity, _| present.contains(identity));
         }
@@ -148,7 +158,7 @@ impl Node {
             Message::AppendReply(m) => self.on_append_reply(now, &origin, m),
             Message::Overruled(m) => self.on_overruled(now, &origin, m),
             Message::Resigned(m) => self.on_resigned(now, &origin, m),
-            Message::Invite(m) => self.on_invite(&origin, m),
+            Message::Invite(m) => self.on_invite(now, &origin, m),
             Message::InviteReply(m) => self.on_invite_reply(&origin, m),
             Message::Bless(m) => self.on_bless(now, &origin, m),
             Message::Muster(m) => self.on_muster(now, &origin, m),

@@ -122,6 +122,9 @@ fn what_a_member_is_to_the_line_changes_and_ends_a_retirement() {
     assert!(matches!(restand(1, 5, Standing::Member, 11), Applied::Restood { info, .. } if !info.standing.votes()));
     assert!(matches!(restand(1, 6, Standing::Member, 12), Applied::Restood { info, .. } if info.identity.0 == 12));
     assert!(roll.is_retired(&id(1)), "whoever doesn't vote stays retired");
+    let (slot, generation, identity) = (Slot(0), Generation(1), Identity(12));
+    put(&mut roll, Change::Restood { slot, generation, revision: 6, standing: Standing::Witness, identity });
+    assert!(roll.is_retired(&id(1)), "the same voter as a witness is retired all the same");
     let (slot, generation, identity) = (Slot(0), Generation(1), Identity(13));
     let standing = Standing::Candidate;
     put(&mut roll, Change::Restood { slot, generation, revision: 7, standing, identity });
