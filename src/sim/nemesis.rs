@@ -137,6 +137,7 @@ impl Nemesis {
         self.next = u64::MAX;
         world.heal();
         for host in world.hosts() {
+            self.starts_at_home(world, host);
             world.power_on(host);
             world.resume(host);
         }
@@ -147,6 +148,14 @@ impl Nemesis {
     pub(super) fn call_home(&mut self, world: &mut World) {
         let away: Vec<_> = self.away.iter().copied().collect();
         for host in away {
+            self.bring_home(world, host);
+        }
+    }
+
+    /// Who was pointed elsewhere and died there is configured for its home by its next start. Else it would be of its old
+    /// convention again, which reaches it by unicast, and come home as another one later.
+    fn starts_at_home(&mut self, world: &mut World, host: HostId) {
+        if self.away.contains(&host) && !world.is_running(host) {
             self.bring_home(world, host);
         }
     }
@@ -168,7 +177,14 @@ impl Nemesis {
             h.at() < self.voters || host.config.standing().votes() || host.standing().votes()
         };
         let alone = self.voters > 2 && self.away.iter().all(|h| !of_line(*h));
-        if of_line(host) && !(alone && self.founders_survive(world, host) && self.may_lose_anew(world, host)) {
+        let votes = of_line(host);
+        if votes && !(alone && self.founders_survive(world, host) && self.may_lose_anew(world, host)) {
+            return false;
+        }
+        // Who alone has a founding of which nothing is committed takes it along: those that accepted it wait for it.
+        let lineage = world.node(host).map_or(Lineage::ZERO, |n| n.lineage());
+        let takes_along = lineage != Lineage::ZERO && world.last_line(lineage).is_none();
+        if votes && takes_along {
             return false;
         }
         let seeds = Vec::new();
@@ -479,6 +495,7 @@ impl Nemesis {
     fn apply(&mut self, world: &mut World, remedy: Remedy) {
         match remedy {
             Remedy::Start(host) => {
+                self.starts_at_home(world, host);
                 world.power_on(host);
                 // Where it was asked to leave and hasn't yet, it goes on.
                 world.start(host);
@@ -635,6 +652,8 @@ fn all_told(world: &World, node: &crate::proto::Node) -> bool {
     let others = possible.iter().map(|s| (&s.id, s.identity));
     seats.chain(members).chain(others).all(|(id, identity)| {
         let host = world.find(id.as_str()).map(|h| &world.hosts[h.at()]);
-        host.is_some_and(|h| h.standing().votes() || h.identity == identity && h.stays())
+        // Who is about to go elsewhere comes home as what it is configured to be.
+        let votes = |h: &Host| if h.is_elsewhere() { h.config.standing().votes() } else { h.standing().votes() };
+        host.is_some_and(|h| votes(h) || h.identity == identity && h.stays() && !h.is_elsewhere())
     })
 }

@@ -20,8 +20,10 @@ impl Node {
     pub(super) fn begin_move(&mut self, now: Time, multicast: bool, seeds: bool) -> Result<(), CommandError> {
         // Once what was accepted has come about, it is left like any other convention.
         let bound = self.log.is_empty() && self.founding.accepted(now).is_some();
+        // Nobody else has anything of what it founds: the others would wait for it.
+        let founds = self.lead.as_ref().is_some_and(|l| l.leadership.founding) && !self.is_ready();
         let busy = self.leaving.is_some() || self.moving.is_some() || self.handover.is_some();
-        if busy || self.out.is_moving() || bound {
+        if busy || self.out.is_moving() || bound || founds {
             return Err(CommandError::NotReady);
         }
         let alone = matches!(self.config.founding, Some(super::super::config::Founding::Alone));

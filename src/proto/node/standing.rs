@@ -193,6 +193,12 @@ impl Node {
         }
         let (line, committed) = (self.log.line(), roll.line());
         let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some();
+        // Who founded a child for others holds its roll until one of them leads it: nobody else has any of it.
+        let promise = &self.voter.promise;
+        let founded = promise.granted == Some(promise.identity) && promise.term == self.log.committed().term;
+        if founded && !self.log.parents().is_empty() {
+            return;
+        }
         if !seated && !self.bug.has(Bug::RetiredCounts) {
             self.step_down(now);
         }
