@@ -43,6 +43,7 @@ const FILES: [&str; 6] = [
 /// The quick ones first.
 const TESTS: [&str; 13] = [
     "transcripts",
+    "attacks",
     "line",
     "founding",
     "handover",
@@ -50,7 +51,6 @@ const TESTS: [&str; 13] = [
     "recovery",
     "partitions",
     "requests",
-    "attacks",
     "regressions",
     "sides",
     "model",
