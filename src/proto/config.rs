@@ -264,7 +264,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The most members that the roll takes (65,536): 1 to 1,000,000.
+    /// The most members that the roll takes (65,536): 1 to 1,000,000. A leader that was struck off while it was away has a place
+    /// beyond that.
     pub fn max_members(mut self, n: usize) -> Self {
         self.0.max_members = n;
         self

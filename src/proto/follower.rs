@@ -120,6 +120,8 @@ pub(super) struct Follower {
     pub(super) view: Option<View>,
     /// Somebody of another lineage sought from here: whom that one follows, or that it leads, it says where it is asked.
     pub(super) hint: Option<std::net::SocketAddr>,
+    /// Who was asked so: the next time it gets an answer instead.
+    pub(super) asked_back: Option<std::net::SocketAddr>,
     bond: Option<Bond>,
     pub(super) nonce: u64,
     heard: u16,
@@ -151,6 +153,7 @@ impl Follower {
             home: Lineage::ZERO,
             view: None,
             hint: None,
+            asked_back: None,
             bond: None,
             nonce: rng.nonzero(),
             heard: 0,

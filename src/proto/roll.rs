@@ -472,12 +472,12 @@ impl Roll {
     ) -> Applied {
         match self.owned(slot, generation) {
             Some(info) if revision >= info.revision && (standing, identity) != (info.standing, info.identity) => {
-                let another = identity != info.identity;
+                let steps_up = identity != info.identity || !info.standing.votes();
                 (info.revision, info.standing, info.identity) = (revision, standing, identity);
                 let info = info.clone();
                 let over = if standing.votes() {
-                    // Who steps up again does so as another voter; one that only becomes a witness stays retired.
-                    if another {
+                    // A voter that becomes a witness, or the other way round, stays retired.
+                    if steps_up {
                         self.retired.remove(&info.id);
                     }
                     Vec::new()

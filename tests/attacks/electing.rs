@@ -281,6 +281,81 @@ fn who_granted_leaves_time_to_the_bidder() {
     }
 }
 
+/// Its turn comes a step later for each candidate before it that is there and has a vote.
+#[test]
+fn who_cannot_lead_has_no_turn() {
+    for (there, voting, witness, delay) in
+        [(true, true, false, STEP), (false, true, false, 0), (true, false, false, 0), (true, true, true, 0)]
+    {
+        let mut before = restored(&["a", "b", "c", "d", "e"], false);
+        let image = before.image.as_mut().unwrap();
+        let mut seats = image.line.seats().to_vec();
+        let a = seats.iter_mut().find(|s| s.id == nid("a")).unwrap();
+        (a.voting, a.witness) = (voting, witness);
+        image.line = Line::new(1, seats);
+        let config = cfg("b", Founding::Expect(3)).death_evidence(false).build().unwrap();
+        let mut r = Rig::new(config, start(1, 1, Some(before)), ms(0));
+        if there {
+            r.connect(info(0, "a", 100), L.0, 1);
+        }
+        let (c, d) = (r.connect(info(2, "c", 102), L.0, 1), r.connect(info(3, "d", 103), L.0, 1));
+        let (at, _, asked) = until(&mut r, 2_000, canvass).unwrap();
+        // It withdraws for a better one, and somebody gets free.
+        r.send(c, ask(2, place(2, 2)));
+        r.take();
+        r.send(d, agree(&asked, 1));
+        let (again, _, _) = until(&mut r, 2_000, canvass).unwrap();
+        assert_eq!(again - at, delay, "{there} {voting} {witness}");
+    }
+}
+
+/// The roll says that it has left, or will once what it holds is committed: it comes back as a larger incarnation before it
+/// leads, and as the same where it says nothing of the kind.
+#[test]
+fn who_was_struck_off_is_another_incarnation_before_it_leads() {
+    let leads = |change: &dyn Fn(&mut Restored, Incarnation)| {
+        let started = |restored| {
+            let config = cfg("b", Founding::Expect(3)).death_evidence(false).build().unwrap();
+            Rig::new(config, start(1, 1, Some(restored)), ms(0))
+        };
+        let own = started(restored(&THREE, false)).node.incarnation();
+        let mut of_store = restored(&THREE, false);
+        change(&mut of_store, own);
+        let mut r = started(of_store);
+        let (c, bid) = bidding(&mut r);
+        let Message::BidReply(reply) = grant(&bid) else { unreachable!() };
+        r.send(c, Message::BidReply(reply));
+        assert_eq!(r.node.role(), Role::Leader);
+        r.node.incarnation().0 - own.0
+    };
+    // In the committed roll.
+    let departed = |n: i64| {
+        move |r: &mut Restored, own: Incarnation| {
+            let image = r.image.as_mut().unwrap();
+            image.slots[1] = SlotImage { info: None, ..image.slots[1].clone() };
+            image.departed = vec![(nid("b"), Incarnation(own.0.checked_add_signed(n).unwrap()))];
+        }
+    };
+    assert_eq!(leads(&departed(-1)), 0);
+    assert_eq!(leads(&departed(0)), 1);
+    assert_eq!(leads(&|_: &mut Restored, _| {}), 0, "its older one is on it");
+    // In entries that aren't known to be committed: it joined, and left again, or another slot's owner did.
+    for (slot, joins, struck) in [(1, true, 1), (2, true, 0), (1, false, 0)] {
+        let gone = leads(&|r: &mut Restored, own| {
+            let (slot, generation) = (Slot(slot), Generation(2));
+            let info = MemberInfo { incarnation: own, ..info(1, "b", 101) };
+            let image = r.image.as_mut().unwrap();
+            image.slots[1] = SlotImage { info: None, ..image.slots[1].clone() };
+            let joined = Change::Joined { slot: Slot(1), generation, info };
+            let left = Change::Left { slot, generation, reason: LeftReason::Silent };
+            let changes = if joins { vec![joined, left] } else { vec![left] };
+            let entries = changes.into_iter().zip(2..);
+            r.entries = entries.map(|(change, n)| Entry { index: Index(n), term: Term(1), change }).collect();
+        });
+        assert_eq!(gone, struck, "{slot} {joins}");
+    }
+}
+
 #[test]
 fn nothing_is_granted_that_cannot_be_stored() {
     let mut r = b(&THREE);

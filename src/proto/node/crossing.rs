@@ -52,6 +52,10 @@ impl Node {
             self.leaderless_since = now;
             return;
         }
+        if !by_leader && self.awaits_heir(now) && self.incoming.is_some() {
+            // One of two that both have its lineage: the roll of the first is on its way.
+            return;
+        }
         self.await_heir(now, &ended);
     }
 

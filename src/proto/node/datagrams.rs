@@ -278,9 +278,11 @@ impl Node {
         let foreign = seek.lineage != Lineage::ZERO && seek.lineage != self.lineage();
         let lost = self.lead.is_none() && !self.follower.is_bound(now);
         if foreign && lane == Lane::Unicast && lost && self.follower.hint.is_none() {
-            // Asking back is the answer: both would be more than what came, and who sent it isn't known.
-            self.follower.hint = Some(from);
-            return;
+            // Asking back is the answer, by turns with a real one: both would be more than what came, and who sent it isn't known.
+            if self.follower.asked_back.take() != Some(from) {
+                self.follower.hint = Some(from);
+                return;
+            }
         }
         let rank = self.log.line().rank(&self.me.id);
         let answers = match (&self.lead, rank) {

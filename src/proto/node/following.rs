@@ -467,12 +467,15 @@ impl Node {
         if addrs.is_empty() {
             addrs.extend(self.follower.view.iter().flat_map(|v| &v.line).map(|s| s.addr));
         }
-        if !addrs.is_empty() {
-            let addr = addrs[usize::from(attempt) % addrs.len()];
+        let turn = (!addrs.is_empty()).then(|| addrs[usize::from(attempt) % addrs.len()]);
+        if let Some(addr) = turn {
             self.out.datagram(Dest::Addr(addr), seek.clone());
         }
-        if let Some(addr) = self.follower.hint.take().filter(|addr| !addrs.contains(addr)) {
-            self.out.datagram(Dest::Addr(addr), seek);
+        if let Some(addr) = self.follower.hint.take() {
+            self.follower.asked_back = Some(addr);
+            if turn != Some(addr) {
+                self.out.datagram(Dest::Addr(addr), seek);
+            }
         }
     }
 
@@ -530,7 +533,8 @@ impl Node {
                 let revision = info.revision.max(answered);
                 let since = self.log.roll().since(slot);
                 let now_is = Registration { lineage, slot, generation, revision, since };
-                if info.revision >= self.me.revision && info.capabilities != self.me.capabilities {
+                let restands = info.standing != self.wanted && !self.log.roll().is_retired(&self.me.id);
+                if info.revision >= self.me.revision && (info.capabilities != self.me.capabilities || restands) {
                     // Taken in with its lineage by an older roll.
                     self.me.revision = info.revision.saturating_add(1);
                 }

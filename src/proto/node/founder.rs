@@ -3,6 +3,7 @@
 use super::super::follower::Registration;
 use super::super::founding::{Bound, Known, Step};
 use super::super::log::Log;
+use super::super::peers::Peer;
 use super::super::planted::Bug;
 use super::streams::Origin;
 use super::{Node, members};
@@ -219,16 +220,18 @@ impl Node {
     /// Gives it to the first of them, a candidate for choice.
     pub(super) fn give_roll(&mut self, now: Time) {
         let roll = self.log.roll();
-        let hollow = |p: &super::super::peers::Peer| {
+        // Of a lineage that is part of this one now it is here as another voter. (It may go on there, and take nothing.)
+        let taken_in = |p: &Peer| {
+            roll.absorbed().iter().any(|m| m.lineage == p.lineage)
+                && roll.find(&p.info.id).is_some_and(|(_, _, info)| roll.standing(info).votes())
+        };
+        let hollow = |p: &Peer| {
             let seat = self.log.line().seat(&p.info.id);
             let outside = p.lineage == Lineage::ZERO || self.log.parents().contains(&p.lineage);
-            // Of a lineage that is part of this one now it is here as another voter.
-            let taken_in = roll.absorbed().iter().any(|m| m.lineage == p.lineage)
-                && roll.find(&p.info.id).is_some_and(|(_, _, info)| roll.standing(info).votes());
-            taken_in || outside && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
+            outside && seat.is_some_and(|s| s.voting && s.identity == p.info.identity)
         };
-        let hollow = self.peers.ready().filter(|(p, _)| hollow(p));
-        let first = hollow.min_by_key(|(p, _)| p.info.standing != Standing::Candidate);
+        let hollow = self.peers.ready().filter(|(p, _)| hollow(p) || taken_in(p));
+        let first = hollow.min_by_key(|(p, _)| (taken_in(p), p.info.standing != Standing::Candidate));
         let Some((to, lineage, conn)) = first.map(|(p, c)| (p.info.identity, p.lineage, c)) else { return };
         self.next_offer = now + self.config.detection() * 2;
         self.tell_ended(lineage, conn);

@@ -35,19 +35,21 @@ impl Node {
 
     /// True where this voter's roll follows this leader's without a gap, and it answers.
     fn is_in_sync(&self, now: Time, seat: &Seat) -> bool {
-        let Some(lead) = &self.lead else { return false };
-        let lately = (self.config.heartbeat() * 2).max(self.config.detection() / 2);
-        let heard = lead.leadership.acked_at(seat.identity).is_some_and(|at| now - at < lately);
-        heard && self.keeps_up(now, seat.identity) && self.peers.conn_of(&seat.id, seat.identity).is_some()
+        self.keeps_up(now, seat.identity) && self.peers.conn_of(&seat.id, seat.identity).is_some()
     }
 
-    /// True where all that a voter lacks of what is committed is on its way to it, in one append.
+    /// True where a voter was heard lately, and all that it lacks of what is committed is on its way to it, in one append.
     fn keeps_up(&self, now: Time, voter: Identity) -> bool {
         let Some(lead) = &self.lead else { return false };
-        lead.leadership.progress.get(&voter).is_some_and(|p| {
+        let lately = (self.config.heartbeat() * 2).max(self.config.detection() / 2);
+        // Of who isn't in the line yet no acknowledgement is noted.
+        let acked = lead.leadership.acked_at(voter);
+        let heard = acked.map_or(self.log.line().by_identity(voter).is_none(), |at| now - at < lately);
+        let follows = lead.leadership.progress.get(&voter).is_some_and(|p| {
             let moves = p.in_flight.is_none_or(|since| now - since < self.long_round());
             p.snapshot.is_none() && p.matched >= lead.leadership.first && p.next >= self.log.commit() && moves
-        })
+        });
+        heard && follows
     }
 
     /// True where a voter's roll is level with this leader's. Of one that is slower than a majority that is never so to the

@@ -21,7 +21,8 @@ impl Node {
         // Once what was accepted has come about, it is left like any other convention.
         let bound = self.log.is_empty() && self.founding.accepted(now).is_some();
         // Nobody else has anything of what it founds: the others would wait for it.
-        let founds = self.lead.as_ref().is_some_and(|l| l.leadership.founding) && !self.is_ready();
+        let unready = self.lead.as_ref().is_some_and(|l| l.leadership.founding) && !self.is_ready();
+        let founds = unready || self.founded_for_others();
         let busy = self.leaving.is_some() || self.moving.is_some() || self.handover.is_some();
         if busy || self.out.is_moving() || bound || founds {
             return Err(CommandError::NotReady);

@@ -129,7 +129,8 @@ impl Node {
 
     /// True where a peer belongs to the lineage of which this voter's own is part: from there its roll comes.
     fn is_of_heir(&self, peer: &Peer) -> bool {
-        self.is_heir(peer.lineage) || peer.parents.iter().any(|parent| self.is_heir(*parent))
+        let ordered = self.recovery.ordered.contains(&peer.info.id);
+        !ordered && (self.is_heir(peer.lineage) || peer.parents.iter().any(|parent| self.is_heir(*parent)))
     }
 
     fn account(&self, now: Time) -> Muster {

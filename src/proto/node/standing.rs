@@ -193,15 +193,20 @@ impl Node {
         }
         let (line, committed) = (self.log.line(), roll.line());
         let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some();
-        // Who founded a child for others holds its roll until one of them leads it: nobody else has any of it.
-        let promise = &self.voter.promise;
-        let founded = promise.granted == Some(promise.identity) && promise.term == self.log.committed().term;
-        if founded && !self.log.parents().is_empty() {
+        if self.founded_for_others() {
             return;
         }
         if !seated && !self.bug.has(Bug::RetiredCounts) {
             self.step_down(now);
         }
+    }
+
+    /// True where it founded a child that none of the others has led yet: it holds its roll until then, for nobody else may
+    /// have any of it.
+    pub(super) fn founded_for_others(&self) -> bool {
+        let promise = &self.voter.promise;
+        let founded = promise.granted == Some(promise.identity) && promise.term == self.log.committed().term;
+        self.lead.is_none() && founded && !self.log.parents().is_empty()
     }
 
     /// A member that asked for a vote, and changed its mind before it got a place: it is registered as a plain member, so
@@ -224,10 +229,8 @@ impl Node {
     /// Who had to lead though it is on its way off the line resigns once another one can.
     fn yield_lead(&mut self, now: Time) {
         let me = self.voter.identity();
-        let commit = self.log.commit();
-        let Some(lead) = self.lead.as_ref().filter(|l| commit >= l.leadership.first) else { return };
-        let level = |i: Identity| lead.leadership.progress.get(&i).is_some_and(|p| p.matched >= commit);
-        if self.log.line().voters().any(|s| s.identity != me && level(s.identity) && self.may_lead(s)) {
+        let others = |s: &Seat| s.identity != me && self.is_level(now, s.identity) && self.may_lead(s);
+        if self.is_ready() && self.log.line().voters().any(others) {
             self.resign(now, true);
             self.abstain_until = now + self.config.detection() * 2;
             self.campaign.wait_until(self.abstain_until);

@@ -8,6 +8,7 @@
 //! cd tests/mutants && cargo run --release            # all of FILES
 //! cargo run --release -- src/proto/voter.rs          # of this file
 //! cargo run --release -- --list src/proto/voter.rs   # what there is
+//! cargo run --release -- --only=3,7 src/proto/voter.rs   # of these alone, by their numbers
 //! ```
 //!
 //! What is changed: a comparison, `&&` and `||`, `!`, a sum or a difference, the guard of a match, and what a function returns
@@ -357,6 +358,8 @@ fn main() {
         panic!("{test} fails without any mutant");
     }
     println!("{} mutants; all tests take {:.1} s", all.len(), began.elapsed().as_secs_f64());
+    let only = options.iter().find_map(|o| o.strip_prefix("--only="));
+    let only: Option<Vec<usize>> = only.map(|o| o.split(',').map(|n| n.parse().expect("a number")).collect());
     let (next, survivors) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -365,6 +368,9 @@ fn main() {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(mutant) = all.get(n) else { return };
+                    if only.as_ref().is_some_and(|only| !only.contains(&(n + 1))) {
+                        continue;
+                    }
                     let by = caught(&at, &programs, n + 1);
                     let how = by.as_ref().map_or("SURVIVES".to_owned(), |test| format!("caught by {test}"));
                     println!("{} {}: {}: {how}", n + 1, mutant.place, mutant.what);
@@ -376,6 +382,7 @@ fn main() {
         }
     });
     let survivors = survivors.into_inner().expect("nobody panics").len();
-    let share = 100.0 * (all.len() - survivors) as f64 / all.len().max(1) as f64;
-    println!("{} of {} mutants are caught: {share:.1} %", all.len() - survivors, all.len());
+    let tried = only.map_or(all.len(), |only| only.len());
+    let share = 100.0 * (tried - survivors) as f64 / tried.max(1) as f64;
+    println!("{} of {tried} mutants are caught: {share:.1} %", tried - survivors);
 }
