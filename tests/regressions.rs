@@ -557,3 +557,13 @@ fn a_leader_on_its_way_off_the_line_stays_where_the_rest_are_witnesses_by_now() 
 fn who_comes_back_goes_on_where_it_was() {
     drawn(3_073_708);
 }
+
+/// That a voter which asked for it is off the line was committed by a new leader, to which it has no connection, since who is off the
+/// line dials nobody: it never learnt that, and held its old roll and its vote for ever.
+#[test]
+fn who_is_off_the_line_learns_it_from_a_new_leader_too() {
+    let faults = "late,partition,line,leave,pause,restart,power,clock".parse().unwrap();
+    let options = Options { faults, policy: Some(Policy::Quorum), ..Options::default() };
+    let report = Run::seed(4_504_956).options(options).execute();
+    assert!(report.is_clean(), "{report}");
+}

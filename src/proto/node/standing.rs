@@ -11,7 +11,7 @@ use super::super::planted::Bug;
 use super::super::roll::MAX_DECIDED;
 use super::{Event, Node};
 use crate::types::{Identity, Index, Lineage, MemberInfo, NodeId, Position, Seat, Slot, Standing, Term, Time};
-use crate::wire::{Change, Promise, Record};
+use crate::wire::{Change, Promise, Record, View};
 
 impl Node {
     /// What it is to the line at present: as configured, until it was retired, promoted or demoted.
@@ -192,7 +192,10 @@ impl Node {
             return self.yield_lead(now);
         }
         let (line, committed) = (self.log.line(), roll.line());
-        let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some();
+        // That it is off the line it may hear from a new leader alone, which reaches it by datagrams: it dials nobody any more.
+        let newer = |v: &View| v.line_version.wrapping_sub(committed.version()).cast_signed() > 0;
+        let off = self.is_left_out() && self.follower.view.as_ref().is_some_and(newer);
+        let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some() && !off;
         if self.founded_for_others() {
             return;
         }
