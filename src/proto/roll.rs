@@ -277,6 +277,11 @@ impl Roll {
         &self.absorbed
     }
 
+    /// Where this lineage was taken in, if it was.
+    pub(super) fn merger_of(&self, lineage: Lineage) -> Option<&Merger> {
+        self.absorbed.iter().find(|m| m.lineage == lineage)
+    }
+
     /// True where this id was taken off the line for good.
     pub(super) fn is_retired(&self, id: &NodeId) -> bool {
         self.retired.contains(id)

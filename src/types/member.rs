@@ -173,9 +173,35 @@ pub struct MemberInfo {
     pub capabilities: Capabilities,
 }
 
+impl MemberInfo {
+    /// True where multicast may reach it.
+    pub(crate) fn hears_multicast(&self) -> bool {
+        self.multicast && !self.outbound
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A plain member at one address.
+    pub(crate) fn info(id: &str) -> MemberInfo {
+        MemberInfo {
+            id: NodeId::new(id).unwrap(),
+            incarnation: Incarnation(1),
+            identity: Identity(1),
+            standing: Standing::Member,
+            priority: 0,
+            durable: false,
+            multicast: true,
+            provable: true,
+            follows: false,
+            outbound: false,
+            addrs: vec!["192.0.2.1:1".parse().unwrap()],
+            revision: 0,
+            capabilities: Capabilities::new(),
+        }
+    }
 
     #[test]
     fn capabilities_are_bounded() {

@@ -4,7 +4,7 @@
 
 mod id;
 pub(crate) mod line;
-mod member;
+pub(crate) mod member;
 mod num;
 mod time;
 

@@ -23,6 +23,19 @@ fn restored_b(entries: Vec<Entry>, names: &[&str]) -> Restored {
     }
 }
 
+fn seeker(name: &str, incarnation: u64, addrs: Vec<std::net::SocketAddr>) -> Sender {
+    Sender {
+        id: nid(name),
+        incarnation: Incarnation(incarnation),
+        identity: Identity(5),
+        standing: Standing::Candidate,
+        priority: 0,
+        durable: false,
+        outbound: false,
+        addrs,
+    }
+}
+
 /// b, a restarted voter, bids; returns the term.
 fn to_bid(r: &mut Rig, voters: &[ConnId], _pos: Position) -> Term {
     for _ in 0..2000 {
@@ -262,16 +275,7 @@ fn f6_one_forged_seek_is_dialled_for_ever() {
         ms(0),
     );
     r.run_to(ms(100));
-    let from = Sender {
-        id: nid("zz"),
-        incarnation: Incarnation(1),
-        identity: Identity(5),
-        standing: Standing::Candidate,
-        priority: 0,
-        durable: false,
-        outbound: false,
-        addrs: vec![addr(66), addr(67)],
-    };
+    let from = seeker("zz", 1, vec![addr(66), addr(67)]);
     let seek = Datagram::Seek(Seek { from, nonce: 1, attempt: 0, lineage: Lineage(0), term: Term(0) });
     r.datagram(addr(66), Lane::Bench, &seek);
     let mut dials = 0;
@@ -387,16 +391,7 @@ fn f11_one_datagram_locks_a_voter_out() {
         ms(0),
     );
     r.run_to(ms(20));
-    let from = Sender {
-        id: nid("c"),
-        incarnation: Incarnation(u64::MAX / 2),
-        identity: Identity(5),
-        standing: Standing::Candidate,
-        priority: 0,
-        durable: false,
-        outbound: false,
-        addrs: vec![addr(66)],
-    };
+    let from = seeker("c", u64::MAX / 2, vec![addr(66)]);
     r.datagram(
         addr(66),
         Lane::Bench,
@@ -513,16 +508,7 @@ fn f13_nobody_resigns_for_a_leader_that_is_not_known_yet() {
 fn f14_who_asks_back_answers_nothing_beside() {
     let config = cfg("b", Founding::Expect(3)).build().unwrap();
     let mut r = Rig::new(config, start(3, 1, Some(restored_b(vec![], &["a", "b", "c"]))), ms(0));
-    let from = Sender {
-        id: nid("zz"),
-        incarnation: Incarnation(1),
-        identity: Identity(5),
-        standing: Standing::Candidate,
-        priority: 0,
-        durable: false,
-        outbound: false,
-        addrs: vec![addr(66)],
-    };
+    let from = seeker("zz", 1, vec![addr(66)]);
     let seek = Datagram::Seek(Seek { from, nonce: 1, attempt: 0, lineage: Lineage(5), term: Term(0) });
     let (mut came, mut asked) = (0, false);
     for at in [5_000, 9_000, 13_000, 17_000] {

@@ -7,7 +7,7 @@ use super::courier::Courier;
 use super::intake::{Fault, Intake};
 use super::links::Greeted;
 use super::*;
-use crate::types::{Capabilities, ConventionId, Identity, MemberInfo, Standing};
+use crate::types::{ConventionId, Identity, MemberInfo, Standing};
 use crate::wire::{Data, DeclineReason, FrameReader, encode_message};
 use bytes::{BufMut, BytesMut};
 
@@ -289,19 +289,11 @@ fn a_sender_that_breaks_the_rules_is_seen() {
 
 fn hello(name: &str, n: u64, standing: Standing) -> Hello {
     let info = MemberInfo {
-        id: NodeId::new(name).unwrap(),
         incarnation: Incarnation(n),
         identity: Identity(n),
         standing,
-        priority: 0,
-        durable: false,
-        multicast: true,
-        provable: true,
-        follows: false,
-        outbound: false,
         addrs: vec!["127.0.0.1:1".parse().unwrap()],
-        revision: 0,
-        capabilities: Capabilities::new(),
+        ..crate::types::member::tests::info(name)
     };
     Hello { convention: "c".into(), lineage: Lineage(1), parents: vec![], term: crate::types::Term(1), info }
 }

@@ -1,28 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::types::{Capabilities, Identity, Index, LeftReason, MemberInfo, Standing};
+use crate::types::member::tests::info;
+use crate::types::{Index, LeftReason};
 use crate::wire::Entry;
 
 fn name(n: &str) -> Name {
     Name::new(n).unwrap()
-}
-
-fn info(id: &str) -> MemberInfo {
-    MemberInfo {
-        id: NodeId::new(id).unwrap(),
-        incarnation: Incarnation(1),
-        identity: Identity(1),
-        standing: Standing::Member,
-        priority: 0,
-        durable: false,
-        multicast: true,
-        provable: true,
-        follows: false,
-        outbound: false,
-        addrs: vec!["127.0.0.1:1".parse().unwrap()],
-        revision: 0,
-        capabilities: Capabilities::new(),
-    }
 }
 
 fn place(slot: u32) -> (Slot, Generation) {

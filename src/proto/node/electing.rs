@@ -363,7 +363,7 @@ impl Node {
         detector.bug = self.bug;
         for (slot, generation, info) in self.log.roll().members() {
             if info.id != self.me.id {
-                detector.add(now, slot, generation, info.multicast && !info.outbound);
+                detector.add(now, slot, generation, info.hears_multicast());
             }
         }
         detector

@@ -219,6 +219,7 @@ impl Node {
             let (term, position, total) = (snapshot.term, snapshot.position, snapshot.total);
             self.incoming = Some(Incoming { from: from.identity, term, position, total, data: BytesMut::new() });
         }
+        let heir = self.is_heir(snapshot.lineage);
         let Some(incoming) = &mut self.incoming else { return };
         let same =
             incoming.from == from.identity && incoming.term == snapshot.term && incoming.position == snapshot.position;
@@ -228,11 +229,10 @@ impl Node {
         }
         incoming.data.extend_from_slice(&snapshot.data);
         let offset = incoming.data.len() as u32;
-        if self.is_heir(snapshot.lineage) {
+        if heir {
             // As long as it comes it is waited for.
             self.leaderless_since = now;
         }
-        let Some(incoming) = &self.incoming else { return };
         if offset < incoming.total {
             let (lineage, term, position) = (snapshot.lineage, snapshot.term, snapshot.position);
             let reply = SnapshotReply { lineage, term, position, offset };

@@ -222,7 +222,7 @@ impl Node {
         let roll = self.log.roll();
         // Of a lineage that is part of this one now it is here as another voter. (It may go on there, and take nothing.)
         let taken_in = |p: &Peer| {
-            roll.absorbed().iter().any(|m| m.lineage == p.lineage)
+            roll.merger_of(p.lineage).is_some()
                 && roll.find(&p.info.id).is_some_and(|(_, _, info)| roll.standing(info).votes())
         };
         let hollow = |p: &Peer| {

@@ -224,7 +224,7 @@ impl Node {
             .filter(|(i, l, _)| {
                 *l == lineage
                     || self.log.parents().contains(l)
-                    || self.log.roll().absorbed().iter().any(|m| m.lineage == *l)
+                    || self.log.roll().merger_of(*l).is_some()
                     || self.log.line().by_identity(*i).is_some()
                     || on_roll(*i)
             })

@@ -207,7 +207,7 @@ impl Node {
     pub(super) fn member_joined(&mut self, now: Time, slot: Slot, generation: Generation, info: MemberInfo) {
         if let Some(lead) = &mut self.lead {
             if info.id != self.me.id {
-                lead.detector.add(now, slot, generation, info.multicast && !info.outbound);
+                lead.detector.add(now, slot, generation, info.hears_multicast());
             }
             if info.follows && !info.standing.votes() {
                 lead.telling.followers.insert(slot);

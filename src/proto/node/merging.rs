@@ -148,7 +148,7 @@ impl Node {
 
     /// Who belongs to a lineage that is part of this one may have missed that it has ended.
     pub(super) fn tell_ended(&mut self, lineage: Lineage, conn: ConnId) {
-        if let Some(merger) = self.log.roll().absorbed().iter().find(|m| m.lineage == lineage).copied() {
+        if let Some(merger) = self.log.roll().merger_of(lineage).copied() {
             let ended = self.ended_by(&merger, 0, Vec::new());
             self.out.send(conn, Message::Ended(ended));
         }
@@ -156,12 +156,9 @@ impl Node {
 
     /// The voters of those lineages that are connected.
     pub(super) fn tell_all_ended(&mut self) {
-        if self.log.roll().absorbed().is_empty() {
-            return;
-        }
-        let elsewhere = |p: &super::super::peers::Peer| p.lineage != Lineage::ZERO && p.lineage != self.log.lineage();
-        let others: Vec<_> =
-            self.peers.ready().filter(|(p, _)| elsewhere(p)).map(|(p, conn)| (p.lineage, conn)).collect();
+        let roll = self.log.roll();
+        let ended = self.peers.ready().filter(|(p, _)| roll.merger_of(p.lineage).is_some());
+        let others: Vec<_> = ended.map(|(p, conn)| (p.lineage, conn)).collect();
         others.into_iter().for_each(|(lineage, conn)| self.tell_ended(lineage, conn));
     }
 
@@ -372,7 +369,7 @@ impl Node {
         match (&a.image, done_at) {
             (_, Some(index)) if self.log.commit() >= index => {
                 let conn = self.peers.conn_of(&a.from.0, a.from.1);
-                let merger = self.log.roll().absorbed().iter().find(|m| m.lineage == a.lineage).copied();
+                let merger = self.log.roll().merger_of(a.lineage).copied();
                 self.merging.rest(now);
                 let seats = self.log.line().voters().cloned().collect();
                 if let (Some(conn), Some(merger)) = (conn, merger) {

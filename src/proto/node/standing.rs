@@ -196,10 +196,7 @@ impl Node {
         let newer = |v: &View| v.line_version.wrapping_sub(committed.version()).cast_signed() > 0;
         let off = self.is_left_out() && self.follower.view.as_ref().is_some_and(newer);
         let seated = line.seat(&me.id).is_some() || committed.seat(&me.id).is_some() && !off;
-        if self.founded_for_others() {
-            return;
-        }
-        if !seated && !self.bug.has(Bug::RetiredCounts) {
+        if !seated && !self.founded_for_others() && !self.bug.has(Bug::RetiredCounts) {
             self.step_down(now);
         }
     }

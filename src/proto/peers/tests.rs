@@ -1,6 +1,6 @@
 use super::super::{Config, Founding, StreamInput, StreamOutput};
 use super::*;
-use crate::types::{Capabilities, ConventionId, Seat, Standing, Term};
+use crate::types::{ConventionId, Seat, Standing, Term, member};
 use crate::wire::encode_message;
 use bytes::BytesMut;
 
@@ -8,19 +8,11 @@ const TAG: u32 = 7;
 
 fn info(id: &str, incarnation: u64) -> MemberInfo {
     MemberInfo {
-        id: NodeId::new(id).unwrap(),
         incarnation: Incarnation(incarnation),
         identity: Identity(incarnation),
         standing: Standing::Candidate,
-        priority: 0,
-        durable: false,
-        multicast: true,
-        provable: true,
-        follows: false,
-        outbound: false,
         addrs: vec!["10.0.0.9:9".parse().unwrap()],
-        revision: 0,
-        capabilities: Capabilities::new(),
+        ..member::tests::info(id)
     }
 }
 

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::types::{Capabilities, Identity, Index, Standing, Term};
+use crate::types::{Index, Standing, Term, member};
 use crate::wire::{Entry, Image};
 
 const QUARANTINE: Duration = Duration::from_millis(300);
@@ -10,21 +10,7 @@ fn ms(n: u64) -> Time {
 }
 
 fn info(name: &str, incarnation: u64, revision: u32) -> MemberInfo {
-    MemberInfo {
-        id: NodeId::new(name).unwrap(),
-        incarnation: Incarnation(incarnation),
-        identity: Identity(7),
-        standing: Standing::Member,
-        priority: 0,
-        durable: false,
-        multicast: true,
-        provable: true,
-        follows: false,
-        outbound: false,
-        addrs: vec!["192.0.2.1:1".parse().unwrap()],
-        revision,
-        capabilities: Capabilities::new(),
-    }
+    MemberInfo { incarnation: Incarnation(incarnation), revision, ..member::tests::info(name) }
 }
 
 /// A registrar with the roll that it writes.

@@ -1,23 +1,15 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::types::{Capabilities, Generation, Incarnation, Index, Lineage, MemberInfo, NodeId, Position, Term};
+use crate::types::{Generation, Incarnation, Index, Lineage, MemberInfo, Position, Term, member};
 use crate::wire::{Entry, Image};
 
 fn info(n: u32, identity: u64, incarnation: u64) -> MemberInfo {
     MemberInfo {
-        id: NodeId::new(&format!("n{n}")).unwrap(),
         incarnation: Incarnation(incarnation),
         identity: Identity(identity),
         standing: Standing::Candidate,
-        priority: 0,
-        durable: false,
-        multicast: true,
-        provable: true,
-        follows: false,
-        outbound: false,
         addrs: vec![],
-        revision: 0,
-        capabilities: Capabilities::new(),
+        ..member::tests::info(&format!("n{n}"))
     }
 }
 

@@ -56,7 +56,8 @@ pub struct Listed {
 /// The first thing that the running nodes don't agree about; nothing where they agree.
 ///
 /// Agreement is: one leads; all hold it for the leader, in its term and lineage; those that hold the roll hold the same
-/// one; it names exactly the running nodes, each with its present incarnation, what it says of itself and the slot that it knows; each
+/// one; it names exactly the running nodes, each with its present incarnation, what it says of itself and the slot that it
+/// knows; each
 /// running candidate and witness counts in the line, and nobody else has a vote.
 #[must_use]
 pub fn disagreement(nodes: &[Standpoint]) -> Option<String> {
